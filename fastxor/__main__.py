@@ -1,0 +1,121 @@
+"""``python -m fastxor``: the tutorial's main program, the truth table it learned, and the speed of each core."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+import fastxor as fx
+
+X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+Y = np.array([[0, 1, 1, 0]])
+
+# How long each core is timed, after a first run that is not counted.
+_SECONDS = 0.3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with these command-line arguments (default: those of the process); the exit status."""
+    options = _parser().parse_args(arguments)
+    start = fx.initialize_parameters(2, options.hidden, 1, random_state=options.seed)
+    train = functools.partial(
+        fx.model, X, Y, 2, options.hidden, 1, learning_rate=options.learning_rate, parameters=start
+    )
+    parameters = train(num_of_iters=options.iterations, print_cost=not options.quiet, backend=options.backend)
+    example = (1, 1)
+    prediction = fx.predict([[example[0]], [example[1]]], parameters, backend=options.backend)
+    print(f"Neural Network prediction for example ({example[0]:d}, {example[1]:d}) is {prediction:d}")
+
+    A2, _cache = fx.forward_prop(X, parameters, backend=options.backend)
+    print("\nx1  x2  xor  output  prediction")
+    for (x1, x2), y, a in zip(X.T, Y[0], A2[0], strict=True):
+        print(f"{x1:2d}  {x2:2d}  {y:3d}  {a:6.4f}  {int(a >= 0.5):10d}")
+
+    print()
+    for backend in ("numpy", "numba"):
+        if backend in fx.available_backends():
+            reached = _iterations_per_second(functools.partial(train, print_cost=False, backend=backend))
+            speed = f"{reached:>12,.0f} iterations per second"
+        else:
+            speed = "not available: numba cannot be imported"
+        print(f"{backend}: {speed}")
+    return 0
+
+
+def program() -> int:
+    """`main` for the command line: a reader that goes away, as in ``fastxor | head -1``, is no error."""
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        return 1
+    return status
+
+
+def _iterations_per_second(train: Callable[..., object]) -> float:
+    """Speed of whole training runs of the very network that was asked for."""
+    iterations, seconds = 100, 0.0
+    while seconds < _SECONDS:
+        began = time.perf_counter()
+        train(num_of_iters=iterations - 1)
+        seconds = time.perf_counter() - began
+        done, iterations = iterations, max(2 * iterations, int(1.2 * iterations * _SECONDS / seconds))
+    return done / seconds
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastxor",
+        description="Teach the XOR function to a network of one hidden layer, show what it learned, "
+        "and how many training iterations per second the numpy core and the numba core reach.",
+    )
+    parser.add_argument("--hidden", type=_integer(1), default=2, metavar="N", help="hidden units (default: 2)")
+    parser.add_argument(
+        "--iterations", type=_integer(0), default=1000, metavar="N", help="training iterations (default: 1000)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=_rate, default=0.3, metavar="RATE", help="gradient descent step (default: 0.3)"
+    )
+    parser.add_argument(
+        "--seed", type=_integer(0, 2**32 - 1), default=2, metavar="N", help="of the first weights (default: 2)"
+    )
+    parser.add_argument("--backend", choices=("numpy", "numba"), help="core that trains (default: numba)")
+    parser.add_argument("--quiet", action="store_true", help="do not print the cost every 100 iterations")
+    parser.add_argument("--version", action="version", version=f"fastxor {fx.__version__}")
+    return parser
+
+
+def _integer(least: int, most: float = math.inf) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be an integer, got {text!r}") from None
+        if not least <= value <= most:
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise argparse.ArgumentTypeError(f"must be {limit}, got {value}")
+        return value
+
+    return convert
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and not negative, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(program())

@@ -1,0 +1,280 @@
+"""The only place that names Numba's flags, its cache, and the width of a vector.
+
+``@kernel`` compiles a function that Python calls, and caches it on disk; ``@inlined`` compiles one that
+only kernels call, into its caller. The cache differs from Numba's own in three ways:
+
+- A cached kernel is used only if *every* file of the fused core, and every setting that shapes its code, is
+  as it was when the kernel was compiled. Numba looks at the file of the kernel alone.
+- Nothing that goes wrong with the cache (no writable directory, a full disk, a damaged file) is an error:
+  the kernel is compiled again.
+- Compiling for more than a second is announced by one line on the logger ``fastxor``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core import caching, config, typed_passes, untyped_passes
+from numba.core.codegen import JITCodeLibrary, get_host_cpu_features
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager
+from numba.misc.appdirs import AppDirs
+
+# error_model: a division may not raise, or no loop with one vectorises. fastmath: everything but the flags
+# that would let LLVM assume that there is no NaN or infinity. nogil: other Python threads go on. _nrt off:
+# no reference counts, each an atomic instruction, and no way for a kernel to allocate.
+_FLAGS: dict[str, Any] = {
+    "error_model": "numpy",
+    "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
+    "nogil": True,
+    "boundscheck": False,
+    "_nrt": False,
+}
+_NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+def _vector_bits() -> int:
+    """Width of the widest vector of the CPU that Numba compiles for; FASTXOR_VECTOR_BITS overrides it."""
+    features = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
+    present = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    detected = 512 if "avx512f" in present else 256 if "avx" in present else 128
+    return int(os.environ.get("FASTXOR_VECTOR_BITS", detected))
+
+
+VECTOR_BITS = _vector_bits()
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile on first call for its argument types, release the GIL while it runs, cache on disk."""
+    if config.DISABLE_JIT:
+        return _quiet(function)
+    dispatcher = numba.njit(function, pipeline_class=_KernelCompiler, no_cfunc_wrapper=True, **_FLAGS)
+    dispatcher._cache = _Cache(function)
+    return dispatcher
+
+
+def is_ready(dispatcher: Callable) -> bool:
+    """Whether a kernel has been compiled, in this process or in an earlier one."""
+    if not hasattr(dispatcher, "overloads"):
+        return True  # un-jitted
+    return bool(dispatcher.overloads) or dispatcher._cache.exists()
+
+
+def inlined(function: Callable) -> Callable:
+    """Compile into every kernel that calls it."""
+    if config.DISABLE_JIT:
+        return function
+    return numba.njit(function, pipeline_class=_InlinedCompiler, forceinline=True, **_NO_WRAPPERS, **_FLAGS)
+
+
+class _InlinedLibrary(JITCodeLibrary):
+    """LLVM code that is only ever inlined: optimised and turned to machine code with its caller, not by itself.
+
+    Numba would do both for each function of a chain of calls; leaving it out makes compiling 3 times faster.
+    """
+
+    def _optimize_functions(self, module):
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name):
+        return 0
+
+    @property
+    def codegen(self):
+        return self
+
+    def set_env(self, name, env):
+        pass
+
+
+class _KernelCompiler(CompilerBase):
+    """Numba's compiler without the passes that find nothing to do here: two thirds of its Python time."""
+
+    def define_pipelines(self):
+        manager = PassManager("fastxor")
+        for step in (
+            untyped_passes.TranslateByteCode,
+            untyped_passes.FixupArgs,
+            untyped_passes.IRProcessing,
+            untyped_passes.ReconstructSSA,
+            typed_passes.NopythonTypeInference,
+            typed_passes.PreLowerStripPhis,
+            typed_passes.IRLegalization,
+            typed_passes.NativeLowering,
+            typed_passes.NoPythonBackend,
+        ):
+            manager.add_pass(step, step.__name__)
+        manager.finalize()
+        return [manager]
+
+
+class _InlinedCompiler(_KernelCompiler):
+    def __init__(self, typingctx, targetctx, library, *rest):
+        super().__init__(typingctx, targetctx, _InlinedLibrary(targetctx.codegen(), "inlined"), *rest)
+
+
+def _quiet(function: Callable) -> Callable:
+    """The un-jitted body, as silent about overflow and NaN as the compiled one."""
+
+    @functools.wraps(function)
+    def call(*args):
+        with np.errstate(all="ignore"):
+            return function(*args)
+
+    return call
+
+
+# ---------------------------------------------------------------- the cache
+
+
+def _stamp() -> str:
+    """Digest of everything that the machine code depends on, beyond what Numba's own key holds."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    settings = (VECTOR_BITS, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.ENABLE_AVX, np.__version__)
+    digest.update(repr(settings).encode())
+    return digest.hexdigest()
+
+
+def _writable_directory() -> str | None:
+    """The first of these that can be written: NUMBA_CACHE_DIR, beside this file, the user's cache directory."""
+    here = Path(__file__).parent
+    place = f"fastxor_{hashlib.sha256(str(here).encode()).hexdigest()[:16]}"
+    candidates = [
+        Path(config.CACHE_DIR) / place if config.CACHE_DIR else None,
+        here / "__pycache__",
+        Path(AppDirs("fastxor", appauthor=False).user_cache_dir) / place,
+    ]
+    for path in candidates:
+        if path is not None and path.is_absolute():
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+                probe = path / f".writable-{os.getpid()}-{threading.get_ident()}"
+                probe.touch()
+                probe.unlink()
+            except OSError:
+                continue
+            return str(path)
+    return None
+
+
+class _Locator(caching._CacheLocator):
+    """Tells Numba's cache where one kernel is kept, and when it is stale."""
+
+    def __init__(self, function: Callable, directory: str) -> None:
+        self._directory, self._line = directory, function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return self._directory
+
+    def get_source_stamp(self) -> str:
+        return _STAMP
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _Impl(caching.CompileResultCacheImpl):
+    def __init__(self, function: Callable) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = _Locator(function, _DIRECTORY)
+        self._filename_base = self.get_filename_base(
+            f"{Path(__file__).parent.name}.{function.__name__}", getattr(sys, "abiflags", "")
+        )
+
+
+class _FileCache(caching.Cache):
+    _impl_class = _Impl
+
+
+class _Cache(caching.NullCache):
+    """The cache of one kernel. A miss starts the compile clock; saving, which follows compiling, stops it."""
+
+    def __init__(self, function: Callable) -> None:
+        self._files = _FileCache(function) if _DIRECTORY else None
+
+    @property
+    def cache_path(self) -> str | None:
+        return _DIRECTORY
+
+    def exists(self) -> bool:
+        """Whether there is a file; if it turns out stale, the kernel is compiled again."""
+        return self._files is not None and os.path.exists(self._files._cache_file._index_path)
+
+    def load_overload(self, sig, target_context):
+        found = None
+        if self._files:
+            try:
+                found = self._files.load_overload(sig, target_context)
+            except Exception as error:  # a damaged file can raise anything while it is unpickled
+                _LOGGER.debug("ignoring the cached kernel: %r", error)
+        if found is None:
+            compile_clock.start()
+        return found
+
+    def save_overload(self, sig, data):
+        compile_clock.stop()
+        if self._files:
+            try:
+                try:
+                    self._files.save_overload(sig, data)
+                except Exception:  # a damaged index: begin a new one
+                    self._files.flush()
+                    self._files.save_overload(sig, data)
+            except Exception as error:  # the next process will compile again, that is all
+                _LOGGER.debug("could not save a kernel: %r", error)
+
+
+class _CompileClock:
+    """Counts compilations and their time; says so, once a process, when they have taken a second."""
+
+    def __init__(self) -> None:
+        self.compilations = 0
+        self.seconds = 0.0
+        self._timer: threading.Timer | None = None
+        self._announced = False
+
+    def start(self) -> None:
+        # Numba holds its global compiler lock around start and stop, so there is one compilation at a time.
+        self.compilations += 1
+        self._began = time.perf_counter()
+        if not self._announced:
+            self._timer = threading.Timer(max(0.0, 1.0 - self.seconds), self._announce)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def stop(self) -> None:
+        self.seconds += time.perf_counter() - self._began
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _announce(self) -> None:
+        self._announced = True
+        where = f"kept in {_DIRECTORY}" if _DIRECTORY else "not kept: no directory for it can be written"
+        _LOGGER.warning("compiling the fused core for this machine, a few seconds; the result is %s", where)
+
+
+_LOGGER = logging.getLogger("fastxor")
+_STAMP = _stamp()
+_DIRECTORY = _writable_directory()
+compile_clock = _CompileClock()

@@ -1,0 +1,584 @@
+"""SIMD vectors and register tiles as Numba types.
+
+Kernels are written once, in Python, on whole vectors. Compiled, each operation here becomes the
+LLVM vector instruction of its name; un-jitted, the same source runs on short numpy arrays, which
+is how the tests read the kernels line by line.
+
+==========  =====================================  ==============================
+type        compiled                               un-jitted
+==========  =====================================  ==============================
+Vector      ``<lanes x dtype>``                    ``ndarray (lanes,)``
+Tile        ``[rows x [cols x <lanes x dtype>]]``  ``ndarray (rows, cols, lanes)``
+==========  =====================================  ==============================
+
+Three rules hold everywhere:
+
+- Arrays are one-dimensional and contiguous, and an index is an offset from their start: no
+  wrap-around of negative indices, no bounds check, hence no ``select`` in an inner loop.
+- Every operation means exactly what it says. Fast-math may not reorder it: the exponential's
+  range reduction and the fixed order of sums depend on that.
+- The number of lanes comes from the CPU that will run the code, through `lanes`.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
+
+from ._jit import VECTOR_BITS
+
+# A flag of its own keeps an instruction out of Numba's fast-math rewriting; "no signed zeros
+# matter" would be wrong for copysign, so the mildest one is used: contraction to an FMA.
+_EXACT = ("contract",)
+
+
+class Vector(types.Type):
+    """Numba type of one SIMD register of `dtype`."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.lanes = VECTOR_BITS // dtype.bitwidth
+        super().__init__(f"Vector({dtype}, {self.lanes})")
+
+
+class Tile(types.Type):
+    """Numba type of a block of rows x cols registers, held in registers."""
+
+    def __init__(self, dtype, rows, cols):
+        self.vector = Vector(dtype)
+        self.dtype, self.rows, self.cols = dtype, rows, cols
+        super().__init__(f"Tile({dtype}, {rows}, {cols}, {self.vector.lanes})")
+
+
+def _llvm_vector(dtype):
+    return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), VECTOR_BITS // dtype.bitwidth)
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        super().__init__(dmm, fe_type, _llvm_vector(fe_type.dtype))
+
+
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        row = ir.ArrayType(_llvm_vector(fe_type.dtype), fe_type.cols)
+        super().__init__(dmm, fe_type, ir.ArrayType(row, fe_type.rows))
+
+
+# ---------------------------------------------------------------- how an operation is declared
+
+
+def _operation(function, result):
+    """Decorator: lower calls of the Python `function` by the code generator below it.
+
+    ``result(*argument_types)`` names the Numba type of the result, or None if the arguments do
+    not fit. The generator is called as ``emit(b, *values)`` with a `_Builder`.
+    """
+
+    def decorate(emit):
+        class Template(AbstractTemplate):
+            key = function
+            prefer_literal = True
+
+            def generic(self, args, kws):
+                restype = result(*args)
+                return None if restype is None else signature(restype, *args)
+
+        infer_global(function, types.Function(Template))
+
+        @lower_builtin(function, types.VarArg(types.Any))
+        def lower(context, builder, sig, args):
+            return emit(_Builder(context, builder, sig), *args)
+
+        return emit
+
+    return decorate
+
+
+class _Builder:
+    """The few LLVM idioms that the operations below share."""
+
+    def __init__(self, context, builder, sig):
+        self.context, self.ir, self.sig = context, builder, sig
+
+    def address(self, position, array, index):
+        """Pointer to array[index]; `position` is the array's place among the arguments."""
+        model = self.context.data_model_manager[self.sig.args[position]]
+        return self.ir.gep(self.ir.extract_value(array, model.get_field_position("data")), [index])
+
+    def load(self, pointer, dtype):
+        vector = _llvm_vector(dtype)
+        value = self.ir.load(self.ir.bitcast(pointer, vector.as_pointer()))
+        value.align = dtype.bitwidth // 8
+        return value
+
+    def store(self, vector, pointer):
+        instruction = self.ir.store(vector, self.ir.bitcast(pointer, vector.type.as_pointer()))
+        instruction.align = vector.type.element.get_abi_size(self.context.target_data)
+
+    def splat(self, scalar):
+        """A vector with `scalar` in every lane."""
+        kind = ir.VectorType(scalar.type, VECTOR_BITS // (32 if scalar.type == ir.FloatType() else 64))
+        if isinstance(scalar, ir.Constant):
+            return ir.Constant(kind, [scalar.constant] * kind.count)
+        first = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+        return self.ir.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+    def vector(self, position, value, dtype):
+        """The argument as a vector: scalars fill every lane."""
+        argument = self.sig.args[position]
+        if isinstance(argument, Vector):
+            return value
+        scalar = self.context.cast(self.ir, value, argument, dtype)
+        return self.splat(scalar)
+
+    def call(self, name, *vectors, result=None):
+        """Call an LLVM intrinsic overloaded on its first operand's type."""
+        kind = vectors[0].type
+        prefix = "f" if isinstance(kind.element, ir.FloatType | ir.DoubleType) else "i"
+        bits = 32 if kind.element == ir.FloatType() else 64
+        function_type = ir.FunctionType(result or kind, [v.type for v in vectors])
+        function = cgutils.get_or_insert_function(
+            self.ir.module, function_type, f"llvm.{name}.v{kind.count}{prefix}{bits}"
+        )
+        return self.ir.call(function, vectors)
+
+    def fma(self, x, y, z):
+        # fmuladd and not fma: where the CPU has no fused form, multiply and add beat a libm call.
+        return self.call("fmuladd", x, y, z)
+
+    def float_layout(self, vector):
+        """The integer vector type of the same size, the exponent's bias, and the number of mantissa bits."""
+        bits, bias, mantissa = (32, 127, 23) if vector.type.element == ir.FloatType() else (64, 1023, 52)
+        return ir.VectorType(ir.IntType(bits), vector.type.count), bias, mantissa
+
+    def sum_lanes(self, vector):
+        """Scalar sum of the lanes, halves first: log2(lanes) additions, in a fixed order."""
+        return self.ir.extract_element(self.sum_each([vector]), ir.Constant(ir.IntType(32), 0))
+
+    def sum_each(self, vectors):
+        """One vector of the sums of each vector's lanes; as many vectors as a power of two, no more than lanes.
+
+        Every sum is added up in the order of `sum_lanes`, halves first, but as long as there are two vectors
+        left to pair, one addition serves both: a third of the instructions of one sum after the other.
+        """
+        size = vectors[0].type.count  # lanes that still have to be added up for each sum
+        while size > 1:
+            low = [start + lane for start in range(0, vectors[0].type.count, size) for lane in range(size // 2)]
+            seconds = vectors[1::2] or [None]
+            vectors = [self._add_halves(*pair, low, size // 2) for pair in zip(vectors[::2], seconds, strict=True)]
+            size //= 2
+        return vectors[0]
+
+    def _add_halves(self, first, second, low, half):
+        lanes = low if second is None else [*low, *(lane + first.type.count for lane in low)]
+        second = first if second is None else second
+        return self.ir.fadd(
+            self.pick(first, second, lanes), self.pick(first, second, [lane + half for lane in lanes]), flags=_EXACT
+        )
+
+    def pick(self, first, second, lanes):
+        """A vector of the lanes of `first` and, counted on, of `second`."""
+        lanes = list(lanes)
+        return self.ir.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+
+def _vector_of(*args):
+    """Result type of an elementwise operation: at least one vector, the rest scalars."""
+    vectors = {a for a in args if isinstance(a, Vector)}
+    fits = all(isinstance(a, Vector | types.Float | types.Integer | types.IntegerLiteral) for a in args)
+    return vectors.pop() if len(vectors) == 1 and fits else None
+
+
+def _is_array(a):
+    return isinstance(a, types.Array) and a.ndim == 1
+
+
+# ---------------------------------------------------------------- vectors
+
+
+def lanes(array):
+    """How many elements of `array` one vector holds."""
+    return VECTOR_BITS // 8 // array.itemsize
+
+
+@_operation(lanes, lambda a: types.intp if _is_array(a) else None)
+def _(b, array):
+    return b.context.get_constant(types.intp, VECTOR_BITS // b.sig.args[0].dtype.bitwidth)
+
+
+def load(array, i):
+    """array[i : i + lanes]"""
+    return array[i : i + lanes(array)].copy()
+
+
+@_operation(load, lambda a, i: Vector(a.dtype) if _is_array(a) else None)
+def _(b, array, i):
+    return b.load(b.address(0, array, i), b.sig.args[0].dtype)
+
+
+def store(array, i, vector):
+    """array[i : i + lanes] = vector"""
+    array[i : i + lanes(array)] = vector
+
+
+@_operation(store, lambda a, i, v: types.void if _is_array(a) and isinstance(v, Vector | types.Float) else None)
+def _(b, array, i, vector):
+    b.store(b.vector(2, vector, b.sig.args[0].dtype), b.address(0, array, i))
+    return b.context.get_dummy_value()
+
+
+def get(array, i):
+    """array[i]"""
+    return array[i]
+
+
+@_operation(get, lambda a, i: a.dtype if _is_array(a) else None)
+def _(b, array, i):
+    return b.ir.load(b.address(0, array, i))
+
+
+def put(array, i, scalar):
+    """array[i] = scalar"""
+    array[i] = scalar
+
+
+@_operation(put, lambda a, i, s: types.void if _is_array(a) else None)
+def _(b, array, i, scalar):
+    b.ir.store(b.context.cast(b.ir, scalar, b.sig.args[2], b.sig.args[0].dtype), b.address(0, array, i))
+    return b.context.get_dummy_value()
+
+
+def broadcast(array, i):
+    """A vector with array[i] in every lane."""
+    return np.full(lanes(array), array[i])
+
+
+@_operation(broadcast, lambda a, i: Vector(a.dtype) if _is_array(a) else None)
+def _(b, array, i):
+    return b.splat(b.ir.load(b.address(0, array, i)))
+
+
+def full(array, scalar):
+    """A vector of the dtype of `array` with `scalar` in every lane."""
+    return np.full(lanes(array), scalar, array.dtype)
+
+
+@_operation(full, lambda a, s: Vector(a.dtype) if _is_array(a) else None)
+def _(b, array, scalar):
+    return b.splat(b.context.cast(b.ir, scalar, b.sig.args[1], b.sig.args[0].dtype))
+
+
+def _arithmetic(function, name):
+    @_operation(function, lambda x, y: _vector_of(x, y))
+    def _(b, x, y):
+        dtype = b.sig.return_type.dtype
+        return getattr(b.ir, name)(b.vector(0, x, dtype), b.vector(1, y, dtype), flags=_EXACT)
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
+
+
+@_operation(operator.neg, lambda x: x if isinstance(x, Vector) else None)
+def _(b, x):
+    return b.ir.fneg(x)
+
+
+def fma(x, y, z):
+    """x * y + z, rounded once where the CPU can."""
+    return x * y + z
+
+
+@_operation(fma, _vector_of)
+def _(b, x, y, z):
+    dtype = b.sig.return_type.dtype
+    return b.fma(*(b.vector(i, v, dtype) for i, v in enumerate((x, y, z))))
+
+
+def select_less(x, y, if_less, otherwise):
+    """if_less where x < y, else otherwise; NaN compares false."""
+    vector = x if isinstance(x, np.ndarray) else y
+    return np.where(x < y, if_less, otherwise).astype(vector.dtype)
+
+
+@_operation(select_less, _vector_of)
+def _(b, x, y, if_less, otherwise):
+    x, y, if_less, otherwise = (
+        b.vector(i, v, b.sig.return_type.dtype) for i, v in enumerate((x, y, if_less, otherwise))
+    )
+    return b.ir.select(b.ir.fcmp_ordered("<", x, y, flags=_EXACT), if_less, otherwise)
+
+
+def rint(x):
+    """Nearest integer, ties to even."""
+    return np.rint(x)
+
+
+@_operation(rint, lambda x: x if isinstance(x, Vector) else None)
+def _(b, x):
+    return b.call("rint", x)
+
+
+def copysign(magnitude, sign):
+    """|magnitude| with the sign of `sign`."""
+    return np.copysign(magnitude, sign)
+
+
+@_operation(copysign, _vector_of)
+def _(b, magnitude, sign):
+    dtype = b.sig.return_type.dtype
+    return b.call("copysign", b.vector(0, magnitude, dtype), b.vector(1, sign, dtype))
+
+
+def absolute(x):
+    """|x|"""
+    return np.abs(x)
+
+
+@_operation(absolute, lambda x: x if isinstance(x, Vector) else None)
+def _(b, x):
+    return b.call("fabs", x)
+
+
+def sqrt(x):
+    """Square root."""
+    return np.sqrt(x)
+
+
+@_operation(sqrt, lambda x: x if isinstance(x, Vector) else None)
+def _(b, x):
+    return b.call("sqrt", x)
+
+
+def exponent(x):
+    """e with x = m * 2**e and 1 <= m < 2, for positive normal x."""
+    return np.frexp(x)[1].astype(x.dtype) - x.dtype.type(1)
+
+
+@_operation(exponent, lambda x: x if isinstance(x, Vector) else None)
+def _(b, x):
+    kind, bias, mantissa = b.float_layout(x)
+    bits = b.ir.lshr(b.ir.bitcast(x, kind), ir.Constant(kind, [mantissa] * kind.count))
+    return b.ir.sitofp(b.ir.sub(bits, ir.Constant(kind, [bias] * kind.count)), x.type)
+
+
+def pow2(n):
+    """2**n for integral n in the exponent range of normal numbers, made from the bits."""
+    return np.ldexp(np.ones_like(n), n.astype(np.int32))
+
+
+@_operation(pow2, lambda n: n if isinstance(n, Vector) else None)
+def _(b, n):
+    kind, bias, mantissa = b.float_layout(n)
+    exponent = b.ir.add(b.ir.fptosi(n, kind), ir.Constant(kind, [bias] * kind.count))
+    return b.ir.bitcast(b.ir.shl(exponent, ir.Constant(kind, [mantissa] * kind.count)), n.type)
+
+
+def sum_lanes(vector):
+    """Sum of the lanes: halves are added first, in the same order on every machine."""
+    while vector.size > 1:
+        half = vector.size // 2
+        vector = vector[:half] + vector[half:]
+    return vector[0]
+
+
+@_operation(sum_lanes, lambda x: x.dtype if isinstance(x, Vector) else None)
+def _(b, vector):
+    return b.sum_lanes(vector)
+
+
+# ---------------------------------------------------------------- register tiles
+
+
+def tile_zeros(array, rows, cols):
+    """A tile of zeros of the dtype of `array`; rows and cols are literals."""
+    return np.zeros((rows, cols, lanes(array)), array.dtype)
+
+
+@_operation(
+    tile_zeros,
+    lambda a, r, c: Tile(a.dtype, r.literal_value, c.literal_value) if isinstance(r, types.IntegerLiteral) else None,
+)
+def _(b, array, rows, cols):
+    return ir.Constant(b.context.get_value_type(b.sig.return_type), None)
+
+
+def tile_fill(tile, array, i):
+    """The tile with row r filled by array[i + r]."""
+    tile[:] = array[i : i + tile.shape[0], None, None]
+    return tile
+
+
+@_operation(tile_fill, lambda t, a, i: t)
+def _(b, tile, array, i):
+    kind = b.sig.return_type
+    for r in range(kind.rows):
+        pointer = b.address(1, array, b.ir.add(i, b.context.get_constant(types.intp, r)))
+        value = b.splat(b.ir.load(pointer))
+        for c in range(kind.cols):
+            tile = b.ir.insert_value(tile, value, (r, c))
+    return tile
+
+
+def tile_outer(tile, weights, i, stride, array, j):
+    """tile[r, c] += weights[i + r * stride] * (vector c of array from j): a rank-one update."""
+    rows, cols, n = tile.shape
+    column = weights[i : i + (rows - 1) * stride + 1 : stride]
+    return tile + column[:, None, None] * array[j : j + cols * n].reshape(1, cols, n)
+
+
+@_operation(tile_outer, lambda t, w, i, s, a, j: t)
+def _(b, tile, weights, i, stride, array, j):
+    kind = b.sig.return_type
+    step = b.context.get_constant(types.intp, kind.vector.lanes)
+    vectors = []
+    for _c in range(kind.cols):
+        vectors.append(b.load(b.address(4, array, j), kind.dtype))
+        j = b.ir.add(j, step)
+    for r in range(kind.rows):
+        weight = b.splat(b.ir.load(b.address(1, weights, i)))
+        i = b.ir.add(i, stride)
+        for c, vector in enumerate(vectors):
+            tile = b.ir.insert_value(tile, b.fma(weight, vector, b.ir.extract_value(tile, (r, c))), (r, c))
+    return tile
+
+
+def tile_inner(tile, left, i, left_stride, right, j, right_stride):
+    """tile[r, c] += left[i + r * left_stride :] * right[j + c * right_stride :], lane by lane."""
+    rows, cols, n = tile.shape
+    a = np.stack([left[i + r * left_stride :][:n] for r in range(rows)])
+    b = np.stack([right[j + c * right_stride :][:n] for c in range(cols)])
+    return tile + a[:, None] * b[None]
+
+
+@_operation(tile_inner, lambda t, x, i, s, y, j, q: t)
+def _(b, tile, left, i, left_stride, right, j, right_stride):
+    kind = b.sig.return_type
+    columns = []
+    for _c in range(kind.cols):
+        columns.append(b.load(b.address(4, right, j), kind.dtype))
+        j = b.ir.add(j, right_stride)
+    for r in range(kind.rows):
+        row = b.load(b.address(1, left, i), kind.dtype)
+        i = b.ir.add(i, left_stride)
+        for c, column in enumerate(columns):
+            tile = b.ir.insert_value(tile, b.fma(row, column, b.ir.extract_value(tile, (r, c))), (r, c))
+    return tile
+
+
+def tile_store(tile, array, i, stride):
+    """array[i + r * stride :] = row r of the tile."""
+    rows, cols, n = tile.shape
+    for r in range(rows):
+        array[i + r * stride : i + r * stride + cols * n] = tile[r].ravel()
+
+
+@_operation(tile_store, lambda t, a, i, s: types.void)
+def _(b, tile, array, i, stride):
+    kind = b.sig.args[0]
+    step = b.context.get_constant(types.intp, kind.vector.lanes)
+    for r in range(kind.rows):
+        j = i
+        for c in range(kind.cols):
+            b.store(b.ir.extract_value(tile, (r, c)), b.address(1, array, j))
+            j = b.ir.add(j, step)
+        i = b.ir.add(i, stride)
+    return b.context.get_dummy_value()
+
+
+def tile_multiply(tile, array, i, stride):
+    """array[i + r * stride :] *= row r of the tile."""
+    rows, cols, n = tile.shape
+    for r in range(rows):
+        array[i + r * stride : i + r * stride + cols * n] *= tile[r].ravel()
+
+
+@_operation(tile_multiply, lambda t, a, i, s: types.void)
+def _(b, tile, array, i, stride):
+    kind = b.sig.args[0]
+    step = b.context.get_constant(types.intp, kind.vector.lanes)
+    for r in range(kind.rows):
+        j = i
+        for c in range(kind.cols):
+            pointer = b.address(1, array, j)
+            product = b.ir.fmul(b.ir.extract_value(tile, (r, c)), b.load(pointer, kind.dtype), flags=_EXACT)
+            b.store(product, pointer)
+            j = b.ir.add(j, step)
+        i = b.ir.add(i, stride)
+    return b.context.get_dummy_value()
+
+
+def tile_sum(tile, array, i, stride):
+    """array[i + r * stride + c] += sum over the lanes of tile[r, c]."""
+    rows, cols, _n = tile.shape
+    for r in range(rows):
+        for c in range(cols):
+            array[i + r * stride + c] += sum_lanes(tile[r, c])
+
+
+@_operation(tile_sum, lambda t, a, i, s: types.void)
+def _(b, tile, array, i, stride):
+    kind = b.sig.args[0]
+    vectors = [b.ir.extract_value(tile, (r, c)) for r in range(kind.rows) for c in range(kind.cols)]
+    at_once = min(len(vectors), kind.vector.lanes)
+    run = min(at_once, kind.cols)  # sums that lie side by side in the array
+    for first in range(0, len(vectors), at_once):
+        sums = b.sum_each(vectors[first : first + at_once])
+        for start in range(0, at_once, run):
+            row, col = divmod(first + start, kind.cols)
+            place = b.ir.add(
+                b.ir.mul(stride, b.context.get_constant(types.intp, row)), b.context.get_constant(types.intp, col)
+            )
+            part = b.pick(sums, sums, range(start, start + run))
+            pointer = b.ir.bitcast(b.address(1, array, b.ir.add(i, place)), part.type.as_pointer())
+            old = b.ir.load(pointer)
+            new = b.ir.store(b.ir.fadd(old, part, flags=_EXACT), pointer)
+            old.align = new.align = kind.dtype.bitwidth // 8
+    return b.context.get_dummy_value()
+
+
+# ---------------------------------------------------------------- constants that depend on the dtype
+
+
+def by_dtype(x, single, double):
+    """`single` for float32 vectors, `double` for float64."""
+    return single if x.dtype == np.float32 else double
+
+
+@_operation(by_dtype, lambda x, single, double: x)
+def _(b, x, single, double):
+    position = 1 if b.sig.args[0].dtype == types.float32 else 2
+    return b.vector(position, (single, double)[position - 1], b.sig.args[0].dtype)
+
+
+def polynomial(x, single, double):
+    """sum of coefficients[i] * x**i by Estrin's scheme, with the tuple for the dtype of x."""
+    terms = [np.asarray(c, x.dtype) for c in by_dtype(x, single, double)]
+    while len(terms) > 1:
+        pairs = [fma(high, x, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[len(pairs) * 2 :]
+        x = x * x
+    return terms[0]
+
+
+@_operation(polynomial, lambda x, single, double: x if isinstance(x, Vector) else None)
+def _(b, x, single, double):
+    dtype = b.sig.return_type.dtype
+    position, table = (1, single) if dtype == types.float32 else (2, double)
+    kind = b.sig.args[position]
+    terms = [b.splat(b.context.cast(b.ir, b.ir.extract_value(table, i), kind.dtype, dtype)) for i in range(kind.count)]
+    while len(terms) > 1:
+        pairs = [b.fma(high, x, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[len(pairs) * 2 :]
+        x = b.ir.fmul(x, x, flags=_EXACT)
+    return terms[0]

@@ -1,0 +1,362 @@
+"""A dense network: its layers, its loss, and where each parameter stands in one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastxor import validation
+from fastxor.backends import resolve
+from fastxor.views import Array, Slots, Views
+
+# Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity")
+OUTPUTS = ("sigmoid", "softmax", "identity")
+# The outputs that each loss makes sense with, and the loss that each output has by default.
+LOSSES = {
+    "binary_cross_entropy": ("sigmoid",),
+    "cross_entropy": ("softmax",),
+    "squared_error": ("identity", "sigmoid"),
+    "huber": ("identity", "sigmoid"),
+}
+DEFAULT_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}
+SCHEMES = ("normal", "glorot", "he")
+
+if TYPE_CHECKING:  # numpy.random is slow to import, and not everybody needs it
+    RandomState = int | np.random.RandomState | np.random.Generator | None
+
+
+class Layer(NamedTuple):
+    """One layer's size and activation, and where its parameters stand: W row by row, then b."""
+
+    n_in: int
+    n_out: int
+    activation: str
+    weight: slice
+    bias: slice
+
+
+@dataclass(frozen=True, init=False)
+class Network:
+    """A dense network: immutable, comparable, without parameters of its own.
+
+    Layer ``l`` (from 1) computes ``A{l} = activation(W{l} A{l-1} + b{l})`` from ``A0 = X``, with ``W{l}`` of shape
+    ``(sizes[l], sizes[l-1])`` and ``b{l}`` of shape ``(sizes[l], 1)``. All parameters lie one after the other in a
+    flat vector of `count` numbers, and the dictionaries ``W1, b1, W2, b2, …`` hold views of it; a plain
+    dictionary of separate arrays is accepted everywhere too.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Number of inputs, of units in each hidden layer, and of outputs; two at least. ``[n_x, n_y]`` is
+        logistic or linear regression.
+    hidden : str or sequence of str, optional
+        Activation of the hidden layers, or one for each: "tanh", "sigmoid", "relu", "leaky_relu" (slope 0.01),
+        "elu" (alpha 1), "softplus", "gelu" (with the exact normal distribution function), "sin", "identity".
+    output : str, optional
+        "sigmoid", "softmax" or "identity".
+    loss : str, optional
+        "binary_cross_entropy" (default for sigmoid), "cross_entropy" (default for softmax), "squared_error"
+        (default for identity; half the sum of squares over the outputs) or "huber" (threshold 1, summed over the
+        outputs). All are averaged over samples, and computed from the input of the last activation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a size or a name is wrong, or output and loss do not go together.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> net = fx.Network([4, 32, 16, 4], hidden="tanh", output="identity")
+    >>> net
+    Network(sizes=(4, 32, 16, 4), hidden=('tanh', 'tanh'), output='identity', loss='squared_error')
+    >>> net.count
+    756
+    """
+
+    sizes: tuple[int, ...]
+    hidden: tuple[str, ...]
+    output: str
+    loss: str
+    layers: tuple[Layer, ...] = field(repr=False, compare=False)
+    count: int = field(repr=False, compare=False)
+    slots: Slots = field(repr=False, compare=False)
+    gradient_slots: Slots = field(repr=False, compare=False)
+    _hash: int = field(repr=False, compare=False)
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: str | Sequence[str] = "tanh",
+        output: str = "sigmoid",
+        loss: str | None = None,
+    ) -> None:
+        sizes = validation.sizes(sizes)
+        hidden = validation.names("hidden", hidden, len(sizes) - 2, ACTIVATIONS)
+        output = validation.choice("output", output, OUTPUTS)
+        loss = DEFAULT_LOSS[output] if loss is None else validation.choice("loss", loss, LOSSES)
+        if output not in LOSSES[loss]:
+            raise ValueError(
+                f"loss {loss!r} goes with output {' or '.join(map(repr, LOSSES[loss]))}, got output {output!r}; "
+                f"the loss for {output!r} is {DEFAULT_LOSS[output]!r}"
+            )
+        layers: list[Layer] = []
+        slots: list[tuple[str, slice, tuple[int, int]]] = []
+        start = 0
+        for number, ((n_in, n_out), activation) in enumerate(zip(pairwise(sizes), (*hidden, output), strict=True), 1):
+            middle, end = start + n_out * n_in, start + n_out * n_in + n_out
+            layers.append(Layer(n_in, n_out, activation, slice(start, middle), slice(middle, end)))
+            slots.append((f"W{number}", slice(start, middle), (n_out, n_in)))
+            slots.append((f"b{number}", slice(middle, end), (n_out, 1)))
+            start = end
+        settings: dict[str, object] = {
+            "sizes": sizes,
+            "hidden": hidden,
+            "output": output,
+            "loss": loss,
+            "layers": tuple(layers),
+        }
+        settings |= {"count": start, "slots": tuple(slots)}
+        settings["gradient_slots"] = tuple([("d" + name, place, shape) for name, place, shape in slots])
+        settings["_hash"] = hash((sizes, hidden, output, loss))
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    # ------------------------------------------------------------ for users
+
+    def initialize(
+        self, random_state: RandomState = None, scheme: str = "normal", dtype: DTypeLike = np.float64
+    ) -> dict[str, Array]:
+        """Random weights and zero biases.
+
+        Parameters
+        ----------
+        random_state : None, int, RandomState or Generator, optional
+            Where the weights come from, layer by layer; None is numpy's global state.
+        scheme : str, optional
+            Standard deviation of the weights of a layer with n_in inputs and n_out units: "normal" 1,
+            "glorot" ``sqrt(2 / (n_in + n_out))``, "he" ``sqrt(2 / n_in)``.
+        dtype : dtype, optional
+            float64 (default) or float32. The draw is made in float64 and then rounded.
+
+        Returns
+        -------
+        dict
+            ``W1, b1, W2, b2, …``
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not one of those named; the message names it.
+
+        References
+        ----------
+        Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010);
+        He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015).
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> parameters = fx.Network([2, 3, 1]).initialize(random_state=0, scheme="glorot")
+        >>> {name: array.shape for name, array in parameters.items()}
+        {'W1': (3, 2), 'b1': (3, 1), 'W2': (1, 3), 'b2': (1, 1)}
+        """
+        rng = validation.random_state(random_state)
+        validation.choice("scheme", scheme, SCHEMES)
+        theta = np.zeros(self.count, validation.float_dtype(dtype))
+        for layer in self.layers:
+            scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
+            theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
+        return self.views(theta)
+
+    def forward(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        ndarray, shape (n_y, m)
+            float32 if X and every parameter are float32, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> net.forward({"W1": [[2.0]], "b1": [[1.0]]}, [[0.0, 3.0]])
+        array([[1., 7.]])
+        """
+        core = resolve(backend)
+        theta, X = self._arguments(parameters, X)
+        activations = core.forward(self, theta, X)
+        if activations is None:
+            validation.refuse_values(X=X, parameters=self.views(theta))
+        _name, place, shape = self.activations(X.shape[1])[-1]
+        return activations[place].reshape(shape).copy()  # not a view that keeps all layers alive
+
+    def predict(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+        """What the outputs mean: labels, class numbers or values.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        ndarray
+            For sigmoid, ints (n_y, m), 1 where the output is at least 0.5. For softmax, ints (m,), the number of the
+            largest output. For identity, the outputs (n_y, m) themselves.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 2], output="softmax")
+        >>> net.predict({"W1": [[1.0], [-1.0]], "b1": [[0.0], [0.0]]}, [[-2.0, 3.0]])
+        array([1, 0])
+        """
+        A = self.forward(parameters, X, backend=backend)
+        if self.output == "softmax":
+            return A.argmax(axis=0)
+        return (A >= 0.5).astype(np.int_) if self.output == "sigmoid" else A
+
+    def cost(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+    ) -> float:
+        """The loss, averaged over samples.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        Y : array_like, shape (n_y, m)
+            Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        float
+            Computed from the input of the last activation, hence finite where the output saturates.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> net.cost({"W1": [[2.0]], "b1": [[1.0]]}, [[0.0, 3.0]], [[1.0, 5.0]])
+        1.0
+        """
+        return self._cost_and_gradient(parameters, X, Y, backend)[0]
+
+    def gradient(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """The cost and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        Y : array_like, shape (n_y, m)
+            Targets, as for `cost`.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        cost : float
+        grads : dict
+            ``dW1, db1, dW2, db2, …``, each of the shape of its parameter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> net.gradient({"W1": [[2.0]], "b1": [[1.0]]}, [[0.0, 3.0]], [[1.0, 5.0]])
+        (1.0, {'dW1': array([[3.]]), 'db1': array([[1.]])})
+        """
+        cost, gradient = self._cost_and_gradient(parameters, X, Y, backend)
+        return cost, Views(self, self.gradient_slots, gradient)
+
+    # ------------------------------------------------------------ for the rest of the package
+
+    def views(self, theta: Array) -> Views:
+        """The dictionary ``W1, b1, W2, …`` of views of `theta`."""
+        return Views(self, self.slots, theta)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
+    def activations(self, m: int) -> Slots:
+        """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
+        slots, start = [], 0
+        for number, n in enumerate(self.sizes[1:], 1):
+            slots.append((f"A{number}", slice(start, start + n * m), (n, m)))
+            start += n * m
+        return tuple(slots)
+
+    def _arguments(self, parameters: Mapping[str, ArrayLike], X: ArrayLike) -> tuple[Array, Array]:
+        theta = validation.parameters(parameters, self)
+        theta, X = validation.one_dtype(theta, validation.inputs(X, self.sizes[0]))
+        return theta, X
+
+    def _cost_and_gradient(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
+    ) -> tuple[float, Array]:
+        core = resolve(backend)
+        theta, X = self._arguments(parameters, X)
+        Y = validation.targets(Y, self.sizes[-1], X.shape[1])
+        Y = Y if Y.dtype is theta.dtype else Y.astype(theta.dtype)
+        result = core.gradient(self, theta, X, Y)
+        if result is None:
+            validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))
+        return result
+
+
+@lru_cache(maxsize=256)
+def two_layer(n_x: int, n_h: int, n_y: int) -> Network:
+    """The tutorial's network, one object for each triple of sizes."""
+    return Network((n_x, n_h, n_y))

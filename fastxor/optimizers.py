@@ -1,0 +1,101 @@
+"""Optimizers: small dataclasses that say how a gradient changes the parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastxor import validation
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Gradient descent, with momentum if asked for.
+
+    With velocity ``v <- momentum v + g`` from 0, the parameters move by ``-learning_rate v``, or, with
+    `nesterov`, by ``-learning_rate (g + momentum v)``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size, finite and not negative.
+    momentum : float, optional
+        From 0 (default, plain gradient descent) to below 1.
+    nesterov : bool, optional
+        Look ahead; needs a momentum above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it.
+
+    References
+    ----------
+    Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep
+    learning" (2013).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.SGD(0.3)
+    SGD(learning_rate=0.3, momentum=0.0, nesterov=False)
+    """
+
+    learning_rate: float = 0.3
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
+        object.__setattr__(self, "nesterov", validation.flag("nesterov", self.nesterov))
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam: steps scaled by running means of the gradient and of its square.
+
+    ``m <- beta1 m + (1 - beta1) g`` and ``v <- beta2 v + (1 - beta2) g**2`` from 0, and at step t the
+    parameters move by ``-learning_rate m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        Step size, finite and not negative.
+    beta1, beta2 : float, optional
+        Decay of the two means, from 0 to below 1.
+    epsilon : float, optional
+        Above 0; keeps the division finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: a method for stochastic optimization" (2015).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.Adam(0.01)
+    Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08)
+    """
+
+    learning_rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "beta1", validation.rate("beta1", self.beta1, below=1.0))
+        object.__setattr__(self, "beta2", validation.rate("beta2", self.beta2, below=1.0))
+        object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
+        if not self.epsilon:
+            raise ValueError("epsilon must be above 0, got 0.0")
+
+
+Optimizer = SGD | Adam

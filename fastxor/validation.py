@@ -1,0 +1,273 @@
+"""The one place where user input is checked, converted and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import inf
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastxor.views import Array, Slots, Views
+
+if TYPE_CHECKING:
+    from fastxor.network import Network
+
+FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+
+
+# ---------------------------------------------------------------- numbers and choices
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """`value` as an int, at least `least`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
+def rate(name: str, value: Any, below: float = inf) -> float:
+    """`value` as a finite float that is not negative, and below a limit."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = inf
+    if not 0 <= number < below:
+        limit = "finite" if below == inf else f"below {below:g}"
+        raise ValueError(f"{name} must be {limit} and not negative, got {number}")
+    return number
+
+
+def instance(name: str, value: Any, kind: str) -> Any:
+    """`value`, which must be of the class of that name."""
+    if type(value).__name__ != kind:
+        raise TypeError(f"{name} must be a {kind}, got {value!r}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, known: Collection[str]) -> str:
+    """`value`, which must be one of the names known."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    return value
+
+
+def names(name: str, value: Any, number: int, known: Collection[str]) -> tuple[str, ...]:
+    """`value`, one name for all of `number` layers or a sequence of one for each."""
+    if isinstance(value, str):
+        return (choice(name, value, known),) * number
+    if not isinstance(value, Sequence):
+        raise TypeError(f"{name} must be a name or a sequence of names, got {value!r}")
+    if len(value) != number:
+        raise ValueError(f"{name} must have one name for each of the {number} hidden layers, got {len(value)}")
+    return tuple([choice(name, item, known) for item in value])
+
+
+def sizes(value: Any) -> tuple[int, ...]:
+    """`value` as a tuple of two or more layer sizes."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        raise TypeError(f"sizes must be a sequence of integers, got {value!r}")
+    if len(value) < 2:
+        raise ValueError(f"sizes must name at least the inputs and the outputs, got {value!r}")
+    return tuple([integer(f"sizes[{i}]", size, 1) for i, size in enumerate(value)])
+
+
+def float_dtype(value: DTypeLike) -> np.dtype[Any]:
+    """`value` as a dtype, float32 or float64."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        pass
+    else:
+        if dtype in (FLOAT32, FLOAT64):
+            return dtype
+    raise TypeError(f"dtype must be float32 or float64, got {value!r}")
+
+
+def random_state(value: Any) -> Any:
+    """Something with `standard_normal`: numpy's global state for None, a new RandomState for an int."""
+    if value is None or value is np.random:
+        return np.random  # the tutorial seeds numpy's global state
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        if not 0 <= int(value) < 2**32:
+            raise ValueError(f"random_state must be between 0 and 2**32 - 1, got {value}")
+        return np.random.RandomState(int(value))
+    raise TypeError(
+        f"random_state must be None, an int, a numpy RandomState or a numpy Generator, got {type(value).__name__}"
+    )
+
+
+# ---------------------------------------------------------------- arrays
+# Shapes and kinds are checked here, before any computation. Values (NaN, infinity, probabilities outside 0 to 1)
+# are looked at by the backend while it works, which costs a compiled kernel next to nothing; when it finds
+# one, `refuse_values` says which argument it was in.
+
+
+def matrix(name: str, value: ArrayLike, shape: str) -> Array:
+    """`value` as a float matrix with at least one row and one column; `shape` says in words what is wanted."""
+    array = numeric(name, value)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"{name} must have shape {shape}, with no axis of length 0, got shape {array.shape}")
+    return array
+
+
+def numeric(name: str, value: ArrayLike) -> Array:
+    """`value` as an array of float32 or float64: float32 stays, all other real numbers become float64."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array.dtype is FLOAT64 or array.dtype is FLOAT32:
+        return array
+    if array.dtype.kind in "iub":
+        return array.astype(FLOAT64)
+    if array.dtype.kind != "f":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):  # too large for float64 is refused as infinite
+        return array.astype(FLOAT32 if array.dtype == FLOAT32 else FLOAT64)
+
+
+def inputs(X: ArrayLike, n_x: int) -> Array:
+    """X as a matrix (n_x, m)."""
+    X = matrix("X", X, "(n_x, m), features down and samples across")
+    if X.shape[0] != n_x:
+        hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
+        raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
+    return X
+
+
+def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
+    """Y as a matrix (n_y, m)."""
+    Y = matrix("Y", Y, _OUTPUTS)
+    if Y.shape != (n_y, m):
+        hint = "; Y looks transposed, pass Y.T" if Y.shape == (m, n_y) else ""
+        raise ValueError(f"Y must have shape (n_y, m) = {(n_y, m)} to go with X, got shape {Y.shape}{hint}")
+    return Y
+
+
+def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    """A2 and Y as matrices of one shape, in the dtype of A2."""
+    A2, Y = matrix("A2", A2, _OUTPUTS), matrix("Y", Y, _OUTPUTS)
+    if Y.shape != A2.shape:
+        raise ValueError(f"Y must have the shape of A2, {A2.shape}, got shape {Y.shape}")
+    return A2, Y if Y.dtype is A2.dtype else Y.astype(A2.dtype)
+
+
+def one_dtype(theta: Array, *arrays: Array) -> list[Array]:
+    """theta, X and the other arrays in one dtype: float64, unless theta and X are float32."""
+    dtype = theta.dtype if arrays[0].dtype is theta.dtype else FLOAT64
+    return [array if array.dtype is dtype else array.astype(dtype) for array in (theta, *arrays)]
+
+
+def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
+    """Refuse the first argument with a value that is not finite, or, in A2 and Y, not what the loss wants."""
+    for argument, value in arguments.items():
+        for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
+            label = f'{argument}["{name}"]' if name else argument
+            if not np.isfinite(array).all():
+                where = np.argwhere(~np.isfinite(array))
+                place = tuple(where[0].tolist())
+                more = f", and {len(where) - 1} more such values" if len(where) > 1 else ""
+                raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
+            if argument in ("A2", "Y") and loss.endswith("cross_entropy"):
+                if not (array.min() >= 0 and array.max() <= 1):
+                    raise ValueError(
+                        f"{label} must lie between 0 and 1, got values from {array.min()} to {array.max()}"
+                    )
+                sums = array.sum(axis=0)
+                if loss == "cross_entropy" and abs(sums - 1).max() > SUM_TOLERANCE:
+                    worst = int(abs(sums - 1).argmax())
+                    raise ValueError(f"{label} must have columns that sum to 1, got {sums[worst]} in column {worst}")
+
+
+def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> NoReturn:
+    """As `check_values`, when a backend has said that there is one."""
+    check_values(loss, **arguments)
+    raise ValueError(f"{', '.join(arguments)} must be finite")
+
+
+# How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
+SUM_TOLERANCE = 1e-3
+_OUTPUTS = "(n_y, m), outputs down and samples across"
+
+
+# ---------------------------------------------------------------- dictionaries of arrays
+
+
+def two_layer_sizes(value: Any) -> tuple[int, int, int]:
+    """n_x, n_h and n_y of the network that a dictionary W1, b1, W2, b2 belongs to."""
+    W1, _b1, W2, _b2 = _arrays("parameters", value, ("W1", "b1", "W2", "b2"))
+    return W1.shape[1], W1.shape[0], W2.shape[0]
+
+
+def parameters(value: Any, network: Network) -> Array:
+    """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
+    if type(value) is Views and value.slots is value.network.slots and value.network == network and value.is_intact():
+        return value.flat
+    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network.slots]))
+    dtype = FLOAT32 if all(array.dtype is FLOAT32 for array in arrays) else FLOAT64
+    what = "n_x, n_h, n_y =" if len(network.sizes) == 3 else "layer sizes"
+    return _flatten("parameters", network.slots, arrays, dtype, f" to go with {what} {network.sizes}")
+
+
+def gradients(value: Any, network: Network, dtype: np.dtype[Any]) -> Array:
+    """The dictionary dW1, db1, dW2, … as one flat vector."""
+    return _flat("grads", value, network.gradient_slots, dtype, ", the shape of the parameter")
+
+
+def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> Array:
+    """A1, A2, … from the cache of `forward_prop` as one flat vector."""
+    slots = network.activations(m)
+    if isinstance(value, Mapping) and not (type(value) is Views and value.is_intact()):  # may hold other things too
+        value = {name: value[name] for name, _place, _shape in slots if name in value}
+    return _flat("cache", value, slots, dtype, " to go with X and parameters")
+
+
+def _flat(argument: str, value: Any, slots: Slots, dtype: np.dtype[Any], why: str) -> Array:
+    """The dictionary `value` as one vector, laid out by `slots`."""
+    if type(value) is Views and value.slots is slots and value.flat.dtype is dtype and value.is_intact():
+        return value.flat
+    return _flatten(argument, slots, _arrays(argument, value, tuple([slot[0] for slot in slots])), dtype, why)
+
+
+def _arrays(argument: str, value: Any, names: tuple[str, ...]) -> list[Array]:
+    """The arrays of `value` under exactly the keys `names`, each a matrix that is not empty."""
+    wanted = f"a dict with the keys {', '.join(names)}"
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
+    missing = [repr(name) for name in names if name not in value]
+    unknown = [repr(key) for key in value if key not in names]
+    if missing or unknown:
+        faults = ("missing " + ", ".join(missing)) * bool(missing), ("unknown " + ", ".join(unknown)) * bool(unknown)
+        raise ValueError(f"{argument} must be {wanted}; {' and '.join(filter(None, faults))}")
+    arrays = []
+    for name in names:
+        label = f'{argument}["{name}"]'
+        array = numeric(label, value[name])
+        if array.ndim != 2 or array.size == 0:
+            raise ValueError(f"{label} must be a matrix with at least one row and column, got shape {array.shape}")
+        arrays.append(array)
+    return arrays
+
+
+def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[Any], why: str) -> Array:
+    for (name, _place, shape), array in zip(slots, arrays, strict=True):
+        if array.shape != shape:
+            raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
+    return np.concatenate(arrays, axis=None, dtype=dtype)
