@@ -1,0 +1,115 @@
+"""C: network.c compiled for one problem by gcc -O3 -march=native -ffast-math, called through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers.problem import Contenders, Problem, Result, Run, flat, views
+
+SOURCE = Path(__file__).with_name("network.c")
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-pthread")
+
+# a product's block of sums: rows x vectors forward and back, rows x columns of vectors for the weights' gradients
+BLOCKS = {256: {"ROWS": 8, "VECTORS": 1, "COLUMNS": 2}, 512: {"ROWS": 8, "VECTORS": 3, "COLUMNS": 4}}
+
+COMPILER = shutil.which("gcc")
+if COMPILER is None:
+    raise ImportError("no gcc on this machine")
+
+
+@cache
+def _directory() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="fastxor-c-peer-")
+
+
+def build(source: Path, macros: Mapping[str, object], flags: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """Compile into a directory of this process's own, and load."""
+    with tempfile.NamedTemporaryFile(suffix=".so", dir=_directory().name, delete=False) as library:
+        defined = [f"-D{name}={value}" for name, value in macros.items()]
+        subprocess.run([COMPILER, *FLAGS, *flags, *defined, str(source), "-o", library.name, "-lm"], check=True)
+    return ctypes.CDLL(library.name)
+
+
+def tile(m: int, most: int = 128) -> int:
+    """The largest number of samples per tile that divides m, in whole vectors where that is possible."""
+    divisors = [n for n in range(1, most + 1) if m % n == 0]
+    return next(max(whole) for unit in (16, 8, 1) if (whole := [n for n in divisors if n % unit == 0]))
+
+
+def _pointer(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _run(problem: Problem, library: ctypes.CDLL) -> Run:
+    X, Y = problem.data
+
+    def train(iterations: int) -> Result:
+        P = flat(problem.start)
+        orders = None if problem.batch is None else problem.orders(iterations)
+        library.train(
+            _pointer(X),
+            _pointer(Y),
+            None if orders is None else _pointer(orders),
+            ctypes.c_long(iterations),
+            ctypes.c_double(problem.learning_rate),
+            _pointer(P),
+        )
+        return views(P, problem.start)
+
+    def gradient(calls: int) -> Result:
+        P = flat(problem.start)
+        G = np.empty_like(P)
+        library.gradient.restype = ctypes.c_double
+        arguments = [_pointer(array) for array in (X, Y, P, G)]
+        for _ in range(calls):
+            cost = library.gradient(*arguments)
+        return {"cost": np.asarray(cost), **{f"d{key}": value for key, value in views(G, problem.start).items()}}
+
+    def predict(calls: int) -> Result:
+        P = flat(problem.start)
+        outputs = np.empty((problem.sizes[-1], 1), problem.dtype)
+        arguments = [_pointer(array) for array in (X, P, outputs)]
+        for _ in range(calls):
+            library.predict(*arguments)
+        return {"outputs": outputs}
+
+    return {"train": train, "gradient": gradient, "predict": predict}[problem.kind]
+
+
+def contenders(problem: Problem, threads: int) -> Contenders:
+    """libm's exp and tanh or vectorised ones, by the vector width that gcc prefers and the samples in a tile."""
+    if threads > 1 and problem.name != "expm":
+        return {}
+    macros = {
+        "REAL": "double" if problem.dtype == "float64" else "float",
+        "LAYERS": len(problem.layers),
+        **{f"N{i}": n for i, n in enumerate((*problem.sizes, 0)[:4])},
+        "SAMPLES": problem.m,
+        "BATCH": problem.batch or problem.m,
+        "SHUFFLED": int(problem.batch is not None),
+        "TANH": int(problem.hidden == "tanh"),
+        "SIGMOID": int(problem.output == "sigmoid"),
+        "SOFTMAX": int(problem.output == "softmax"),
+        "ADAM": int(problem.adam),
+        "THREADS": threads,
+    }
+    tiles = sorted({tile(problem.batch or problem.m, most) for most in (128, 400)})
+    runs: dict[str, Run] = {}
+    for math, width, samples in product(("libm", "own"), BLOCKS, tiles):
+        chosen = {"OWN_MATH": int(math == "own"), "WIDTH": width, "TILE": samples, **BLOCKS[width]}
+        library = build(SOURCE, macros | chosen, (f"-mprefer-vector-width={width}",))
+        runs[f"{math} math, {width} bits, tile {samples}"] = _run(problem, library)
+    return {"C": runs}
+
+
+def version() -> str:
+    return f"gcc {subprocess.check_output([COMPILER, '-dumpfullversion'], text=True).strip()}"

@@ -1,0 +1,38 @@
+"""Fixtures shared by the whole suite: the three cores, and a backend selection that no test leaks."""
+
+import pytest
+import threadpoolctl
+import unjitted
+
+import fastxor as fx
+
+unjitted.install()
+
+# The matrices are small: BLAS threads only get in each other's way, above all beside other test processes.
+threadpoolctl.threadpool_limits(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled():
+    """The core is compiled and cached before any test, so that no child process has to say that it compiles."""
+    fx.warmup()
+
+
+@pytest.fixture(autouse=True)
+def backend_selection_restored():
+    """Whatever a test selects process-wide is taken back."""
+    before = fx.get_backend()
+    yield
+    fx.set_backend(before)
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def core(request):
+    """The two cores that a user can name."""
+    return request.param
+
+
+@pytest.fixture(params=["numpy", "numba", "unjitted"])
+def backend(request):
+    """Both cores, and the fused one's source run as plain Python."""
+    return request.param

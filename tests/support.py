@@ -1,0 +1,204 @@
+"""What the tests share: the tutorial written out in plain numpy, input in every guise, and child processes."""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+import fastxor
+
+ROOT = Path(fastxor.__file__).resolve().parent.parent
+PACKAGE = ROOT / "fastxor"
+TESTS = Path(__file__).resolve().parent
+
+X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+Y = np.array([[0, 1, 1, 0]])
+
+GOLDEN_COSTS = """\
+Cost after iteration# 0: 0.856267
+Cost after iteration# 100: 0.347426
+Cost after iteration# 200: 0.101195
+Cost after iteration# 300: 0.053631
+Cost after iteration# 400: 0.036031
+Cost after iteration# 500: 0.027002
+Cost after iteration# 600: 0.021543
+Cost after iteration# 700: 0.017896
+Cost after iteration# 800: 0.015293
+Cost after iteration# 900: 0.013344
+Cost after iteration# 1000: 0.011831
+"""
+GOLDEN_PREDICTION = "Neural Network prediction for example (1, 1) is 0\n"
+
+KEYS = ("W1", "b1", "W2", "b2")
+
+
+# ---------------------------------------------------------------- the tutorial, written once more
+
+
+def plain_sigmoid(z):
+    """1/(1+e^-z), one value at a time, by the formula that does not overflow."""
+
+    def one(v):
+        return 1 / (1 + math.exp(-v)) if v >= 0 else math.exp(v) / (1 + math.exp(v))
+
+    z = np.asarray(z, dtype=float)
+    return np.array([one(v) for v in z.ravel()]).reshape(z.shape)
+
+
+def plain_parameters(n_x, n_h, n_y, seed=0, biases=True):
+    """Parameters with biases that are not zero, so that a forgotten bias shows."""
+    draw = np.random.RandomState(seed)
+    parameters = {"W1": draw.randn(n_h, n_x), "b1": np.zeros((n_h, 1))}
+    parameters |= {"W2": draw.randn(n_y, n_h), "b2": np.zeros((n_y, 1))}
+    if biases:
+        parameters["b1"] = draw.randn(n_h, 1)
+        parameters["b2"] = draw.randn(n_y, 1)
+    return parameters
+
+
+def plain_data(n_x, n_y, m, seed=0):
+    """Features from a normal distribution, labels of 0 and 1."""
+    draw = np.random.RandomState(seed + 1)
+    return draw.randn(n_x, m), (draw.rand(n_y, m) > 0.5).astype(float)
+
+
+def plain_forward(X, parameters):
+    A1 = np.tanh(parameters["W1"] @ X + parameters["b1"])
+    Z2 = parameters["W2"] @ A1 + parameters["b2"]
+    return A1, 1 / (1 + np.exp(-Z2))
+
+
+def plain_cost(A2, Y):
+    return -np.sum(Y * np.log(A2) + (1 - Y) * np.log(1 - A2)) / Y.shape[1]
+
+
+def plain_backward(X, Y, A1, A2, parameters):
+    m = X.shape[1]
+    dZ2 = A2 - Y
+    dZ1 = (parameters["W2"].T @ dZ2) * (1 - A1**2)
+    return {
+        "dW1": dZ1 @ X.T / m,
+        "db1": dZ1.sum(axis=1, keepdims=True) / m,
+        "dW2": dZ2 @ A1.T / m,
+        "db2": dZ2.sum(axis=1, keepdims=True) / m,
+    }
+
+
+def plain_run(X, Y, parameters, updates, learning_rate):
+    """The parameters after so many updates, and the cost before each of them."""
+    costs = []
+    for _ in range(updates):
+        A1, A2 = plain_forward(X, parameters)
+        costs.append(plain_cost(A2, Y))
+        grads = plain_backward(X, Y, A1, A2, parameters)
+        parameters = {k: parameters[k] - learning_rate * grads["d" + k] for k in KEYS}
+    return parameters, costs
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def assert_same_dict(got, wanted, rtol, atol=0.0):
+    """Same keys, shapes and values."""
+    assert set(got) == set(wanted)
+    for key, value in wanted.items():
+        assert got[key].shape == value.shape, key
+        np.testing.assert_allclose(got[key], value, rtol=rtol, atol=atol, err_msg=key)
+
+
+def arrays_in(thing):
+    """Every array in a result or an argument, through dicts, tuples and lists."""
+    if isinstance(thing, np.ndarray):
+        return [thing]
+    if isinstance(thing, Mapping):
+        thing = list(thing.values())
+    if isinstance(thing, tuple | list):
+        return [a for part in thing for a in arrays_in(part)]
+    return []
+
+
+def assert_no_alias(result, *arguments):
+    """No array of the result shares memory with an array of the arguments."""
+    for given in arrays_in(arguments):
+        for got in arrays_in(result):
+            assert not np.shares_memory(got, given)
+
+
+def frozen(*arguments):
+    """Byte for byte what the arguments hold, to compare before and after a call."""
+    return [(a.dtype, a.shape, a.strides, a.tobytes()) for a in arrays_in(arguments)]
+
+
+def guises(values):
+    """The same matrix of small integers in every form that a caller may bring it in."""
+    values = np.asarray(values, dtype=float)
+    rows, cols = values.shape
+
+    strided = np.full((2 * rows, 3 * cols), 7.0)
+    strided[::2, ::3] = values
+    readonly = values.copy()
+    readonly.setflags(write=False)
+    misaligned = np.frombuffer(b"\0" + values.tobytes(), np.uint8)[1:].view(np.float64).reshape(rows, cols)
+    forms = {
+        "list": values.tolist(),
+        "tuple": tuple(map(tuple, values.tolist())),
+        "list of ints": values.astype(int).tolist(),
+        "list of arrays": list(values.copy()),
+        "float64": values.copy(),
+        "float32": values.astype(np.float32),
+        "float16": values.astype(np.float16),
+        "longdouble": values.astype(np.longdouble),
+        "int64": values.astype(np.int64),
+        "int8": values.astype(np.int8),
+        "big-endian": values.astype(">f8"),
+        "fortran": np.asfortranarray(values),
+        "transposed": np.ascontiguousarray(values.T).T,
+        "strided": strided[::2, ::3],
+        "reversed": np.ascontiguousarray(values[::-1, ::-1])[::-1, ::-1],
+        "read-only": readonly,
+        "misaligned": misaligned,
+    }
+    if (values >= 0).all():
+        forms["uint8"] = values.astype(np.uint8)
+    if np.isin(values, (0, 1)).all():
+        forms["bool"] = values.astype(bool)
+        forms["list of bools"] = values.astype(bool).tolist()
+    return forms
+
+
+# ---------------------------------------------------------------- child processes
+
+
+def child_environment(path=ROOT, **changes):
+    """This process's environment without the package's own settings, with `path` and these tests to import from."""
+    ours = ("FASTXOR_", "NUMBA_DISABLE_JIT", "PYTHONWARNINGS", "PYTHONPATH")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    environment["PYTHONPATH"] = f"{path}{os.pathsep}{TESTS}"
+    for key, value in changes.items():
+        if value is None:
+            environment.pop(key, None)
+        else:
+            environment[key] = str(value)
+    return environment
+
+
+def run_python(*arguments, cwd, path=ROOT, env=None, fails=False, timeout=120):
+    """Run Python with these arguments in `cwd`; `env` changes the environment, None removes a name."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=child_environment(path, **(env or {})),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if fails:
+        assert done.returncode != 0, done.stdout + done.stderr
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done

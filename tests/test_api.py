@@ -1,0 +1,785 @@
+"""What a user of the general engine types: Network, initialize, SGD and Adam, train and its result, every refusal."""
+
+import copy
+import pickle
+import re
+import signal
+import sys
+import threading
+import tracemalloc
+import warnings
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+from engine_cases import ENDS, OPTIMIZERS, Job, assert_close
+from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, frozen
+
+import fastxor as fx
+from fastxor.network import ACTIVATIONS, LOSSES, OUTPUTS
+
+# ---------------------------------------------------------------- Network
+
+
+def test_a_network_is_printed_as_it_is_typed():
+    net = fx.Network([4, 32, 16, 4], hidden=["tanh", "gelu"], output="identity")
+    text = "Network(sizes=(4, 32, 16, 4), hidden=('tanh', 'gelu'), output='identity', loss='squared_error')"
+    assert repr(net) == str(net) == text
+    assert eval(text, {"Network": fx.Network}) == net
+    assert repr(fx.Network([3, 1])) == "Network(sizes=(3, 1), hidden=(), output='sigmoid', loss='binary_cross_entropy')"
+
+
+def test_a_network_is_immutable():
+    net = fx.Network([2, 3, 1])
+    for name, value in (("sizes", (2, 4, 1)), ("loss", "huber"), ("hidden", ("relu",)), ("colour", "red")):
+        with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
+            setattr(net, name, value)
+    with pytest.raises((FrozenInstanceError, AttributeError)):
+        del net.sizes
+    assert isinstance(net.sizes, tuple)
+    assert isinstance(net.hidden, tuple)
+
+
+def test_a_network_does_not_change_with_what_it_was_made_from():
+    sizes, hidden = [2, 3, 4, 1], ["tanh", "relu"]
+    net = fx.Network(sizes, hidden)
+    sizes[1], hidden[0] = 9, "sin"
+    assert net == fx.Network([2, 3, 4, 1], ["tanh", "relu"])
+
+
+def test_networks_are_equal_when_they_compute_the_same():
+    same = [
+        fx.Network([2, 3, 4, 1], "relu"),
+        fx.Network((2, 3, 4, 1), ["relu", "relu"]),
+        fx.Network(np.array([2, 3, 4, 1]), ("relu", "relu"), output="sigmoid", loss="binary_cross_entropy"),
+        fx.Network(sizes=[np.int64(2), 3, np.uint8(4), 1], hidden="relu"),
+    ]
+    other = [
+        fx.Network([2, 3, 4, 2], "relu"),
+        fx.Network([2, 3, 1], "relu"),
+        fx.Network([2, 3, 4, 1], ["relu", "tanh"]),
+        fx.Network([2, 3, 4, 1], "relu", "identity"),
+        fx.Network([2, 3, 4, 1], "relu", loss="huber"),
+    ]
+    assert len(set(same)) == 1
+    assert len({*same, *other}) == 6
+    assert all(one == same[0] and hash(one) == hash(same[0]) for one in same)
+    assert all(one != same[0] for one in other)
+    assert same[0] != "Network"
+    assert {type(size) for net in same for size in net.sizes} == {int}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_networks_can_be_copied_and_sent(copied, core):
+    net = fx.Network([2, 3, 4, 1], ["elu", "relu"], "identity", "huber")
+    again = copied(net)
+    assert again == net
+    assert hash(again) == hash(net)
+    assert repr(again) == repr(net)
+    parameters = net.initialize(0)
+    np.testing.assert_array_equal(again.forward(parameters, X, backend=core), net.forward(parameters, X, backend=core))
+    assert again.count == net.count
+
+
+def test_the_loss_follows_from_the_output():
+    assert {output: fx.Network([2, 3, 2], output=output).loss for output in OUTPUTS} == {
+        "sigmoid": "binary_cross_entropy",
+        "softmax": "cross_entropy",
+        "identity": "squared_error",
+    }
+    assert fx.Network([2, 1]).output == "sigmoid"
+    assert fx.Network([2, 5, 5, 1]).hidden == ("tanh", "tanh")
+
+
+def test_what_the_issue_names_is_there():
+    assert " ".join(ACTIVATIONS) == "tanh sigmoid relu leaky_relu elu softplus gelu sin identity"
+    assert set(OUTPUTS) == {"sigmoid", "softmax", "identity"}
+    assert set(LOSSES) == {"binary_cross_entropy", "cross_entropy", "squared_error", "huber"}
+
+
+SENSE = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_combinations_without_sense_name_the_sensible_one(output, loss):
+    if (output, loss) in ENDS:
+        assert fx.Network([2, 2], output=output, loss=loss).loss == loss
+        return
+    with pytest.raises(ValueError, match=rf"{loss}.*{output}.*{SENSE[output]}"):
+        fx.Network([2, 2], output=output, loss=loss)
+
+
+# ---------------------------------------------------------------- initialize
+
+
+def test_initialize_draws_as_the_tutorial_does():
+    """numpy's global state, W1 then W2 then …, and nothing for the biases."""
+    net = fx.Network([3, 5, 4, 2])
+    np.random.seed(6)
+    parameters = net.initialize()
+    after = np.random.rand()
+    np.random.seed(6)
+    for number, shape in enumerate([(5, 3), (4, 5), (2, 4)], 1):
+        np.testing.assert_array_equal(parameters[f"W{number}"], np.random.randn(*shape))
+        np.testing.assert_array_equal(parameters[f"b{number}"], np.zeros((shape[0], 1)))
+    assert np.random.rand() == after
+    assert list(parameters) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+
+
+@pytest.mark.parametrize("make", [lambda: 6, lambda: np.int64(6), lambda: np.random.RandomState(6)])
+def test_initialize_from_a_seed(make):
+    np.random.seed(6)
+    wanted = fx.Network([3, 5, 2]).initialize()
+    state = np.random.get_state()[1].tolist()
+    assert_same_dict(fx.Network([3, 5, 2]).initialize(make()), wanted, rtol=0)
+    assert np.random.get_state()[1].tolist() == state
+
+
+def test_initialize_from_a_generator():
+    got = fx.Network([3, 5, 2]).initialize(np.random.default_rng(6))
+    rng = np.random.default_rng(6)
+    np.testing.assert_array_equal(got["W1"], rng.standard_normal((5, 3)))
+    np.testing.assert_array_equal(got["W2"], rng.standard_normal((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "variance"),
+    [("normal", lambda n, k: 1), ("glorot", lambda n, k: 2 / (n + k)), ("he", lambda n, k: 2 / n)],
+)
+def test_schemes(scheme, variance):
+    net = fx.Network([60, 150, 40])
+    parameters = net.initialize(3, scheme=scheme)
+    plain = net.initialize(3)
+    for number, (n_in, n_out) in enumerate([(60, 150), (150, 40)], 1):
+        W = parameters[f"W{number}"]
+        wanted = variance(n_in, n_out) ** 0.5
+        assert W.std() == pytest.approx(wanted, rel=0.03)
+        assert abs(W.mean()) < 5 * wanted / W.size**0.5
+        np.testing.assert_allclose(W, wanted * plain[f"W{number}"], rtol=1e-15)
+        assert not parameters[f"b{number}"].any()
+
+
+@pytest.mark.parametrize("scheme", ["normal", "glorot", "he"])
+def test_initialize_in_float32_is_rounded(scheme):
+    double = fx.Network([3, 5, 2]).initialize(1, scheme)
+    for dtype in (np.float32, "float32", np.dtype("f4")):
+        single = fx.Network([3, 5, 2]).initialize(1, scheme, dtype)
+        for key, value in double.items():
+            assert single[key].dtype == np.float32
+            np.testing.assert_array_equal(single[key], value.astype(np.float32))
+
+
+def test_each_call_of_initialize_gives_new_arrays():
+    net = fx.Network([3, 5, 2])
+    first, second = net.initialize(1), net.initialize(1)
+    assert_no_alias(first, second)
+
+
+# ---------------------------------------------------------------- what comes in
+
+
+def plain(dictionary):
+    return {key: np.array(array) for key, array in dictionary.items()}
+
+
+FORMS = {
+    "plain": plain,
+    "lists": lambda d: {key: array.tolist() for key, array in d.items()},
+    "reordered": lambda d: dict(reversed(plain(d).items())),
+    "fortran": lambda d: {key: np.asfortranarray(array) for key, array in d.items()},
+    "read-only": lambda d: {key: np.frombuffer(a.tobytes()).reshape(a.shape) for key, a in d.items()},
+    "one replaced": lambda d: {**d, "W2": np.array(d["W2"])},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_parameters_in_any_form(core, form):
+    job = Job((3, 5, 4, 2), ("elu", "sin"), "softmax", "cross_entropy", "adam", 4, 9, "float64")
+    net, (features, labels) = job.network(), job.data()
+    ours = net.initialize(2)
+    theirs = FORMS[form](ours)
+    before = frozen(theirs)
+    for call in (
+        lambda p: net.forward(p, features, backend=core),
+        lambda p: net.predict(p, features, backend=core),
+        lambda p: np.float64(net.cost(p, features, labels, backend=core)),
+        lambda p: net.gradient(p, features, labels, backend=core)[1],
+        lambda p: job.train(core, parameters=p).parameters,
+    ):
+        got, wanted = call(theirs), call(ours)
+        assert_no_alias(got, theirs, ours)
+        for one, other in zip(arrays_in(got), arrays_in(wanted), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert frozen(theirs) == before
+
+
+@pytest.mark.parametrize("of_parameters", ["float64", "float32", "one float64"])
+@pytest.mark.parametrize("of_X", ["float64", "float32", "int", "float16"])
+@pytest.mark.parametrize("of_Y", ["float64", "float32", "int"])
+def test_float32_only_if_data_and_parameters_are(core, of_parameters, of_X, of_Y):
+    net = fx.Network([2, 3, 1], loss="squared_error")
+    parameters = plain(net.initialize(1, dtype=np.float32 if "32" in of_parameters else np.float64))
+    if of_parameters == "one float64":
+        parameters = {k: v.astype(np.float64 if k == "b2" else np.float32) for k, v in parameters.items()}
+    features, labels = X.astype(of_X), Y.astype(of_Y)
+    wanted = np.float32 if (of_X, of_parameters) == ("float32", "float32") else np.float64
+    results = {
+        "forward": net.forward(parameters, features, backend=core),
+        "gradient": net.gradient(parameters, features, labels, backend=core)[1],
+        "train": fx.train(net, features, labels, parameters=parameters, iterations=3, backend=core).parameters,
+    }
+    for name, result in results.items():
+        assert {a.dtype for a in arrays_in(result)} == {np.dtype(wanted)}, name
+
+
+def test_training_from_random_weights_stays_in_the_dtype_of_the_data(core):
+    net = fx.Network([2, 3, 1], "gelu")
+    for dtype in (np.float32, np.float64):
+        run = fx.train(net, X.astype(dtype), Y, iterations=5, random_state=0, optimizer=fx.Adam(0.01), backend=core)
+        assert {a.dtype for a in arrays_in(run.parameters)} == {np.dtype(dtype)}
+        start = net.initialize(0, dtype=dtype)
+        again = fx.train(net, X.astype(dtype), Y, iterations=5, parameters=start, optimizer=fx.Adam(0.01), backend=core)
+        assert_same_dict(again.parameters, run.parameters, rtol=0)
+
+
+def test_regression_targets_may_lie_anywhere(core):
+    for output, loss in ENDS:
+        net = fx.Network([2, 2], output=output, loss=loss)
+        targets = np.array([[-7.0, 3.0, 1e3, 0.5], [2.0, -1.0, 0.0, 4.0]])
+        if loss.endswith("cross_entropy"):
+            for call in (net.cost, net.gradient):
+                with pytest.raises(ValueError, match=r"\bY\b.*between 0 and 1.*-7.*1000"):
+                    call(net.initialize(0), X, targets, backend=core)
+            with pytest.raises(ValueError, match=r"\bY\b.*between 0 and 1.*-7.*1000"):
+                fx.train(net, X, targets, backend=core)
+        else:
+            assert np.isfinite(net.cost(net.initialize(0), X, targets, backend=core))
+            fx.train(net, X, targets, iterations=3, optimizer=fx.SGD(1e-3), random_state=0, backend=core)
+
+
+@pytest.mark.parametrize("column", [0, 3, 7, 11])
+def test_targets_of_softmax_sum_to_one(core, column):
+    net = fx.Network([2, 3], output="softmax")
+    features = np.random.RandomState(0).randn(2, 12)
+    targets = np.eye(3)[:, np.arange(12) % 3]
+    net.cost(net.initialize(0), features, targets, backend=core)
+    net.cost(net.initialize(0), features, targets * (1 - 1e-6), backend=core)
+    for wrong in (0.5, 0.9, 0.0):
+        spoiled = targets.copy()
+        spoiled[:, column] *= wrong
+        for call in (
+            lambda y: net.cost(net.initialize(0), features, y, backend=core),
+            lambda y: net.gradient(net.initialize(0), features, y, backend=core),
+            lambda y: fx.train(net, features, y, random_state=0, backend=core),
+        ):
+            with pytest.raises(ValueError, match=rf"\bY\b.*sum to 1.*{wrong}.*column {column}\b"):
+                call(spoiled)
+    both = targets.copy()
+    both[:, column] = 1
+    with pytest.raises(ValueError, match=rf"\bY\b.*sum to 1.*3\.0.*column {column}\b"):
+        net.cost(net.initialize(0), features, both, backend=core)
+
+
+# ---------------------------------------------------------------- refusals
+
+NET = fx.Network([2, 3, 1])
+START = NET.initialize(0)
+CALLS = {
+    "Network": (fx.Network, {"sizes": [2, 3, 4, 1]}),
+    "initialize": (NET.initialize, {}),
+    "forward": (NET.forward, {"parameters": START, "X": X}),
+    "predict": (NET.predict, {"parameters": START, "X": X}),
+    "cost": (NET.cost, {"parameters": START, "X": X, "Y": Y}),
+    "gradient": (NET.gradient, {"parameters": START, "X": X, "Y": Y}),
+    "train": (fx.train, {"network": NET, "X": X, "Y": Y, "parameters": START, "iterations": 3}),
+    "SGD": (fx.SGD, {"learning_rate": 0.1, "momentum": 0.5}),
+    "Adam": (fx.Adam, {"learning_rate": 0.1}),
+}
+# (function, the argument replaced, by what, exception, patterns in the message)
+TABLE = []
+
+
+def refuse(functions, argument, wrong, error, *patterns):
+    for function in functions.split():
+        TABLE.append((function, argument, wrong, error, patterns))
+
+
+for wrong in (3, None, "231", 2.5, {2, 3}):
+    refuse("Network", "sizes", wrong, TypeError, r"\bsizes\b")
+for wrong in ([], [3], ()):
+    refuse("Network", "sizes", wrong, ValueError, r"\bsizes\b")
+for wrong in ([2, 0], [2, -3, 1], [0, 1]):
+    refuse("Network", "sizes", wrong, ValueError, r"\bsizes\[\d\]", "at least 1")
+for wrong in (
+    [2, 1.5],
+    [2, "3", 1],
+    [2, None],
+    [True, 2],
+    np.array([2.0, 3.0]),
+    [[2, 3], [3, 1]],
+    np.ones((2, 2), int),
+):
+    refuse("Network", "sizes", wrong, TypeError, r"\bsizes\[\d\]", "integer")
+for wrong in ("Tanh", "swish", "", "softmax"):
+    refuse("Network", "hidden", wrong, ValueError, r"\bhidden\b", re.escape(repr(wrong)), *ACTIVATIONS)
+    refuse("Network", "hidden", ["tanh", wrong], ValueError, r"\bhidden\b", re.escape(repr(wrong)), *ACTIVATIONS)
+for wrong in (None, 3, np.tanh):
+    refuse("Network", "hidden", wrong, TypeError, r"\bhidden\b")
+refuse("Network", "hidden", ["tanh", None], (TypeError, ValueError), r"\bhidden\b", "None")
+for wrong in (["tanh"], ["tanh"] * 3, []):
+    refuse("Network", "hidden", wrong, ValueError, r"\bhidden\b", r"\b2\b", rf"\b{len(wrong)}\b")
+for wrong in ("tanh", "Sigmoid", "", None, 1, ["sigmoid"]):
+    refuse("Network", "output", wrong, (TypeError, ValueError), r"\boutput\b", *OUTPUTS)
+for wrong in ("mse", "", 1, ["huber"], "log_loss"):
+    refuse("Network", "loss", wrong, (TypeError, ValueError), r"\bloss\b", *LOSSES)
+
+for wrong in ("xavier", "", None, 1):
+    refuse("initialize", "scheme", wrong, (TypeError, ValueError), r"\bscheme\b", "normal", "glorot", "he")
+for wrong in (int, "float16", complex, "nonsense"):
+    refuse("initialize", "dtype", wrong, (TypeError, ValueError), r"\bdtype\b", "float32", "float64")
+for wrong in ("seed", 1.5, [], object):
+    refuse("initialize train", "random_state", wrong, TypeError, r"\brandom_state\b", "Generator")
+for wrong in (-1, 2**32):
+    refuse("initialize train", "random_state", wrong, ValueError, r"\brandom_state\b", str(wrong))
+
+ALL = "forward predict cost gradient train"
+WITH_Y = "cost gradient train"
+for name, functions in (("X", ALL), ("Y", WITH_Y)):
+    for wrong in ("0101", None, [["a", "b"]], np.ones((2, 4)) * 1j, len):
+        refuse(functions, name, wrong, TypeError, rf"\b{name}\b")
+    refuse(functions, name, [[1, 2], [3]], ValueError, rf"\b{name}\b")
+    for wrong in (1.0, [0, 1, 1, 0], np.ones((1, 2, 4))):
+        refuse(functions, name, wrong, ValueError, rf"\b{name}\b", re.escape(str(np.shape(wrong))))
+    for value in (np.nan, np.inf, -np.inf):
+        wrong = np.zeros((2 if name == "X" else 1, 4))
+        wrong[-1, 3] = value
+        refuse(functions, name, wrong, ValueError, rf"\b{name}\b", str(value), "finite")
+        refuse(functions, name, wrong.astype(np.float32), ValueError, rf"\b{name}\b", str(value), "finite")
+refuse(ALL, "X", np.zeros((2, 0)), ValueError, r"\bX\b", r"\(2, 0\)")
+refuse(ALL, "X", np.zeros((3, 4)), ValueError, r"\bX\b", r"\(3, 4\)", r"\b2\b")
+refuse(ALL, "X", np.zeros((4, 2)), ValueError, r"\bX\b", r"\(4, 2\)", "transpose")
+refuse(WITH_Y, "Y", np.zeros((4, 1)), ValueError, r"\bY\b", r"\(4, 1\)", "transpose")
+refuse(WITH_Y, "Y", np.zeros((1, 5)), ValueError, r"\bY\b", r"\(1, 5\)", r"\(1, 4\)")
+refuse(WITH_Y, "Y", np.zeros((2, 4)), ValueError, r"\bY\b", r"\(2, 4\)", r"\(1, 4\)")
+for wrong in ([[0, 1, 2, 0]], [[0, -0.1, 1, 0]], [[255] * 4]):
+    refuse(WITH_Y, "Y", wrong, ValueError, r"\bY\b", "between 0 and 1")
+
+for wrong in (3, "W1", list(START.values()), START["W1"]):
+    refuse(ALL, "parameters", wrong, TypeError, r"\bparameters\b", "dict", "W1, b1, W2, b2")
+refuse("forward predict cost gradient", "parameters", None, TypeError, r"\bparameters\b", "dict")
+for wrong in ({}, {k: v for k, v in START.items() if k != "b2"}, {**START, "W3": np.ones((1, 1))}):
+    refuse(ALL, "parameters", wrong, ValueError, r"\bparameters\b", "missing|unknown", "'(W1|b2|W3)'")
+for key in START:
+    wrong = np.ones((START[key].shape[0] + 1, START[key].shape[1]))
+    refuse(ALL, "parameters", {**START, key: wrong}, ValueError, rf"\b{key}\b", re.escape(str(wrong.shape)))
+    refuse(ALL, "parameters", {**START, key: START[key][0]}, ValueError, rf"\b{key}\b")
+    refuse(ALL, "parameters", {**START, key: "W"}, TypeError, rf"\b{key}\b")
+    for value in (np.nan, np.inf):
+        wrong = np.array(START[key])
+        wrong[-1, -1] = value
+        refuse(ALL, "parameters", {**START, key: wrong}, ValueError, rf"\b{key}\b", "finite")
+refuse(ALL, "parameters", fx.Network([2, 4, 1]).initialize(0), ValueError, r"\bW1\b", r"\(3, 2\)", r"\(4, 2\)")
+refuse(ALL, "parameters", fx.Network([2, 3, 3, 1]).initialize(0), ValueError, r"\bparameters\b", "W3")
+refuse(ALL, "parameters", NET.gradient(START, X, Y)[1], ValueError, r"\bparameters\b", "dW1")
+
+for wrong in (None, [2, 3, 1], "Network", fx.Network):
+    refuse("train", "network", wrong, TypeError, r"\bnetwork\b", r"\bNetwork\b")
+for wrong in (None, 0.3, "sgd", fx.SGD, fx.Adam, lambda g: g):
+    refuse("train", "optimizer", wrong, TypeError, r"\boptimizer\b", "SGD", "Adam")
+for name, least in (("iterations", 0), ("batch_size", 1), ("interval", 1)):
+    for wrong in (least - 1, -5, np.int64(-1)):
+        refuse("train", name, wrong, ValueError, rf"\b{name}\b", f"at least {least}", str(wrong))
+    for wrong in (1.5, "10", True, [10], np.float64(3.0), 1j):
+        refuse("train", name, wrong, TypeError, rf"\b{name}\b", "integer")
+for name in ("iterations", "interval"):
+    refuse("train", name, None, TypeError, rf"\b{name}\b", "integer")
+for wrong in ("cuda", "", "NumPy"):
+    refuse(ALL, "backend", wrong, ValueError, r"\bbackend\b", "numpy", "numba")
+
+for wrong in (-0.1, np.nan, np.inf, 10**400):
+    refuse("SGD Adam", "learning_rate", wrong, ValueError, r"\blearning_rate\b")
+    refuse("SGD", "momentum", wrong, ValueError, r"\bmomentum\b")
+    refuse("Adam", "beta1", wrong, ValueError, r"\bbeta1\b")
+    refuse("Adam", "beta2", wrong, ValueError, r"\bbeta2\b")
+    refuse("Adam", "epsilon", wrong, ValueError, r"\bepsilon\b")
+for wrong in ("0.1", None, 1j, True, [0.1], np.array([0.1, 0.2])):
+    refuse("SGD Adam", "learning_rate", wrong, TypeError, r"\blearning_rate\b")
+    refuse("SGD", "momentum", wrong, TypeError, r"\bmomentum\b")
+    refuse("Adam", "beta1", wrong, TypeError, r"\bbeta1\b")
+    refuse("Adam", "beta2", wrong, TypeError, r"\bbeta2\b")
+    refuse("Adam", "epsilon", wrong, TypeError, r"\bepsilon\b")
+for wrong in (1, 1.0, 2):
+    refuse("SGD", "momentum", wrong, ValueError, r"\bmomentum\b", "below 1")
+    refuse("Adam", "beta1", wrong, ValueError, r"\bbeta1\b", "below 1")
+    refuse("Adam", "beta2", wrong, ValueError, r"\bbeta2\b", "below 1")
+refuse("Adam", "epsilon", 0, ValueError, r"\bepsilon\b", "above 0")
+for wrong in (1, 0, "yes", None):
+    refuse("SGD", "nesterov", wrong, TypeError, r"\bnesterov\b")
+
+
+def show(wrong):
+    text = f"{wrong.dtype}{wrong.shape}" if isinstance(wrong, np.ndarray) else re.sub(r" at 0x\w+", "", repr(wrong))
+    return re.sub(r"[^ -~]|\s", "", text)[:30]
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "wrong", "error", "patterns"),
+    TABLE,
+    ids=[f"{i}-{row[0]}-{row[1]}-{show(row[2])}" for i, row in enumerate(TABLE)],
+)
+def test_refused(function, argument, wrong, error, patterns):
+    call, good = CALLS[function]
+    for core in ("numpy", "numba"):
+        with fx.use_backend(core), pytest.raises(error) as raised:
+            call(**{**good, argument: wrong})
+        text = str(raised.value)
+        for pattern in patterns:
+            assert re.search(pattern, text), f"{pattern!r} is not in: {text}"
+        assert len(text) < 600
+        assert "\n" not in text
+
+
+@pytest.mark.parametrize("function", CALLS)
+def test_what_the_table_starts_from_is_accepted(core, function):
+    call, good = CALLS[function]
+    with fx.use_backend(core):
+        call(**good)
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ValueError, match=r"nesterov.*momentum"):
+        fx.SGD(0.1, nesterov=True)
+
+
+def test_a_refused_run_draws_no_random_numbers(core):
+    rng = np.random.RandomState(1)
+    for argument, wrong in (("Y", 2 * Y), ("interval", 0), ("batch_size", 0), ("iterations", -1), ("optimizer", None)):
+        with pytest.raises((TypeError, ValueError), match=argument):
+            fx.train(**{"network": NET, "X": X, "Y": Y, "random_state": rng, argument: wrong}, backend=core)
+    assert rng.random_sample() == np.random.RandomState(1).random_sample()
+
+
+# ---------------------------------------------------------------- optimizers
+
+
+def test_optimizers_are_small_frozen_dataclasses():
+    assert repr(fx.SGD(0.3)) == "SGD(learning_rate=0.3, momentum=0.0, nesterov=False)"
+    assert repr(fx.SGD(1, 0.5, True)) == "SGD(learning_rate=1.0, momentum=0.5, nesterov=True)"
+    assert repr(fx.Adam()) == "Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)"
+    assert fx.SGD(np.float32(0.5), 0) == fx.SGD(0.5)
+    assert fx.Adam(0.1) != fx.SGD(0.1)
+    assert len({fx.SGD(0.1), fx.SGD(0.1), fx.Adam(0.1)}) == 2
+    assert replace(fx.Adam(), beta1=0.5).beta1 == 0.5
+    with pytest.raises(ValueError, match="momentum"):
+        replace(fx.SGD(0.1, 0.9), momentum=1.0)
+    with pytest.raises(FrozenInstanceError):
+        fx.SGD(0.1).learning_rate = 0.2
+
+
+@pytest.mark.parametrize("optimizer", [fx.SGD(0.0), fx.SGD(0.0, 0.5), fx.Adam(0.0)])
+def test_a_rate_of_zero_moves_nothing(core, optimizer):
+    run = fx.train(NET, X, Y, parameters=START, optimizer=optimizer, iterations=50, backend=core)
+    assert_same_dict(run.parameters, START, rtol=0)
+
+
+def test_edges_of_the_optimizers_ranges(backend):
+    """No memory at all: then Adam is the sign of the gradient, and its first step always is nearly that."""
+    for beta1, beta2 in ((0.0, 0.0), (0.9, 0.999), (0.0, 0.5)):
+        optimizer = fx.Adam(0.25, beta1, beta2, 1e-30)
+        run = fx.train(NET, X, Y, parameters=START, optimizer=optimizer, iterations=1, backend=backend)
+        _, grads = NET.gradient(START, X, Y, backend=backend)
+        for key, value in START.items():
+            np.testing.assert_allclose(run.parameters[key], value - 0.25 * np.sign(grads["d" + key]), rtol=1e-12)
+
+
+# ---------------------------------------------------------------- train and its result
+
+
+def test_a_result_predicts(core):
+    for output, loss in ENDS:
+        job = Job((3, 5, 4), ("tanh",), output, loss, "adam", None, 9, "float64")
+        run = job.train(core)
+        features, _ = job.data()
+        for given in (features, features[:, :1], features.tolist()):
+            np.testing.assert_array_equal(
+                run.predict(given, backend=core), run.network.predict(run.parameters, given, backend=core)
+            )
+
+
+def test_a_run_can_start_from_anothers_end(core):
+    """Plain descent has no memory: two runs of 10 are one of 20."""
+    first = fx.train(NET, X, Y, parameters=START, optimizer=fx.SGD(0.5), iterations=10, backend=core)
+    kept = plain(first.parameters)
+    second = fx.train(NET, X, Y, parameters=first.parameters, optimizer=fx.SGD(0.5), iterations=10, backend=core)
+    whole = fx.train(NET, X, Y, parameters=START, optimizer=fx.SGD(0.5), iterations=20, backend=core)
+    assert_same_dict(second.parameters, whole.parameters, rtol=0)
+    assert_same_dict(first.parameters, kept, rtol=0)
+
+
+def test_the_default_run_learns_xor(core):
+    run = fx.train(fx.Network([2, 4, 1]), X, Y, random_state=0, optimizer=fx.Adam(0.05), backend=core)
+    assert run.iterations == 1000
+    np.testing.assert_array_equal(run.predict(X), Y)
+    assert list(run.history) == list(range(0, 1000, 100))
+    assert run.history[900] < 0.1 < run.history[0]
+
+
+def test_train_is_the_tutorials_model(core):
+    """Bit for bit: nothing is computed in two ways within one core."""
+    net = fx.Network([2, 3, 1])
+    for m in (4, 200):
+        features, labels = np.tile(X, m // 4), np.tile(Y, m // 4)
+        run = fx.train(net, features, labels, optimizer=fx.SGD(0.3), iterations=101, random_state=2, backend=core)
+        trained = fx.model(features, labels, 2, 3, 1, 100, 0.3, random_state=2, print_cost=False, backend=core)
+        assert_same_dict(run.parameters, trained, rtol=0)
+        outputs, cache = fx.forward_prop(features, trained, backend=core)
+        np.testing.assert_array_equal(net.forward(trained, features, backend=core), outputs)
+        grads = net.gradient(trained, features, labels, backend=core)[1]
+        assert_same_dict(grads, fx.backward_prop(features, labels, cache, trained, backend=core), rtol=1e-12)
+
+
+def test_a_batch_as_large_as_the_data_is_the_full_batch(core):
+    for batch_size in (9, 10, 10**12):
+        job = Job((3, 5, 2), ("relu",), "softmax", "cross_entropy", "nesterov", batch_size, 9, "float64")
+        assert_close(job.train(core).parameters, job.train(core, batch_size=None).parameters, 1e-9)
+
+
+# ---------------------------------------------------------------- divergence
+
+
+def diverging(core, net, features, targets, start, optimizer, **options):
+    """The result and the one message of a run that diverges."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = fx.train(
+            net, features, targets, parameters=start, optimizer=optimizer, backend=core, **{"interval": 1, **options}
+        )
+    assert [w.category for w in caught] == [fx.DivergenceWarning], [str(w.message) for w in caught]
+    assert caught[0].filename == __file__
+    assert all(np.isfinite(a).all() for a in arrays_in(run.parameters))
+    assert all(np.isfinite(c) for c in run.history.values())
+    return run, str(caught[0].message)
+
+
+def constant(net, *weights):
+    """Every weight of a layer the same, and no biases."""
+    return {
+        name: np.full(shape, weights[(int(name[1:]) - 1)] if name[0] == "W" else 0.0)
+        for name, _place, shape in net.slots
+    }
+
+
+DEEP = fx.Network([1, 2, 2, 1], "identity", "identity")
+# Which layer leaves the finite numbers first, in the step of iteration 0: (layer, weights, features, optimizer).
+FIRST_STEPS = {
+    "forward 1": (1, (1e2, 1.0, 1.0), 1e307, fx.SGD(0.1)),
+    "forward 2": (2, (1e2, 1e200, 1.0), 1e200, fx.SGD(0.1)),
+    "forward 3": (3, (1.0, 1.0, 1e200), 1e150, fx.SGD(0.1)),
+    "backward 1": (1, (0.0, 1e5, 1e5), 1e300, fx.SGD(0.1)),
+    "the step of layer 1": (1, (0.0, 1.0, 1.0), 1e10, fx.SGD(1e300)),
+    "momentum": (1, (1e2, 1.0, 1.0), 1e307, fx.SGD(0.1, 0.9)),
+    "adam": (2, (1e2, 1e200, 1.0), 1e200, fx.Adam(0.1)),
+}
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("m", [4, 40])
+@pytest.mark.parametrize("kind", FIRST_STEPS)
+def test_divergence_names_iteration_and_layer(core, kind, m, batch_size):
+    layer, weights, size, optimizer = FIRST_STEPS[kind]
+    start = constant(DEEP, *weights)
+    features, targets = np.full((1, m), size), np.full((1, m), 4.0)
+    run, message = diverging(
+        core, DEEP, features, targets, start, optimizer, iterations=5, batch_size=batch_size, random_state=0
+    )
+    assert re.search(r"iteration 0\b", message), message
+    assert re.search(rf"layer {layer}\b", message), message
+    assert run.iterations == 0
+    assert_same_dict(run.parameters, start, rtol=0)
+
+
+@pytest.mark.parametrize("optimizer", [fx.SGD(10.0), fx.SGD(1.0, 0.9), fx.SGD(1.0, 0.9, True)])
+@pytest.mark.parametrize(("m", "batch_size"), [(4, None), (40, None), (4, 3), (40, 7), (40, 2)])
+def test_both_cores_diverge_alike(optimizer, m, batch_size):
+    """A few dozen steps of growth: the same step, the same layer, the same last parameters."""
+    net = fx.Network([2, 3, 2], "identity", "identity")
+    draw = np.random.RandomState(3)
+    features, targets = 3 * draw.randn(2, m), draw.randn(2, m)
+    outcomes = [
+        diverging(
+            core, net, features, targets, net.initialize(0), optimizer, iterations=500, batch_size=batch_size,
+            random_state=1,
+        )
+        for core in ("numpy", "numba")
+    ]  # fmt: skip
+    (one, said), (other, also_said) = outcomes
+    assert said == also_said
+    assert re.search(rf"iteration {one.iterations}\b.*layer [12]\b", said), said
+    assert 0 < one.iterations == other.iterations < 500
+    assert list(one.history) == list(other.history)
+    assert_same_dict(other.parameters, one.parameters, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_only_the_batch_that_failed_is_blamed(core, batch):
+    """One sample overflows in layer 2, and one of the next batch would in layer 1."""
+    order = np.random.RandomState(5).permutation(12)
+    features = np.zeros((1, 12))
+    features[0, order[3 * batch + 1]] = 1e210
+    features[0, order[3 * batch + 4]] = 1e308
+    start = constant(DEEP, 10.0, 1e100, 1.0)
+    run, message = diverging(
+        core, DEEP, features, np.zeros((1, 12)), start, fx.SGD(1e-3), iterations=50, batch_size=3, random_state=5
+    )
+    assert run.iterations == batch
+    assert re.search(rf"iteration {batch}\b.*layer 2\b", message), message
+    assert_same_dict(run.parameters, start, rtol=0)
+
+
+def test_a_cost_that_overflows_is_divergence(core):
+    """Errors of 1e200, whose squares no float holds: a cost of infinity beside finite parameters."""
+    net = fx.Network([1, 1], output="identity")
+    start = {"W1": np.ones((1, 1)), "b1": np.zeros((1, 1))}
+    run, message = diverging(core, net, [[1.0]], [[1e200]], start, fx.SGD(0.1), iterations=5)
+    assert re.search(r"iteration 0\b", message), message
+    assert run.iterations == 0
+    assert_same_dict(run.parameters, start, rtol=0)
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "identity"])
+def test_infinite_logits_stop_the_run_whatever_the_interval(core, output):
+    """Their gradient is finite where the sigmoid saturates, or huber's slope does: the run has to be stopped all the
+    same, at the iteration where it happened and not at the next that is recorded."""
+    net = fx.Network([1, 1, 1], "identity", output, "huber" if output == "identity" else None)
+    start = constant(net, 1e200, 1e200)
+    run, message = diverging(core, net, [[1.0]], [[0.5]], start, fx.SGD(1e-3), iterations=50, interval=100)
+    assert re.search(r"iteration 0\b.*layer 2\b", message), message
+    assert run.iterations == 0
+    start = constant(net, 1.0, 1.0)
+    start["W2"][:] = 1e200
+    start["b1"][:] = 1e107  # the first step carries layer 1 to where layer 2 overflows
+    run, message = diverging(core, net, [[1.0]], [[0.0]], start, fx.SGD(1e-85), iterations=50, interval=100)
+    assert re.search(r"iteration 1\b.*layer 2\b", message), message
+
+
+def test_a_small_first_batch_is_no_divergence(core):
+    """The cost of the first batch says nothing about the cost of all: this run only improves."""
+    net = fx.Network([1, 1], output="identity")
+    start = {"W1": np.ones((1, 1)), "b1": np.zeros((1, 1))}
+    features = np.arange(8.0)[None]
+    first = np.random.RandomState(0).permutation(8)[0]
+    targets = features + 1
+    targets[0, first] -= 0.999
+    run = fx.train(
+        net, features, targets, parameters=start, optimizer=fx.SGD(1e-3), iterations=16, batch_size=1, random_state=0,
+        backend=core,
+    )  # fmt: skip
+    before, after = (net.cost(p, features, targets) for p in (start, run.parameters))
+    assert after < before
+
+
+def test_a_run_that_starts_at_the_solution_is_no_divergence(core):
+    """From a cost of 1e-32 to one of 1e-30 is rounding."""
+    net = fx.Network([2, 1], output="identity")
+    draw = np.random.RandomState(0)
+    start = {"W1": draw.randn(1, 2), "b1": draw.randn(1, 1)}
+    features = draw.randn(2, 50)
+    targets = start["W1"] @ features + start["b1"]
+    fx.train(net, features, targets, parameters=start, optimizer=fx.Adam(0.01), iterations=300, backend=core)
+
+
+# ---------------------------------------------------------------- Ctrl-C
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
+    """Ctrl-C in the middle: the parameters are those of a run of just so many iterations."""
+    job = Job((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
+    job.train(core)
+    for delay in (0.15, 1, 10):  # a machine with other work may not have begun to train when the signal comes
+        timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        try:
+            with pytest.raises(KeyboardInterrupt) as raised:
+                job.train(core, iterations=10**9, interval=10**6)
+        finally:
+            timer.join()
+        error = raised.value
+        if error.iterations:
+            break
+    assert isinstance(error, fx.TrainingInterrupted)
+    assert error.iterations > 0
+    assert str(error.iterations) in str(error)
+    again = job.train(core, iterations=error.iterations, interval=10**6)
+    assert_same_dict(error.parameters, again.parameters, rtol=0)
+
+
+# ---------------------------------------------------------------- allocation
+
+
+def calls_during(function):
+    """How many Python and C functions a call of `function` enters."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_no_python_runs_between_epochs(optimizer):
+    job = Job((2, 3, 1), ("gelu",), "sigmoid", "squared_error", optimizer, None, 7, "float64")
+    job.train("numba")
+    short, long = (calls_during(lambda n=n: job.train("numba", iterations=n, interval=100)) for n in (2, 99))
+    assert short == long
+    # In mini-batches, from one order of the samples to the next.
+    job = replace(job, m=350, batch_size=7)
+    job.train("numba")
+    short, long = (calls_during(lambda n=n: job.train("numba", iterations=n, interval=100)) for n in (2, 49))
+    assert short == long
+
+
+@pytest.mark.parametrize("batch_size", [None, 50])
+def test_memory_does_not_grow_with_the_iterations(batch_size):
+    job = Job((2, 3, 1), ("gelu",), "sigmoid", "squared_error", "adam", batch_size, 300, "float32")
+
+    def peak(iterations):
+        tracemalloc.start()
+        try:
+            job.train("numba", iterations=iterations, interval=10**6)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)
+    assert peak(3000) < peak(30) + 2000  # one number for each iteration would be 24,000 bytes
+
+
+@pytest.mark.parametrize("batch_size", [None, 1000])
+def test_memory_does_not_grow_with_the_samples(batch_size):
+    """Beside the data, and what checking them takes: no activations of all samples at once, and no copy of X."""
+    net = fx.Network([8, 16, 16, 1], output="identity")
+    features, targets = np.zeros((8, 100_000), np.float32), np.zeros((1, 100_000), np.float32)
+
+    def peak():
+        tracemalloc.start()
+        try:
+            fx.train(
+                net, features, targets, iterations=3, batch_size=batch_size, optimizer=fx.SGD(0.0), random_state=0,
+                backend="numba",
+            )  # fmt: skip
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak()
+    assert peak() < features.nbytes  # of all activations: 13,200,000 bytes

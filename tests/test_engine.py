@@ -1,0 +1,473 @@
+"""The general engine: every activation, output, loss, optimizer, batch mode and dtype in both cores, by one table.
+
+The reference is the oracle for the compiled core and for the same source run as plain Python. The reference is held
+against central differences, against the losses written out, and against a training loop written out.
+"""
+
+import itertools
+import math
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine_cases import (
+    DTYPES,
+    ENDS,
+    JOBS,
+    OPTIMIZERS,
+    RUN,
+    SAMPLES,
+    STEP,
+    Job,
+    assert_close,
+    batches,
+    small,
+    textbook_train,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import arrays_in, assert_no_alias, assert_same_dict, frozen
+
+import fastxor as fx
+from fastxor.network import ACTIVATIONS
+
+BY_NAME = {job.name: job for job in JOBS}
+
+
+def test_the_table_covers_what_the_issue_asks():
+    assert len(BY_NAME) == len(JOBS)
+    kinds = {(j.hidden[:1], j.output, j.loss, j.optimizer, j.batch_size is None, j.dtype) for j in JOBS}
+    assert len(kinds) == (len(ACTIVATIONS) + 1) * len(ENDS) * len(OPTIMIZERS) * 2 * len(DTYPES) == len(JOBS)
+    assert {len(j.hidden) for j in JOBS} == {0, 1, 2, 3}
+    assert {n for j in JOBS for n in j.sizes} >= {1, 3, 5, 17, 33}
+    assert {j.m for j in JOBS} == {1, 3, 8, 9, 16, 17, 129, 257, 300}
+    # Batches that fit in one vector and wider ones, with every optimizer and dtype; last batches that are smaller.
+    narrow = {(j.optimizer, j.dtype, (j.batch_size or j.m) <= 3) for j in JOBS}
+    assert len(narrow) == len(OPTIMIZERS) * len(DTYPES) * 2
+    ragged = [j for j in JOBS if j.batch_size and j.m > j.batch_size and j.m % j.batch_size]
+    for kind in (lambda j: (j.hidden[:1], j.output, j.loss), lambda j: (j.optimizer, j.dtype)):
+        assert {kind(j) for j in ragged} == {kind(j) for j in JOBS}
+
+
+# ---------------------------------------------------------------- core against core
+
+
+def every_function(job, backend):
+    """forward, cost, gradient and predict, with everything checked that can be without a second core."""
+    net, parameters = job.network(), job.parameters()
+    X, Y = job.data()
+    before = frozen(parameters, X, Y)
+    A = net.forward(parameters, X, backend=backend)
+    cost, grads = net.gradient(parameters, X, Y, backend=backend)
+    answers = net.predict(parameters, X, backend=backend)
+    assert frozen(parameters, X, Y) == before
+    assert_no_alias((A, grads, answers), parameters, X, Y)
+    assert net.cost(parameters, X, Y, backend=backend) == cost
+    assert type(cost) is float
+    assert A.shape == (job.sizes[-1], job.m)
+    assert list(grads) == ["d" + key for key in parameters]
+    assert {a.dtype for a in arrays_in((A, grads))} == {np.dtype(job.dtype)}
+    assert all(grads["d" + key].shape == value.shape for key, value in parameters.items())
+    if job.output == "softmax":
+        np.testing.assert_array_equal(answers, A.argmax(axis=0))
+    else:
+        np.testing.assert_array_equal(answers, A >= 0.5 if job.output == "sigmoid" else A)
+        assert answers.dtype == (np.dtype(int) if job.output == "sigmoid" else A.dtype)
+    return {"A": A, "cost": np.float64(cost), **grads}
+
+
+def assert_pass_agrees(job, backend):
+    assert_close(every_function(job, backend), every_function(job, "numpy"), STEP[job.dtype])
+
+
+def checked_run(job, backend, **changes):
+    """A whole run, likewise."""
+    net, parameters = job.network(), job.parameters()
+    X, Y = job.data()
+    before = frozen(parameters, X, Y)
+    run = job.train(backend, parameters=parameters, **changes)
+    assert frozen(parameters, X, Y) == before
+    assert_no_alias(run.parameters, parameters, X, Y)
+    assert run.network == net
+    assert run.iterations == job.iterations
+    assert list(run.history) == list(range(0, job.iterations, changes.get("interval", 3)))
+    assert all(type(k) is int and type(v) is float and math.isfinite(v) for k, v in run.history.items())
+    assert list(run.parameters) == list(parameters)
+    for key, value in parameters.items():
+        assert run.parameters[key].shape == value.shape
+        assert run.parameters[key].dtype == np.dtype(job.dtype)
+    return run
+
+
+def assert_run_agrees(job, backend):
+    got, wanted = checked_run(job, backend), checked_run(job, "numpy")
+    assert_same_run(got, wanted, job)
+
+
+def assert_same_run(got, wanted, job):
+    assert_close(got.parameters, wanted.parameters, RUN[job.dtype])
+    assert_close(got.history, wanted.history, RUN[job.dtype])
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_run_agrees(name):
+    assert_run_agrees(BY_NAME[name], "numba")
+
+
+# One pass knows nothing of optimizers and batches.
+PASSES = [job for job in JOBS if job.optimizer in ("sgd", "adam") and job.batch_size is None]
+
+
+@pytest.mark.parametrize("job", PASSES, ids=lambda job: job.name)
+def test_a_pass_agrees(job):
+    assert_pass_agrees(job, "numba")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("m", SAMPLES)
+def test_every_pair_of_layer_sizes(m, dtype):
+    """Blocks of registers, and what is left over beside them: forward, backward and gradient, at every width."""
+    for number, sizes in enumerate(itertools.product((1, 3, 5, 17, 33), repeat=2)):
+        job = Job((*sizes, 1 + number % 3), ("tanh",), "identity", "squared_error", "sgd", None, m, dtype, number)
+        assert_pass_agrees(job, "numba")
+
+
+@pytest.mark.parametrize("m", range(1, 301, 13))
+def test_every_number_of_samples(m):
+    for more in range(13):
+        job = Job((3, 6, 4, 2), ("relu", "tanh"), "softmax", "cross_entropy", "sgd", None, m + more, "float64", m)
+        assert_pass_agrees(job, "numba")
+
+
+# Zero, one and two hidden layers; every activation and every end, all optimizers, batch modes and dtypes.
+UNJITTED = [
+    replace(
+        job,
+        sizes=((3,), (3, 5), (1, 4, 3))[number % 3] + (job.sizes[-1],),
+        hidden=job.hidden[:1] * (number % 3),
+        m=(3, 9, 5, 8, 4)[number % 5],
+        batch_size=(None, 4)[number % 2],
+        iterations=3,
+    )
+    for number, job in enumerate(JOBS[3::17])
+    if job.hidden
+]
+
+
+@pytest.mark.parametrize("job", UNJITTED, ids=lambda job: job.name)
+def test_the_unjitted_source_agrees(job):
+    assert small(job)
+    assert_pass_agrees(job, "unjitted")
+    assert_run_agrees(job, "unjitted")
+
+
+def test_the_unjitted_selection_is_wide_enough():
+    assert {a for j in UNJITTED for a in j.hidden} == set(ACTIVATIONS)
+    assert {(j.output, j.loss) for j in UNJITTED} == set(ENDS)
+    assert {j.optimizer for j in UNJITTED} == set(OPTIMIZERS)
+    assert {j.dtype for j in UNJITTED} == set(DTYPES)
+    assert {len(j.hidden) for j in UNJITTED} == {0, 1, 2}
+    assert {j.batch_size for j in UNJITTED} == {None, 4}
+
+
+def test_the_compiled_core_is_another_core():
+    """The selector reaches two implementations: their last bits differ somewhere, or one was tested against itself."""
+    job = Job((5, 17, 3), ("gelu",), "softmax", "cross_entropy", "adam", 32, 129, "float64")
+    one, other = job.train("numpy"), job.train("numba")
+    assert any(not np.array_equal(one.parameters[key], other.parameters[key]) for key in one.parameters)
+
+
+# ---------------------------------------------------------------- hypothesis
+
+JOB = st.builds(
+    lambda n_x, middle, n_y, end, optimizer, batch_size, m, dtype, seed, iterations: Job(
+        (n_x, *(size for size, _ in middle), n_y + (end[0] == "softmax")),
+        tuple(activation for _, activation in middle),
+        *end,
+        optimizer,
+        batch_size,
+        m,
+        dtype,
+        seed,
+        iterations,
+    ),
+    n_x=st.integers(1, 20),
+    middle=st.lists(st.tuples(st.integers(1, 24), st.sampled_from(ACTIVATIONS)), max_size=3),
+    n_y=st.integers(1, 9),
+    end=st.sampled_from(ENDS),
+    optimizer=st.sampled_from(list(OPTIMIZERS)),
+    batch_size=st.none() | st.integers(1, 80),
+    m=st.integers(1, 70),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 10_000),
+    iterations=st.integers(0, 12),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(job=JOB)
+def test_a_pass_agrees_at_any_size(job):
+    assert_pass_agrees(job, "numba")
+
+
+def assert_run_agrees_or_both_diverge(job, backend):
+    """Some of these jobs end well above where they began; then both cores have to say so."""
+    job = replace(job, dtype="float64")
+    runs, said = [], []
+    for core in (backend, "numpy"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            runs.append(checked_run(job, core))
+        said.append([(w.category, w.filename) for w in caught])
+    assert said[0] == said[1]
+    assert_same_run(*runs, job)
+
+
+@settings(max_examples=150, deadline=None)
+@given(job=JOB)
+def test_a_run_agrees_at_any_size(job):
+    assert_run_agrees_or_both_diverge(job, "numba")
+
+
+@settings(max_examples=12, deadline=None)
+@given(job=JOB.filter(small))
+def test_the_unjitted_source_agrees_at_any_size(job):
+    assert_pass_agrees(job, "unjitted")
+    assert_run_agrees_or_both_diverge(replace(job, iterations=min(job.iterations, 3)), "unjitted")
+
+
+# ---------------------------------------------------------------- the reference against mathematics
+
+
+def inputs_of_layers(net, parameters, X):
+    """Z1, Z2, …: what each activation is applied to, each the output of a shorter network."""
+    for depth in range(1, len(net.sizes)):
+        part = fx.Network(net.sizes[: depth + 1], net.hidden[: depth - 1], "identity")
+        shorter = {key: parameters[key] for number in range(1, depth + 1) for key in (f"W{number}", f"b{number}")}
+        yield part.forward(shorter, X, backend="numpy")
+
+
+def away_from_kinks(job):
+    """A start at which no unit of a piecewise activation is near zero, and no error near huber's threshold."""
+    for seed in itertools.count(job.seed):
+        job = replace(job, seed=seed)
+        X, Y = job.data()
+        *Z, last = inputs_of_layers(job.network(), job.parameters(), X)
+        error = job.network().forward(job.parameters(), X, backend="numpy") - Y
+        if min(np.abs(z).min() for z in Z or [last]) > 1e-3 and np.abs(np.abs(error) - 1).min() > 1e-3:
+            return job
+
+
+DIFFERENTIATED = [
+    Job((3, 4, 3, 2), (activation,) * 2, output, loss, "sgd", None, 5, "float64")
+    for activation in ACTIVATIONS
+    for output, loss in ENDS
+] + [Job((3, 2), (), output, loss, "sgd", None, 5, "float64") for output, loss in ENDS]
+
+
+@pytest.mark.parametrize("job", DIFFERENTIATED, ids=lambda job: job.name)
+def test_gradients_are_those_of_central_differences(job):
+    job = away_from_kinks(job)
+    net, parameters = job.network(), job.parameters()
+    X, Y = job.data()
+    h = 1e-5
+    for backend in ("numpy", "numba"):
+        _, grads = net.gradient(parameters, X, Y, backend=backend)
+        for key, value in parameters.items():
+            for place in np.ndindex(value.shape):
+                costs = []
+                for step in (-h, h):
+                    moved = {k: v.copy() for k, v in parameters.items()}
+                    moved[key][place] += step
+                    costs.append(net.cost(moved, X, Y, backend=backend))
+                slope = (costs[1] - costs[0]) / (2 * h)
+                assert grads["d" + key][place] == pytest.approx(slope, rel=1e-6, abs=2e-9), (backend, key, place)
+
+
+def loss_written_out(loss, A, Y):
+    """Each loss from the outputs, as the docstrings have it."""
+    if loss == "binary_cross_entropy":
+        terms = -(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+    elif loss == "cross_entropy":
+        terms = -Y * np.log(A)
+    elif loss == "squared_error":
+        terms = (A - Y) ** 2 / 2
+    else:
+        d = np.abs(A - Y)
+        terms = np.where(d <= 1, d**2 / 2, d - 0.5)
+    return terms.sum(axis=0).mean()
+
+
+@pytest.mark.parametrize(("output", "loss"), ENDS)
+def test_the_cost_is_the_loss_of_the_outputs(backend, output, loss):
+    job = Job((3, 5, 4), ("tanh",), output, loss, "sgd", None, 9, "float64")
+    X, Y = job.data()
+    A = job.network().forward(job.parameters(), X, backend=backend)
+    wanted = loss_written_out(loss, A, Y)
+    assert job.network().cost(job.parameters(), X, Y, backend=backend) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("output", ["sigmoid", "softmax"])
+def test_the_cost_is_exact_where_the_output_saturates(backend, output, dtype):
+    """Computed from the logits: z on the wrong side costs z, not infinity, and the right side nothing."""
+    net = fx.Network([1, 2], output=output)
+    parameters = {"W1": np.array([[1], [-1]], dtype), "b1": np.zeros((2, 1), dtype)}
+    Y = np.array([[1.0], [0.0]], dtype)
+    for z in (1000.0, 50_000.0, 1e30):
+        X = np.array([[z]], dtype)
+        z = float(X[0, 0])
+        assert net.cost(parameters, X, Y, backend=backend) == 0
+        cost, grads = net.gradient(parameters, -X, Y, backend=backend)
+        assert cost == pytest.approx(2 * z, rel=1e-6)
+        np.testing.assert_array_equal(grads["db1"], [[-1], [1]])
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4, 16, 17, 40])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_is_the_loop_written_out(backend, optimizer, batch_size):
+    """Each optimizer, and batches in the order of numpy's permutations, against a loop of a few lines."""
+    job = Job((3, 5, 4, 2), ("tanh", "softplus"), "identity", "squared_error", optimizer, batch_size, 17, "float64")
+    job = replace(job, iterations=7 if backend == "unjitted" else 40)
+    X, Y = job.data()
+    rng = np.random.RandomState(11)
+    wanted, costs = textbook_train(
+        job.network(), X, Y, job.parameters(), OPTIMIZERS[optimizer], job.iterations, batch_size, rng
+    )
+    run = checked_run(job, backend, random_state=11, interval=1)
+    assert_same_dict(run.parameters, wanted, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(list(run.history.values()), costs, rtol=1e-9)
+
+
+# ---------------------------------------------------------------- batches and seeds
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+def test_first_the_weights_then_the_order_of_the_samples(core, kind):
+    """One generator gives both, whether it is handed over, made from a seed, or numpy's own."""
+    job = Job((3, 4, 2), ("tanh",), "identity", "huber", "sgd", 5, 13, "float64")
+    X, Y = job.data()
+    rng = kind(3)
+    wanted, _ = textbook_train(job.network(), X, Y, job.network().initialize(rng), OPTIMIZERS["sgd"], 9, 5, rng)
+    run = job.train(core, parameters=None, random_state=kind(3), iterations=9)
+    assert_same_dict(run.parameters, wanted, rtol=1e-9)
+    if kind is np.random.RandomState:
+        by_seed = job.train(core, parameters=None, random_state=3, iterations=9)
+        assert_same_dict(by_seed.parameters, run.parameters, rtol=0)
+        np.random.seed(3)
+        by_global = job.train(core, parameters=None, random_state=None, iterations=9)
+        assert_same_dict(by_global.parameters, run.parameters, rtol=0)
+        drawn = np.random.RandomState(3)
+        drawn.standard_normal(job.network().count - 6)
+        for _ in range(3):  # 9 steps of 5 of 13 samples
+            drawn.permutation(13)
+        assert np.random.rand() == drawn.random_sample()
+
+
+def test_a_full_batch_draws_no_order(core):
+    rng = np.random.RandomState(4)
+    JOBS[0].train(core, batch_size=None, random_state=rng)
+    assert rng.random_sample() == np.random.RandomState(4).random_sample()
+
+
+def test_every_sample_once_an_epoch(core):
+    """Seen in the costs: with a rate of zero, each batch's cost is the mean of its samples' own."""
+    job = Job((1, 1), (), "identity", "squared_error", "sgd", 4, 11, "float64")
+    X = np.zeros((1, 11))
+    Y = np.sqrt(2 * 2.0 ** np.arange(11))[None]  # the cost of sample k is 2**k
+    zeros = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
+    run = fx.train(
+        job.network(), X, Y, parameters=zeros, optimizer=fx.SGD(0.0), iterations=9, batch_size=4, random_state=5,
+        interval=1, backend=core,
+    )  # fmt: skip
+    rng = np.random.RandomState(5)
+    for (step, cost), batch in zip(run.history.items(), batches(11, 4, rng), strict=False):
+        assert batch.size == (4, 4, 3)[step % 3]
+        assert cost * batch.size == pytest.approx(sum(2.0**k for k in batch.tolist()), rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_same_seed_gives_the_same_bits(core, optimizer, batch_size):
+    job = Job((5, 17, 3), ("gelu",), "softmax", "cross_entropy", optimizer, batch_size, 33, "float64")
+    first, second = (job.train(core, parameters=None, random_state=8) for _ in range(2))
+    assert_same_dict(second.parameters, first.parameters, rtol=0)
+    assert first.history == second.history
+    other = job.train(core, parameters=None, random_state=9)
+    assert not np.array_equal(other.parameters["W1"], first.parameters["W1"])
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_the_interval_changes_what_is_recorded_and_nothing_else(core, batch_size):
+    job = Job((5, 17, 3), ("elu",), "sigmoid", "huber", "adam", batch_size, 33, "float64", iterations=25)
+    every = job.train(core, interval=1)
+    for interval in (2, 7, 24, 25, 100):
+        run = job.train(core, interval=interval)
+        assert run.history == {k: v for k, v in every.history.items() if k % interval == 0}
+        assert_same_dict(run.parameters, every.parameters, rtol=0)
+
+
+def test_the_default_interval_is_a_hundred(core):
+    job = Job((1, 1), (), "sigmoid", "squared_error", "sgd", None, 3, "float64")
+    X, Y = job.data()
+    assert list(fx.train(job.network(), X, Y, random_state=0, iterations=301, backend=core).history) == [
+        0,
+        100,
+        200,
+        300,
+    ]
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_no_iterations(backend, batch_size):
+    job = Job((5, 7, 3), ("sin",), "sigmoid", "huber", "adam", batch_size, 33, "float32", iterations=0)
+    run = job.train(backend)
+    assert run.iterations == 0
+    assert run.history == {}
+    assert_same_dict(run.parameters, job.parameters(), rtol=0)
+    assert_no_alias(run.parameters, job.parameters())
+
+
+def test_the_history_holds_the_cost_before_the_step(core):
+    job = Job((5, 7, 3), ("tanh",), "softmax", "cross_entropy", "momentum", None, 33, "float64")
+    X, Y = job.data()
+    run = job.train(core, interval=1)
+    for iteration in (0, 1, 7, 19):
+        so_far = job.train(core, iterations=iteration)
+        assert job.network().cost(so_far.parameters, X, Y, backend=core) == pytest.approx(
+            run.history[iteration], rel=1e-12
+        )
+
+
+@pytest.mark.parametrize("order", ["F", "strided", "read-only", "big-endian", "ints", "lists"])
+def test_data_in_any_layout(core, order):
+    job = Job((5, 7, 3), ("tanh",), "identity", "squared_error", "adam", 6, 33, "float64")
+    X, Y = (np.rint(4 * array) for array in job.data())
+
+    def laid_out(array):
+        if order == "strided":
+            room = np.full((2 * array.shape[0], 3 * array.shape[1]), 9.0)
+            room[::2, ::3] = array
+            return room[::2, ::3]
+        if order == "read-only":
+            array.setflags(write=False)
+            return array
+        forms = {"F": np.asfortranarray, "big-endian": lambda a: a.astype(">f8"), "ints": lambda a: a.astype(int)}
+        return forms[order](array) if order in forms else array.tolist()
+
+    def outcome(form):
+        given_X, given_Y = form(X.copy()), form(Y.copy())
+        start = {key: np.rint(8 * value) for key, value in job.parameters().items()}
+        start = {key: form(value / 8) if order not in ("ints",) else value / 8 for key, value in start.items()}
+        run = fx.train(
+            job.network(), given_X, given_Y, parameters=start, optimizer=fx.Adam(0.01), iterations=9, batch_size=6,
+            random_state=0, backend=core,
+        )  # fmt: skip
+        cost, grads = job.network().gradient(start, given_X, given_Y, backend=core)
+        A = job.network().forward(start, given_X, backend=core)
+        return {**run.parameters, **grads, "A": A, "cost": np.float64(cost)}
+
+    # BLAS may take another way through another layout; the kernels see only one.
+    tolerance = 0 if core == "numba" else 1e-12
+    assert_same_dict(outcome(laid_out), outcome(lambda array: array), rtol=tolerance, atol=tolerance)

@@ -1,0 +1,255 @@
+"""The flat parameter layout, and the dictionaries of views of it that users get, keep and change."""
+
+import copy
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from support import X, Y
+
+import fastxor as fx
+from fastxor.network import Network, two_layer
+from fastxor.views import Views
+
+SIZES = [(1, 1), (7, 3), (1, 1, 1), (2, 3, 1), (3, 5, 2), (4, 32, 16, 4), (3, 1, 5, 17, 33)]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_layers_fill_the_vector_without_gap_or_overlap(sizes):
+    network = Network(sizes)
+    owners = np.zeros(network.count, int)
+    for layer in network.layers:
+        owners[layer.weight] += 1
+        owners[layer.bias] += 1
+        assert layer.weight.stop - layer.weight.start == layer.n_in * layer.n_out
+        assert layer.bias.stop - layer.bias.start == layer.n_out
+    np.testing.assert_array_equal(owners, 1)
+    assert [(layer.n_in, layer.n_out) for layer in network.layers] == list(pairwise(sizes))
+
+
+@pytest.mark.parametrize("prefix", ["", "d"])
+def test_views_are_the_tutorials_dictionary(prefix):
+    network = two_layer(2, 3, 1)
+    flat = np.arange(13.0)
+    views = Views(network, network.gradient_slots, flat) if prefix else network.views(flat)
+    assert list(views) == [prefix + name for name in ("W1", "b1", "W2", "b2")]
+    np.testing.assert_array_equal(views[prefix + "W1"], [[0, 1], [2, 3], [4, 5]])
+    np.testing.assert_array_equal(views[prefix + "b1"], [[6], [7], [8]])
+    np.testing.assert_array_equal(views[prefix + "W2"], [[9, 10, 11]])
+    np.testing.assert_array_equal(views[prefix + "b2"], [[12]])
+    views[prefix + "b2"][:] = -1
+    assert flat[12] == -1
+
+
+def test_one_object_for_each_triple_of_sizes():
+    assert two_layer(2, 3, 1) is two_layer(2, 3, 1)
+    assert two_layer(2, 3, 1) == Network((2, 3, 1))
+    assert two_layer(2, 3, 1) != two_layer(2, 1, 3)
+
+
+# ---------------------------------------------------------------- dictionaries that users got, and changed
+# Every function recognises the dictionaries that the package made. Whatever a user does to one in between counts.
+
+
+def parts(seed=0, sizes=(2, 3, 1), dtype=np.float64):
+    """Parameters, cache and gradients as the package makes them."""
+    parameters = fx.initialize_parameters(*sizes, random_state=seed, dtype=dtype)
+    _, cache = fx.forward_prop(X.astype(dtype), parameters)
+    return parameters, cache, fx.backward_prop(X, Y, cache, parameters)
+
+
+def plain(dictionary):
+    """The same values in a dict and arrays that the package has never seen."""
+    return {key: np.array(array) for key, array in dictionary.items()}
+
+
+def assert_alike(parameters, cache, grads):
+    """The dictionaries give what plain copies of them give, in every function that takes them."""
+    with_plain = plain(parameters), plain(cache), plain(grads)
+    results = []
+    for p, c, g in ((parameters, cache, grads), with_plain):
+        A2, new_cache = fx.forward_prop(X, p)
+        results.append(
+            {
+                "A2": A2,
+                **new_cache,
+                **fx.backward_prop(X, Y, c, p),
+                **fx.update_parameters(p, g, 0.1),
+                "answers": fx.predict(X, p),
+                **{"run" + k: v for k, v in fx.model(X, Y, 2, 3, 1, 5, 0.1, parameters=p, print_cost=False).items()},
+            }
+        )
+    for key, value in results[1].items():
+        assert results[0][key].dtype == value.dtype
+        np.testing.assert_array_equal(results[0][key], value, err_msg=key)
+
+
+def test_results_are_dictionaries(core):
+    with fx.use_backend(core):
+        for result in (*parts(), fx.update_parameters(parts()[0], parts()[2], 0.1)):
+            assert isinstance(result, dict)
+            assert {**result}.keys() == result.keys()
+            assert result | {} == dict(result)
+
+
+def test_unchanged(core):
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        assert_alike(parameters, cache, grads)
+        float32 = [{k: v.astype(np.float32) for k, v in d.items()} for d in (parameters, cache, grads)]
+        assert_alike(*float32)
+
+
+def test_changed_in_place(core):
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        parameters["W1"][1, 0] = 5
+        parameters["b2"] += 1
+        cache["A1"][2] = 0.5
+        grads["dW2"] *= 3
+        assert_alike(parameters, cache, grads)
+
+
+def test_arrays_replaced(core):
+    with fx.use_backend(core):
+        for number in range(4):
+            parameters, cache, grads = parts()
+            key = list(parameters)[number]
+            parameters[key] = parameters[key] * 2
+            grads["d" + key] = grads["d" + key] + 1
+            cache["A1"] = cache["A1"] / 2
+            assert_alike(parameters, cache, grads)
+            parameters[key] = parameters[key].astype(np.float32)
+            assert_alike(parameters, cache, grads)
+            parameters[key] = parameters[key].tolist()
+            assert_alike(parameters, cache, grads)
+
+
+def test_replaced_behind_the_dictionarys_back(core):
+    """Through the methods of dict that bypass a subclass."""
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        parameters.update(W1=np.ones((3, 2)))
+        dict.__setitem__(grads, "db1", np.ones((3, 1)))
+        cache |= {"A2": np.full((1, 4), 0.25)}
+        assert_alike(parameters, cache, grads)
+
+
+def test_of_other_sizes(core):
+    with fx.use_backend(core):
+        _, cache, grads = parts(sizes=(2, 4, 1))
+        parameters = parts()[0]
+        with pytest.raises(ValueError, match=r'grads\["dW1"\].*\(3, 2\).*\(4, 2\)'):
+            fx.update_parameters(parameters, grads, 0.1)
+        with pytest.raises(ValueError, match=r'cache\["A1"\].*\(3, 4\).*\(4, 4\)'):
+            fx.backward_prop(X, Y, cache, parameters)
+        cache = fx.forward_prop(X[:, :3], parameters)[1]
+        with pytest.raises(ValueError, match=r'cache\["A1"\].*\(3, 4\).*\(3, 3\)'):
+            fx.backward_prop(X, Y, cache, parameters)
+        with pytest.raises(ValueError, match="parameters"):
+            fx.model(X, Y, 2, 4, 1, 1, 0.1, parameters=parameters, print_cost=False)
+
+
+def test_of_another_kind(core):
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        for call, name in (
+            (lambda: fx.update_parameters(parameters, parameters, 0.1), "grads"),
+            (lambda: fx.update_parameters(grads, grads, 0.1), "parameters"),
+            (lambda: fx.backward_prop(X, Y, grads, parameters), "cache"),
+            (lambda: fx.backward_prop(X, Y, cache, cache), "parameters"),
+            (lambda: fx.forward_prop(X, grads), "parameters"),
+            (lambda: fx.predict(X, cache), "parameters"),
+        ):
+            with pytest.raises(ValueError, match=name):
+                call()
+
+
+def test_keys_removed(core):
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        del parameters["b1"]
+        del grads["db2"]
+        del cache["A1"]
+        with pytest.raises(ValueError, match="'b1'"):
+            fx.predict(X, parameters)
+        with pytest.raises(ValueError, match="'db2'"):
+            fx.update_parameters(parts()[0], grads, 0.1)
+        with pytest.raises(ValueError, match="'A1'"):
+            fx.backward_prop(X, Y, cache, parts()[0])
+        parameters.clear()
+        with pytest.raises(ValueError, match="'W1'"):
+            fx.predict(X, parameters)
+
+
+def test_keys_added(core):
+    """Refused as in any other dictionary, where the key may be a slip of the pen; in a cache more is welcome."""
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        cache["Z1"] = np.zeros((3, 4))
+        assert_alike(parameters, cache, grads)
+        parameters["w1"] = grads["DW1"] = np.ones((3, 2))
+        with pytest.raises(ValueError, match="'w1'"):
+            fx.forward_prop(X, parameters)
+        with pytest.raises(ValueError, match="'w1'"):
+            fx.forward_prop(X, dict(parameters))
+        with pytest.raises(ValueError, match="'DW1'"):
+            fx.update_parameters(parts()[0], grads, 0.1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_spoiled_in_place(core, value):
+    with fx.use_backend(core):
+        for key in ("W1", "b1", "W2", "b2"):
+            parameters, cache, grads = parts()
+            parameters[key][-1, -1] = value
+            for call in (
+                lambda p=parameters: fx.forward_prop(X, p),
+                lambda p=parameters: fx.predict(X, p),
+                lambda p=parameters, c=cache: fx.backward_prop(X, Y, c, p),
+                lambda p=parameters, g=grads: fx.update_parameters(p, g, 0.1),
+                lambda p=parameters: fx.model(X, Y, 2, 3, 1, 1, 0.1, parameters=p, print_cost=False),
+            ):
+                with pytest.raises(ValueError, match=rf'parameters\["{key}"\] must be finite'):
+                    call()
+
+
+def test_dtypes_that_differ(core):
+    """float32 from one call, float64 from another."""
+    with fx.use_backend(core):
+        double, single = parts(), parts(dtype=np.float32)
+        assert {a.dtype for d in single[:2] for a in d.values()} == {np.dtype(np.float32)}
+        assert_alike(double[0], single[1], single[2])
+        for p, c in ((double[0], single[1]), (single[0], double[1]), (single[0], single[1])):
+            grads = fx.backward_prop(X.astype(np.float32), Y, c, p)
+            wanted = p["W1"].dtype
+            assert {g.dtype for g in grads.values()} == {wanted}
+            updated = fx.update_parameters(p, double[2], 0.1)
+            assert {u.dtype for u in updated.values()} == {wanted}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, dict, dict.copy, lambda d: pickle.loads(pickle.dumps(d))])
+def test_copies(core, copied):
+    """Each kind of copy is a dictionary of its own."""
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        copies = [copied(d) for d in (parameters, cache, grads)]
+        assert_alike(*copies)
+        kept = parameters["W1"]
+        copies[0]["W1"] = np.zeros((3, 2))
+        assert parameters["W1"] is kept
+        assert_alike(*copies)
+
+
+def test_a_result_changed_in_place_changes_no_other(core):
+    with fx.use_backend(core):
+        parameters, cache, grads = parts()
+        updated = fx.update_parameters(parameters, grads, 0.0)
+        trained = fx.model(X, Y, 2, 3, 1, 0, 0.0, parameters=parameters, print_cost=False)
+        kept = plain(parameters)
+        for result in (updated, trained, grads, cache):
+            for array in result.values():
+                array[:] = 0.125
+        for key, array in kept.items():
+            np.testing.assert_array_equal(parameters[key], array)

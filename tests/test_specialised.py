@@ -1,0 +1,115 @@
+"""Kernels specialised to one tiny network: the engine's bits, and the engine again when something goes wrong."""
+
+import numpy as np
+import pytest
+
+import fastxor as fx
+from fastxor.backends.fused import specialised
+
+X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
+Y = np.array([[0, 1, 1, 0]])
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """Set whether the specialised kernel is used: always, or never."""
+
+    def set_to(always):
+        monkeypatch.setattr(specialised, "_WORTH_COMPILING", 0.0 if always else np.inf)
+        monkeypatch.setattr(specialised, "_WORTH_LOADING", 0.0 if always else np.inf)
+
+    return set_to
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The names of the specialised kernels that were called."""
+    names = []
+    original = specialised.kernel_for
+
+    def kernel_for(*arguments):
+        kernel = original(*arguments)
+
+        def call(*values):
+            names.append(kernel.__name__)
+            return kernel(*values)
+
+        call.overloads, call._cache = kernel.overloads, kernel._cache
+        return call
+
+    monkeypatch.setattr(specialised, "kernel_for", kernel_for)
+    return names
+
+
+NETWORKS = [
+    fx.Network([2, 2, 1]),
+    fx.Network([2, 1]),
+    fx.Network([2, 5, 1], hidden="sigmoid"),
+    fx.Network([2, 3, 4, 1], hidden=("tanh", "identity")),
+    fx.Network([2, 4, 3], output="identity"),
+    fx.Network([2, 3, 2]),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(map(str, network.sizes)))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_same_bits_as_the_engine(choose, used, network, dtype):
+    features, targets = X.astype(dtype), np.resize(Y, (network.sizes[-1], 4)).astype(dtype)
+    start = network.initialize(3, dtype=dtype)
+    results = []
+    for always in (False, True):
+        choose(always)
+        results.append(fx.train(network, features, targets, parameters=start, iterations=701, interval=50))
+        assert bool(used) is always
+    plain, special = results
+    for name, array in plain.parameters.items():
+        np.testing.assert_array_equal(special.parameters[name], array)
+    assert special.history == plain.history
+    assert list(special.history) == list(range(0, 701, 50))
+
+
+def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):
+    network = fx.Network([2, 2, 1], hidden="identity", output="identity")
+    start = network.initialize(0)
+    results = []
+    for always in (False, True):
+        choose(always)
+        with pytest.warns(fx.DivergenceWarning, match="iteration"):
+            results.append(fx.train(network, X, Y, parameters=start, optimizer=fx.SGD(30.0), iterations=5000))
+    assert used
+    plain, special = results
+    assert 0 < special.iterations == plain.iterations < 5000
+    for name, array in plain.parameters.items():
+        assert np.isfinite(array).all()
+        np.testing.assert_array_equal(special.parameters[name], array)
+    assert special.history == plain.history
+
+
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [
+        (fx.Network([2, 60, 1]), {}),
+        (fx.Network([2, 2, 1], hidden="gelu"), {}),
+        (fx.Network([2, 2, 1], loss="huber"), {}),
+        (fx.Network([2, 2, 1]), {"optimizer": fx.Adam()}),
+        (fx.Network([2, 2, 1]), {"optimizer": fx.SGD(0.1, momentum=0.9)}),
+        (fx.Network([2, 2, 1]), {"batch_size": 2}),
+    ],
+)
+def test_left_to_the_engine(choose, used, network, settings):
+    choose(True)
+    fx.train(network, X, Y, iterations=20, random_state=0, **settings)
+    assert not used
+
+
+def test_not_compiled_for_little_work(used):
+    fx.model(X, Y, 2, 3, 1, 1000, 0.3, random_state=0, print_cost=False)
+    assert not used
+
+
+def test_the_text_runs_uncompiled():
+    network = fx.Network([2, 2, 1])
+    text = specialised.source(network, 4, np.dtype(float))
+    assert text.count("tanh(") == 2
+    assert text.startswith("def train(")
+    compile(text, "<text>", "exec")

@@ -1,0 +1,92 @@
+"""A run that is cut short or goes wrong keeps what it had reached, and says so at the line that asked for it."""
+
+import builtins
+import warnings
+
+import numpy as np
+import pytest
+from support import X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run
+
+import fastxor as fx
+
+
+def interrupted_at(line, monkeypatch, core, start):
+    """The exception of a run during whose printing of that line Ctrl-C comes."""
+    printed = []
+
+    def stop(text):
+        printed.append(text)
+        if len(printed) == line:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "print", stop)
+        with pytest.raises(KeyboardInterrupt) as raised:
+            fx.model(X, Y, 2, 2, 1, 500, 0.3, parameters=start, backend=core)
+    assert len(printed) == line
+    return raised.value
+
+
+@pytest.mark.parametrize("line", [1, 3])
+def test_an_interrupted_run_hands_over_what_it_reached(monkeypatch, core, line):
+    start = plain_parameters(2, 2, 1)
+    error = interrupted_at(line, monkeypatch, core, start)
+    assert isinstance(error, fx.TrainingInterrupted)
+    assert 100 * (line - 1) <= error.iterations <= 501
+    assert str(error.iterations) in str(error)
+    assert_same_dict(error.parameters, plain_run(X, Y, start, error.iterations, 0.3)[0], rtol=1e-9)
+
+
+def test_an_interrupted_run_can_be_finished(monkeypatch, core):
+    start = plain_parameters(2, 2, 1)
+    error = interrupted_at(2, monkeypatch, core, start)
+    parameters = error.parameters
+    if error.iterations < 501:
+        left = 500 - error.iterations
+        parameters = fx.model(X, Y, 2, 2, 1, left, 0.3, parameters=parameters, print_cost=False, backend=core)
+    assert_same_dict(parameters, plain_run(X, Y, start, 501, 0.3)[0], rtol=1e-9)
+
+
+def test_the_divergence_warning_points_at_the_call(core):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fx.model(X, Y, 2, 2, 1, 100, 1e6, random_state=2, print_cost=False, backend=core)
+    assert [w.category for w in caught] == [fx.DivergenceWarning]
+    assert caught[0].filename == __file__
+
+
+def test_the_divergence_warning_may_be_made_an_error(core):
+    with pytest.raises(fx.DivergenceWarning, match="learning_rate"):
+        fx.model(X, Y, 2, 2, 1, 100, 1e6, random_state=2, print_cost=False, backend=core)
+
+
+@pytest.mark.parametrize("m", [4, 300])
+@pytest.mark.parametrize("num_of_iters", [0, 1, 10, 500])
+def test_the_parameters_before_the_step_that_overflows_are_kept(core, m, num_of_iters):
+    """A feature so large that the first step leaves the finite numbers: with samples few and many, as the last
+    step of the run and as any other, and whether or not the start came from the package itself."""
+    features, labels = np.full((1, m), 1e307), np.full((1, m), 0.5)
+    start = {k: np.full((1, 1), v) for k, v in {"W1": 0.0, "b1": 0.0, "W2": 3.0, "b2": 0.2}.items()}
+    zeros = {"d" + k: np.zeros((1, 1)) for k in start}
+    for given in (start, fx.update_parameters(start, zeros, 0.1, backend=core)):
+        with pytest.warns(fx.DivergenceWarning, match=r"iteration 0\b"):
+            trained = fx.model(
+                features, labels, 1, 1, 1, num_of_iters, 1e3, parameters=given, print_cost=False, backend=core
+            )
+        assert_same_dict(trained, start, rtol=0)
+        assert_no_alias(trained, given)
+
+
+@pytest.mark.parametrize("m", [4, 300])
+@pytest.mark.parametrize("num_of_iters", [1, 2, 10, 500])
+def test_the_second_step_may_be_the_one_that_overflows(core, m, num_of_iters):
+    """The first step takes W2 to -1e307; the slope of b1 is then W2's, and the rate carries it over the edge."""
+    features, labels, rate = np.zeros((1, m)), np.full((1, m), 0.25), 1e308
+    start = {k: np.full((1, 1), v) for k, v in {"W1": 0.0, "b1": 0.5, "W2": 0.0, "b2": 0.0}.items()}
+    wanted, _ = plain_run(features, labels, start, 1, rate)
+    with pytest.warns(fx.DivergenceWarning, match=r"iteration 1\b"):
+        trained = fx.model(
+            features, labels, 1, 1, 1, num_of_iters, rate, parameters=start, print_cost=False, backend=core
+        )
+    assert wanted["W2"][0, 0] < -1e307
+    assert_same_dict(trained, wanted, rtol=1e-12)

@@ -1,0 +1,303 @@
+"""Bad input: every refusal has the right type and names the argument, what came and what is wanted, on both cores."""
+
+import re
+
+import numpy as np
+import pytest
+from support import KEYS, X, Y, plain_data, plain_forward, plain_parameters
+
+import fastxor as fx
+
+PARAMETERS = plain_parameters(2, 3, 1)
+A1, A2 = plain_forward(X, PARAMETERS)
+CACHE = {"A1": A1, "A2": A2}
+GRADS = {"d" + key: value for key, value in plain_parameters(2, 3, 1, seed=5).items()}
+
+GOOD = {
+    "sigmoid": {"z": [0.0, 1.0]},
+    "initialize_parameters": {"n_x": 2, "n_h": 3, "n_y": 1},
+    "forward_prop": {"X": X, "parameters": PARAMETERS},
+    "calculate_cost": {"A2": A2, "Y": Y},
+    "backward_prop": {"X": X, "Y": Y, "cache": CACHE, "parameters": PARAMETERS},
+    "update_parameters": {"parameters": PARAMETERS, "grads": GRADS, "learning_rate": 0.1},
+    "model": {"X": X, "Y": Y, "n_x": 2, "n_h": 3, "n_y": 1, "num_of_iters": 3, "learning_rate": 0.1},
+    "predict": {"X": X, "parameters": PARAMETERS},
+}
+STARTED = {**GOOD["model"], "parameters": PARAMETERS}
+
+
+def with_one(array, value, place=(0, 0)):
+    """The array as floats, with one element replaced."""
+    changed = np.array(array, dtype=np.result_type(float, type(value)))
+    changed[place] = value
+    return changed
+
+
+def without(mapping, key):
+    return {k: v for k, v in mapping.items() if k != key}
+
+
+def renamed(mapping, key, wrong):
+    return {wrong if k == key else k: v for k, v in mapping.items()}
+
+
+# ---------------------------------------------------------------- the table
+
+# (function, the argument replaced, by what, exception, patterns in the message)
+TABLE = []
+
+
+def refuse(functions, argument, wrong, error, *patterns):
+    for function in functions.split():
+        TABLE.append((function, argument, wrong, error, patterns))
+
+
+# What is no numeric array at all, wherever an array is expected.
+NOT_NUMERIC = {
+    "text": [["a", "b", "c", "d"], ["e", "f", "g", "h"]],
+    "numeric text": [["0", "1", "0", "1"]] * 2,
+    "a string": "0101",
+    "bytes": b"0101",
+    "None": None,
+    "objects": np.array([[0, None, 1, 0]] * 2, dtype=object),
+    "a dict": {"a": 1},
+    "a set": {0, 1},
+    "complex": np.ones((2, 4)) * 1j,
+    "complex without imaginary part": np.ones((2, 4), complex),
+    "a complex list": [[1j, 0, 0, 0], [0, 0, 0, 0]],
+    "dates": np.zeros((2, 4), "datetime64[s]"),
+    "durations": np.zeros((2, 4), "timedelta64[s]"),
+    "records": np.zeros((2, 4), [("a", float)]),
+    "a function": len,
+}
+for wrong in NOT_NUMERIC.values():
+    refuse("forward_prop backward_prop model predict", "X", wrong, TypeError, r"\bX\b")
+    refuse("calculate_cost backward_prop model", "Y", wrong, TypeError, r"\bY\b")
+    refuse("calculate_cost", "A2", wrong, TypeError, r"\bA2\b")
+    refuse("sigmoid", "z", wrong, TypeError, r"\bz\b")
+refuse("forward_prop backward_prop model predict", "X", NOT_NUMERIC["complex"], TypeError, "complex", "real|float")
+refuse("sigmoid", "z", 1j, TypeError, r"\bz\b", "complex")
+
+# Lists that are no matrix.
+for ragged in ([[0, 1, 0, 1], [1, 0]], [[0, 1], 3]):
+    refuse("forward_prop backward_prop model predict", "X", ragged, (TypeError, ValueError), r"\bX\b")
+    refuse("calculate_cost backward_prop model", "Y", ragged, (TypeError, ValueError), r"\bY\b")
+    refuse("sigmoid", "z", ragged, (TypeError, ValueError), r"\bz\b")
+
+# Wrong rank.
+refuse(
+    "forward_prop backward_prop model predict", "X", 3.0, ValueError, r"\bX\b", r"\(\)|0-d|scalar", r"n_x, m|2-d|two"
+)
+refuse("forward_prop backward_prop model predict", "X", [1, 2], ValueError, r"\bX\b", r"\(2,\)", r"n_x, m|2-d|two")
+refuse(
+    "forward_prop backward_prop model predict", "X", X[None], ValueError, r"\bX\b", r"\(1, 2, 4\)", r"n_x, m|2-d|two"
+)
+refuse("calculate_cost backward_prop model", "Y", 1, ValueError, r"\bY\b", r"\(\)|0-d|scalar", r"n_y, m|2-d|two")
+refuse("calculate_cost backward_prop model", "Y", [0, 1, 1, 0], ValueError, r"\bY\b", r"\(4,\)", r"n_y, m|2-d|two")
+refuse("calculate_cost backward_prop model", "Y", Y[None], ValueError, r"\bY\b", r"\(1, 1, 4\)", r"n_y, m|2-d|two")
+refuse("calculate_cost", "A2", A2[0], ValueError, r"\bA2\b", r"\(4,\)")
+
+# Wrong n_x; the other way round.
+refuse("forward_prop backward_prop model predict", "X", np.ones((3, 4)), ValueError, r"\bX\b", r"\(3, 4\)", r"\b2\b")
+refuse("forward_prop backward_prop model predict", "X", np.ones((1, 4)), ValueError, r"\bX\b", r"\(1, 4\)", r"\b2\b")
+refuse("forward_prop backward_prop model predict", "X", X.T, ValueError, r"\bX\b", r"\(4, 2\)", "transpose")
+refuse("forward_prop predict", "X", np.ones((50, 2)), ValueError, r"\bX\b", r"\(50, 2\)", "transpose")
+
+# X and Y of different m; Y of wrong n_y; Y the other way round.
+for wrong in (np.ones((1, 5)), np.ones((1, 3)), np.ones((1, 1))):
+    m = str(wrong.shape[1])
+    refuse("backward_prop model", "Y", wrong, ValueError, r"\bY\b", r"\bX\b", rf"\b{m}\b", r"\b4\b")
+    refuse("calculate_cost", "Y", wrong, ValueError, r"\bY\b", rf"\b{m}\b", r"\b4\b")
+refuse("model", "X", np.ones((2, 5)), ValueError, r"\bX\b", r"\bY\b", r"\b5\b", r"\b4\b")
+refuse("backward_prop", "X", np.ones((2, 5)), ValueError, r"\bX\b", r"\b5\b", r"\b4\b")
+refuse("calculate_cost backward_prop model", "Y", np.ones((2, 4)), ValueError, r"\bY\b", r"\(2, 4\)", r"\b1\b")
+refuse(
+    "calculate_cost backward_prop model",
+    "Y",
+    Y.T,
+    ValueError,
+    r"\bY\b",
+    r"\(4, 1\)",
+    r"\(1, 4\)|\(1, m|\(n_y, m|transpose",
+)
+
+# Empty.
+for empty in ([], [[]], [[], []], np.zeros((2, 0)), np.zeros((0, 4)), np.zeros((0, 0))):
+    refuse("forward_prop backward_prop model predict", "X", empty, ValueError, r"\bX\b", r"empty|at least|0\)|\(0")
+for empty in ([], [[]], np.zeros((1, 0)), np.zeros((0, 4))):
+    refuse("calculate_cost backward_prop model", "Y", empty, ValueError, r"\bY\b", r"empty|at least|0\)|\(0")
+    refuse("calculate_cost", "A2", empty, ValueError, r"\bA2\b", r"empty|at least|0\)|\(0")
+
+# NaN and infinity, also in the last place, and where only the conversion to float64 makes an infinity.
+HUGE = np.full((2, 4), np.longdouble("1e400"))
+for value, named in ((np.nan, "(?i)nan"), (np.inf, "inf"), (-np.inf, "inf")):
+    for place in ((0, 0), (1, 3)):
+        wrong = with_one(X, value, place)
+        refuse("forward_prop backward_prop model predict", "X", wrong, ValueError, r"\bX\b", named, "finite|infin")
+        refuse("forward_prop model predict", "X", wrong.astype(np.float32), ValueError, r"\bX\b", named)
+    wrong = with_one(Y, value, (0, 2))
+    refuse("calculate_cost backward_prop model", "Y", wrong, ValueError, r"\bY\b", named)
+    for key in KEYS:
+        place = tuple(n - 1 for n in PARAMETERS[key].shape)
+        wrong = {**PARAMETERS, key: with_one(PARAMETERS[key], value, place)}
+        refuse(
+            "forward_prop backward_prop update_parameters predict",
+            "parameters",
+            wrong,
+            ValueError,
+            rf"\b{key}\b",
+            named,
+        )
+refuse("forward_prop backward_prop model predict", "X", HUGE, ValueError, r"\bX\b", "inf|finite")
+refuse("calculate_cost", "A2", with_one(A2, np.nan), ValueError, r"\bA2\b", "(?i)nan")
+
+# Labels outside [0, 1].
+for value in (-1, 2, 1.0000001, -1e-9, 255):
+    refuse("calculate_cost backward_prop model", "Y", with_one(Y, value), ValueError, r"\bY\b", r"\b0\b.*\b1\b")
+refuse("model", "Y", np.array([[0, 1, 2, 3]]), ValueError, r"\bY\b", r"\b3\b|\b2\b", r"\b0\b.*\b1\b")
+refuse("calculate_cost", "A2", with_one(A2, 1.5), ValueError, r"\bA2\b", r"1\.5", r"\b0\b.*\b1\b")
+refuse("calculate_cost", "A2", with_one(A2, -0.5), ValueError, r"\bA2\b", r"-0\.5", r"\b0\b.*\b1\b")
+
+# Parameters that are no mapping, lack a key or spell it wrongly.
+ON_PARAMETERS = "forward_prop backward_prop update_parameters predict"
+for wrong in (None, 3, "W1", list(PARAMETERS.values()), tuple(PARAMETERS), PARAMETERS["W1"]):
+    refuse(ON_PARAMETERS, "parameters", wrong, TypeError, r"\bparameters\b", "mapping|dict")
+for wrong in (3, "W1", list(PARAMETERS.values())):
+    refuse("model", "parameters", wrong, TypeError, r"\bparameters\b", "mapping|dict")
+for wrong in (None, 3, "A1", A2, (A1, A2)):
+    refuse("backward_prop", "cache", wrong, TypeError, r"\bcache\b", "mapping|dict")
+for wrong in (None, 3, "dW1", list(GRADS.values())):
+    refuse("update_parameters", "grads", wrong, TypeError, r"\bgrads\b", "mapping|dict")
+for key in KEYS:
+    for wrong in (without(PARAMETERS, key), renamed(PARAMETERS, key, key.swapcase()), renamed(PARAMETERS, key, key[0])):
+        refuse(
+            ON_PARAMETERS + " model", "parameters", wrong, ValueError, r"\bparameters\b", *(rf"\b{k}\b" for k in KEYS)
+        )
+    for wrong in (without(GRADS, "d" + key), renamed(GRADS, "d" + key, key), renamed(GRADS, "d" + key, "D" + key)):
+        refuse("update_parameters", "grads", wrong, ValueError, r"\bgrads\b", *(rf"\bd{k}\b" for k in KEYS))
+refuse(ON_PARAMETERS + " model", "parameters", {}, ValueError, r"\bparameters\b", *(rf"\b{k}\b" for k in KEYS))
+refuse(ON_PARAMETERS, "parameters", renamed(PARAMETERS, "W1", "w1"), ValueError, r"\bw1\b", r"\bW1\b")
+for key in ("A1", "A2"):
+    refuse("backward_prop", "cache", without(CACHE, key), ValueError, r"\bcache\b", r"\bA1\b", r"\bA2\b")
+    refuse("backward_prop", "cache", renamed(CACHE, key, key.lower()), ValueError, r"\bcache\b", r"\bA1\b", r"\bA2\b")
+
+# Entries that are no fitting matrix.
+SHAPES = {"W1": [(3,), (1, 3, 2)], "b1": [(3,), (), (1, 3), (2, 1), (3, 2)]}
+SHAPES |= {"W2": [(3,), (1, 2), (1, 4), (3, 1), (0, 3)], "b2": [(1,), (), (2, 1), (1, 2)]}
+for key, shapes in SHAPES.items():
+    for shape in shapes:
+        came = re.escape(str(shape)) if shape else r"\(\)|0-d|scalar"
+        wrong = {**PARAMETERS, key: np.ones(shape)}
+        refuse(ON_PARAMETERS + " model", "parameters", wrong, ValueError, rf"\b({key}|W2)\b", came)
+for key in KEYS:
+    for wrong in (NOT_NUMERIC["text"], NOT_NUMERIC["complex"], None, "W1"):
+        refuse(ON_PARAMETERS + " model", "parameters", {**PARAMETERS, key: wrong}, TypeError, rf"\b{key}\b")
+        refuse("update_parameters", "grads", {**GRADS, "d" + key: wrong}, TypeError, rf"\bd{key}\b")
+    shape = PARAMETERS[key].shape
+    wrong = {**GRADS, "d" + key: np.ones((shape[0] + 1, shape[1]))}
+    refuse(
+        "update_parameters", "grads", wrong, ValueError, rf"\bd{key}\b", rf"\({shape[0] + 1}, {shape[1]}\)",
+        rf"\({shape[0]}, {shape[1]}\)",
+    )  # fmt: skip
+refuse("update_parameters", "grads", {**GRADS, "dW1": GRADS["dW1"].T}, ValueError, r"\bdW1\b", r"\(2, 3\)", r"\(3, 2\)")
+refuse("backward_prop", "cache", {**CACHE, "A1": A1[:2]}, ValueError, r"\bA1\b", r"\(2, 4\)", r"\(3, 4\)")
+refuse("backward_prop", "cache", {**CACHE, "A1": A1[:, :3]}, ValueError, r"\bA1\b", r"\(3, 3\)", r"\(3, 4\)")
+refuse("backward_prop", "cache", {**CACHE, "A2": A2[:, :3]}, ValueError, r"\bA2\b", r"\(1, 3\)", r"\(1, 4\)")
+refuse("backward_prop", "cache", {**CACHE, "A2": A2[0]}, ValueError, r"\bA2\b", r"\(4,\)")
+refuse("backward_prop", "cache", {**CACHE, "A1": "a"}, TypeError, r"\bA1\b")
+
+# model(): sizes against the data and against the parameters.
+refuse("model", "n_x", 3, ValueError, r"\bX\b", r"\bn_x\b", r"\b3\b", r"\b2\b|\(2, 4\)")
+refuse("model", "n_y", 2, ValueError, r"\bY\b", r"\bn_y\b", r"\b2\b", r"\b1\b|\(1, 4\)")
+for sizes in ((2, 4, 1), (3, 3, 1), (2, 3, 2)):
+    came = r"\D+".join(map(str, sizes))
+    wrong = plain_parameters(*sizes)
+    refuse("model", "parameters", wrong, ValueError, r"\bparameters\b", rf"{came}|W[12]", r"n_x, n_h, n_y|n_[xhy]")
+refuse("model", "parameters", {**PARAMETERS, "b2": [[np.nan]]}, ValueError, r"\bb2\b", "(?i)nan")
+
+# Sizes and iterations.
+for size in ("n_x", "n_h", "n_y"):
+    for wrong in (0, -1, -(10**9), np.int64(0)):
+        refuse("initialize_parameters model", size, wrong, ValueError, rf"\b{size}\b", str(wrong), r"1|positive")
+    for wrong in (2.5, np.float64(1.5), "2", None, True, np.True_, [2], (2, 3), np.array([2, 3]), float("nan"), 1j):
+        refuse("initialize_parameters model", size, wrong, TypeError, rf"\b{size}\b", "int")
+for wrong in (-1, -100, np.int64(-5)):
+    refuse("model", "num_of_iters", wrong, ValueError, r"\bnum_of_iters\b", str(wrong), r"\b0\b|negative")
+for wrong in (1.5, np.float64(10.5), "10", None, True, [10], float("nan"), float("inf"), 1j):
+    refuse("model", "num_of_iters", wrong, TypeError, r"\bnum_of_iters\b", "int")
+
+# The learning rate.
+for wrong in (float("nan"), float("inf"), -float("inf"), -0.1, -1, np.float32("nan")):
+    refuse("model update_parameters", "learning_rate", wrong, ValueError, r"\blearning_rate\b", r"(?i)nan|inf|-0\.1|-1")
+for wrong in ("0.3", None, 1j, {}):
+    refuse("model update_parameters", "learning_rate", wrong, TypeError, r"\blearning_rate\b", "number|float|real")
+for wrong in ([0.3, 0.1], np.array([0.1, 0.2])):
+    refuse("model update_parameters", "learning_rate", wrong, (TypeError, ValueError), r"\blearning_rate\b", "number")
+
+# Random states and dtypes.
+for wrong in ("seed", 1.5, [], {}, object()):
+    refuse("initialize_parameters model", "random_state", wrong, TypeError, r"\brandom_state\b", "Generator")
+for wrong in (-1, 2**32):
+    refuse("initialize_parameters model", "random_state", wrong, ValueError, r"\brandom_state\b", str(wrong))
+for wrong in (int, np.int64, complex, np.complex128, bool, object, str, "int32"):
+    refuse("initialize_parameters", "dtype", wrong, (TypeError, ValueError), r"\bdtype\b", "float32", "float64")
+refuse("initialize_parameters", "dtype", "nonsense", (TypeError, ValueError), r"\bdtype\b", "nonsense")
+
+
+def show(wrong):
+    if isinstance(wrong, np.ndarray):
+        return f"{wrong.dtype}{wrong.shape}"
+    if isinstance(wrong, dict):
+        return "dict-" + "-".join(f"{k}{np.shape(v)}" for k, v in wrong.items())
+    return re.sub(r" at 0x\w+", "", repr(wrong))[:40]
+
+
+IDS = [f"{i}-{row[0]}-{row[1]}-{show(row[2])}" for i, row in enumerate(TABLE)]
+
+
+@pytest.mark.parametrize(("function", "argument", "wrong", "error", "patterns"), TABLE, ids=IDS)
+def test_refused(core, capsys, function, argument, wrong, error, patterns):
+    arguments = {**GOOD[function], argument: wrong}
+    with fx.use_backend(core), pytest.raises(error) as raised:
+        getattr(fx, function)(**arguments)
+    text = str(raised.value)
+    for pattern in patterns:
+        assert re.search(pattern, text), f"{pattern!r} is not in: {text}"
+    assert len(text) < 600
+    assert "\n" not in text
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("function", GOOD)
+def test_what_the_table_starts_from_is_accepted(core, capsys, function):
+    with fx.use_backend(core):
+        getattr(fx, function)(**GOOD[function])
+
+
+def test_the_start_of_the_model_rows_is_accepted(core):
+    fx.model(**STARTED, print_cost=False, backend=core)
+
+
+def test_the_table_covers_every_argument_of_the_tutorial():
+    covered = {(row[0], row[1]) for row in TABLE}
+    assert covered >= {(function, argument) for function, arguments in GOOD.items() for argument in arguments}
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong"), [("Y", [[0, 1, 1, 2]]), ("learning_rate", np.nan), ("num_of_iters", -1)]
+)
+def test_a_refusal_draws_no_random_numbers(core, argument, wrong):
+    np.random.seed(4)
+    after = np.random.rand()
+    np.random.seed(4)
+    with pytest.raises(ValueError, match=argument):
+        fx.model(**{**GOOD["model"], argument: wrong}, backend=core)
+    assert np.random.rand() == after
+
+
+def test_a_refusal_leaves_its_arguments_alone(core):
+    features, _ = plain_data(3, 1, 4)
+    kept = features.copy()
+    with pytest.raises(ValueError, match=r"\bX\b"):
+        fx.forward_prop(features, PARAMETERS, backend=core)
+    np.testing.assert_array_equal(features, kept)
