@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
 
+# The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
+_MOST_DRAWN = 100_000
+
 
 class DivergenceWarning(RuntimeWarning):
     """Training blew up: the learning rate is too large for the data, or the data are too large."""
@@ -52,7 +55,7 @@ class Run:
     costs: dict[int, float] = field(default_factory=dict)  # cost before the step, by iteration
     moments: Array = field(init=False)  # what the optimizer remembers: rows of the length of theta
     powers: Array = field(init=False)  # Adam's beta1**t and beta2**t
-    order: NDArray[np.int64] = field(init=False)  # the samples of this epoch, in order
+    order: NDArray[np.int64] = field(init=False)  # the samples of this epoch, and perhaps of further ones, in order
     position: int = 0  # how many of them have been used
 
     def __post_init__(self) -> None:
@@ -61,15 +64,33 @@ class Run:
         self.powers = np.ones(2)
         self.order = np.empty(0, np.int64)
 
-    def start_epoch_if_due(self, samples: int) -> None:
-        """Draw a new order once all samples have been used."""
+    def draw(self, samples: int, epochs: int = 1) -> None:
+        """Once all samples drawn have been used, draw their order in as many epochs more as are sure to be begun."""
         if self.position >= self.order.size:
-            self.order, self.position = self.rng.permutation(samples), 0
+            epochs = max(1, min(epochs, _MOST_DRAWN // samples))
+            self.order, self.position = np.concatenate([self.rng.permutation(samples) for _ in range(epochs)]), 0
+
+    def _left_in_epoch(self, samples: int) -> int:
+        return (self.order.size - self.position - 1) % samples + 1
 
     def next_batch(self, samples: int, size: int) -> NDArray[np.int64]:
         """The samples of the next mini-batch; the last one of an epoch may be smaller. `position` stays before it."""
-        self.start_epoch_if_due(samples)
-        return self.order[self.position : self.position + size]
+        self.draw(samples)
+        return self.order[self.position : self.position + min(size, self._left_in_epoch(samples))]
+
+    def steps_drawn(self, samples: int, size: int) -> int:
+        """Steps of mini-batches of this size until a new order has to be drawn."""
+        left = self._left_in_epoch(samples)
+        epochs = (self.order.size - self.position - left) // samples
+        return -(-left // size) + epochs * -(-samples // size)
+
+    def position_after(self, steps: int, samples: int, size: int | None) -> int:
+        """`position` when so many steps more have been taken, of those that are drawn."""
+        if size is None:
+            return 0
+        used = samples - self._left_in_epoch(samples)
+        epochs, steps = divmod(used // size + steps, -(-samples // size))
+        return self.position - used + epochs * samples + steps * size
 
     def go(
         self,
@@ -81,12 +102,13 @@ class Run:
         interval: int,
         report: Callable[[int, float], None] | None,
         stacklevel: int,
+        threads: int | None = None,
     ) -> None:
         """Train up to step `iterations`; warn if that went wrong, and lose nothing on Ctrl-C."""
         # A batch's cost says little about that of all samples: these are looked at once before, and once after.
         before = None if batch_size is None else core.gradient(self.network, self.theta, X, Y)
         try:
-            core.train(self, X, Y, iterations, batch_size, interval, report)
+            core.train(self, X, Y, iterations, batch_size, interval, report, threads)
         except KeyboardInterrupt:
             raise TrainingInterrupted(self.network.views(self.theta), self.completed) from None
         problem = self._divergence(core, X, Y, batch_size, before and before[0])
@@ -149,6 +171,7 @@ def train(
     batch_size: int | None = None,
     random_state: RandomState = None,
     interval: int = 100,
+    threads: int | None = None,
     backend: str | None = None,
 ) -> Result:
     """Train a network on all samples at once, or on mini-batches.
@@ -172,6 +195,9 @@ def train(
         Where the first weights, and then the order of the samples, come from; None is numpy's global state.
     interval : int, optional
         The cost is recorded at every `interval`-th iteration, from 0.
+    threads : int, optional
+        Threads that share each step's samples; the result has the same bits for any number. Default: one where a
+        step is little work, else as many as this process may use cores. The numpy backend has none of its own.
     backend : str, optional
         "numpy" or "numba"; default: see `get_backend`.
 
@@ -207,6 +233,8 @@ def train(
     interval = validation.integer("interval", interval, 1)
     if batch_size is not None:
         batch_size = validation.integer("batch_size", batch_size, 1)
+    if threads is not None:
+        threads = validation.integer("threads", threads, 1)
     if not isinstance(optimizer, SGD | Adam):
         raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
     X = validation.inputs(X, network.sizes[0])
@@ -219,5 +247,5 @@ def train(
     validation.check_values(parameters=network.views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)
     run = Run(network, theta.copy(), optimizer, rng)
-    run.go(core, X, Y, iterations, batch_size, interval, None, stacklevel=2)
+    run.go(core, X, Y, iterations, batch_size, interval, None, stacklevel=2, threads=threads)
     return Result(network, network.views(run.theta), run.costs, run.completed)

@@ -221,6 +221,7 @@ def train(
     batch_size: int | None,
     interval: int,
     report: Callable[[int, float], None] | None,
+    threads: int | None,
 ) -> None:
     """Train up to step `iterations`; see `fastxor.backends.Backend`."""
     while run.completed < iterations:

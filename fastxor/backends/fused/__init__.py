@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -18,8 +22,15 @@ from ._jit import VECTOR_BITS
 # A run is handed to the compiled loop in pieces of about this long, so that Ctrl-C and reports get through.
 _PIECE_SECONDS = 0.1
 
+# Operations of a step from which on a second thread pays, although it has to be started and waited for.
+_WORTH_THREADS = 1e6
+
+# Bytes of a matrix that may be copied for a run of mini-batches.
+_SMALL = 1 << 20
+
 _ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
-_NO_HYPER = np.zeros(7)
+_NO_HYPER = np.zeros(kernels.FINITE + 1)
+_ALONE = np.zeros(0, np.int64)  # as what threads share
 
 
 def sigmoid(z: Array) -> Array:
@@ -70,20 +81,22 @@ def train(
     batch_size: int | None,
     interval: int,
     report: Callable[[int, float], None] | None,
+    threads: int | None,
 ) -> None:
     """Train up to step `iterations`; see `fastxor.backends.Backend`."""
     network, samples = run.network, X.shape[1]
     at_once = min(batch_size or samples, samples)
     narrow = at_once * run.theta.itemsize <= VECTOR_BITS // 8
     plan = workspace.plan(network, at_once, run.theta.dtype, narrow)
-    work = np.zeros(plan.length, run.theta.dtype)
+    threads = _useful_threads(threads, plan, network.count, at_once)
+    work = workspace.allocate(plan, threads, run.theta.dtype)
     theta = work[: network.count]  # THETA stands first
     theta[:] = run.theta
     moments = [work[start : start + network.count] for start in plan.moments]
     for moment, kept in zip(moments, run.moments, strict=False):
         moment[:] = kept
     hyper = _hyper(run)
-    X, Y = _flat(X), _flat(Y)
+    X, Y, by_sample = _laid_out(X, Y, batch_size is not None)
     special = None
     if narrow and batch_size is None and specialised.fits(network, run.optimizer):
         special = specialised.kernel_for(network, samples, run.theta.dtype)
@@ -97,9 +110,9 @@ def train(
         steps = min(max(1, piece), iterations - run.completed)
         order = _ALL
         if batch_size is not None:
-            run.start_epoch_if_due(samples)
+            run.draw(samples, -(-steps // -(-samples // batch_size)))
             order = run.order[run.position :]
-            steps = min(steps, -(-order.size // batch_size))
+            steps = min(steps, run.steps_drawn(samples, batch_size))
         first = -run.completed % interval
         costs = np.empty((steps - 1 - first) // interval + 1 if first < steps else 0)
         good = 0
@@ -113,27 +126,16 @@ def train(
                 theta[:], use_special, special = run.theta, False, None
         if not use_special:
             costs.fill(np.nan)
-            good = kernels.engine(
-                kernels.TRAIN,
-                plan.entries,
-                work,
-                X,
-                Y,
-                samples,
-                order,
-                at_once,
-                theta,
-                costs,
-                hyper,
-                steps,
-                first,
-                interval,
+            good = _together(
+                threads,
+                (kernels.TRAIN, plan.entries, work, X, Y, by_sample, samples, order, at_once, theta, costs, hyper),
+                (steps, first, interval),
             )
         done = run.completed
         for kept, moment in zip(run.moments, moments, strict=False):
             kept[:] = moment
-        run.powers[:] = hyper[kernels.POWER1 :]
-        position = run.position + min(good * at_once, order.size)
+        run.powers[:] = hyper[kernels.POWER1 : kernels.POWER2 + 1]
+        position = run.position_after(good, samples, batch_size)
         # All right sides first: Ctrl-C does not come between these assignments.
         run.theta, run.completed, run.diverged, run.position = theta.copy(), done + good, good < steps, position
         for iteration, value in zip(range(done + first, done + steps, interval), costs.tolist(), strict=True):
@@ -144,6 +146,53 @@ def train(
         now = steps / (time.perf_counter() - started)
         speed = speed if use_special or steps == 1 else now
         piece = int(_PIECE_SECONDS * (speed if steps == 1 else now))
+
+
+def _useful_threads(threads: int | None, plan: workspace.Plan, parameters: int, samples: int) -> int:
+    """How many threads a run takes: no more than a step has tiles, and by default one where starting them costs more."""
+    if threads is None:
+        threads = available_cores() if 6 * parameters * samples > _WORTH_THREADS else 1
+    return min(threads, -(-samples // int(plan.entries[workspace.WIDTH])))
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _together(threads: int, arguments: tuple, steps: tuple) -> int:
+    """One call of the engine by each of several threads; how many steps were good."""
+    if threads == 1:
+        return kernels.engine(*arguments, *steps, _ALONE, -1)
+    shared = np.zeros(kernels.SHARED, np.int64)
+    shared[kernels.YIELD] = _address_of_yield()
+    calls = [(*arguments, *steps, shared, number) for number in range(threads)]
+    others = [threading.Thread(target=kernels.engine, args=call, daemon=True) for call in calls[1:]]
+    begun = []
+    try:
+        for other in others:
+            try:
+                other.start()
+            except RuntimeError:  # no more threads are to be had: those that are there do the work
+                break
+            begun.append(other)
+        kernels.engine(*calls[0])
+    finally:
+        for other in begun:  # they come to their end without this one, too
+            other.join()
+    return int(shared[kernels.GOOD])
+
+
+@cache
+def _address_of_yield() -> int:
+    """The system's function that lets other threads run."""
+    import ctypes
+
+    if sys.platform == "win32":
+        function = ctypes.windll.kernel32.SwitchToThread
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 def warmup() -> None:
@@ -164,11 +213,13 @@ def _pass(
     """One pass of the engine over all samples: its workspace, or None if it found a bad value, and the cost."""
     samples = X.shape[1]
     plan = workspace.plan(network, samples, theta.dtype)
-    work = np.zeros(plan.length, theta.dtype)
+    work = workspace.allocate(plan, 1, theta.dtype)
     work[: network.count] = theta  # THETA stands first
     costs = np.empty(1)
+    hyper = _NO_HYPER.copy()
+    X, Y, by_sample = _laid_out(X, Y)
     good = kernels.engine(
-        task, plan.entries, work, _flat(X), _flat(Y), samples, _ALL, samples, activations, costs, _NO_HYPER, 1, 1, 1
+        task, plan.entries, work, X, Y, by_sample, samples, _ALL, samples, activations, costs, hyper, 1, 1, 1, _ALONE, -1
     )
     return work if good else None, costs.item()
 
@@ -183,9 +234,23 @@ def _hyper(run: Run) -> np.ndarray:
     optimizer = run.optimizer
     if isinstance(optimizer, SGD):
         kind = kernels.NESTEROV if optimizer.nesterov else kernels.MOMENTUM if optimizer.momentum else kernels.PLAIN
-        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers])
+        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers, 0.0, 1.0])
     settings = optimizer.learning_rate, optimizer.beta1, optimizer.beta2, optimizer.epsilon
-    return np.array([kernels.ADAM, *settings, *run.powers])
+    return np.array([kernels.ADAM, *settings, *run.powers, 0.0, 1.0])
+
+
+def _laid_out(X: Array, Y: Array, shuffled: bool = False) -> tuple[Array, Array, int]:
+    """X and Y as vectors, and which of them hold one sample after the other instead of one row after the other.
+
+    A matrix of either order is taken as it stands. Samples in a shuffled order are found faster where each is in one
+    piece, so that a small matrix is copied for it.
+    """
+    flat, by_sample = [], 0
+    for bit, array in ((1, X), (2, Y)):
+        if (array.T.flags.c_contiguous and not array.flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL):
+            array, by_sample = array.T, by_sample | bit
+        flat.append(_flat(array))
+    return flat[0], flat[1], by_sample
 
 
 def _flat(array: Array) -> Array:

@@ -44,15 +44,18 @@ _FLAGS: dict[str, Any] = {
 _NO_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def _vector_bits() -> int:
-    """Width of the widest vector of the CPU that Numba compiles for; FASTXOR_VECTOR_BITS overrides it."""
+def _vectors() -> tuple[int, int]:
+    """Width and number of the vector registers of the CPU that Numba compiles for.
+
+    FASTXOR_VECTOR_BITS overrides the width.
+    """
     features = config.CPU_FEATURES if config.CPU_FEATURES is not None else get_host_cpu_features()
     present = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
-    detected = 512 if "avx512f" in present else 256 if "avx" in present else 128
-    return int(os.environ.get("FASTXOR_VECTOR_BITS", detected))
+    bits = 512 if "avx512f" in present else 256 if "avx" in present else 128
+    return int(os.environ.get("FASTXOR_VECTOR_BITS", bits)), 16 if "sse2" in present and bits < 512 else 32
 
 
-VECTOR_BITS = _vector_bits()
+VECTOR_BITS, REGISTERS = _vectors()
 
 
 def kernel(function: Callable) -> Callable:
@@ -76,6 +79,13 @@ def inlined(function: Callable) -> Callable:
     if config.DISABLE_JIT:
         return function
     return numba.njit(function, pipeline_class=_InlinedCompiler, forceinline=True, **_NO_WRAPPERS, **_FLAGS)
+
+
+def called(function: Callable) -> Callable:
+    """Compile once into every kernel that calls it, and call it there: for what would be large in several places."""
+    if config.DISABLE_JIT:
+        return function
+    return numba.njit(function, pipeline_class=_InlinedCompiler, **_NO_WRAPPERS, **_FLAGS)
 
 
 class _InlinedLibrary(JITCodeLibrary):

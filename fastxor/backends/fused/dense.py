@@ -1,18 +1,22 @@
 """The three matrix products of a dense layer, on one tile of samples.
 
-A tile is a block of rows, one for each neuron, of T samples that lie side by side. Each product
-is built from blocks of 4 neurons x 2 vectors of samples (forward, backward) or 4 x 4 neurons (gradient)
-whose sums stay in registers from the first term to the last; what does not fill a block is done by blocks of one row.
+A tile is a block of rows, one for each neuron, of T samples that lie side by side. Forward, backward and the gradient
+of large layers are one product, `_product`, of a matrix M whose numbers are broadcast one by one and a
+matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay
+in registers from the first term to the last; what does not fill a block is done by blocks of one row or one vector.
 
 All offsets are positions in `work`.
 """
 
-from ._jit import inlined
+from ._jit import REGISTERS, called, inlined
 from .simd import (
     full,
+    get,
     lanes,
     load,
+    put,
     sum_lanes,
+    tile_derive_tanh,
     tile_fill,
     tile_inner,
     tile_multiply,
@@ -20,74 +24,158 @@ from .simd import (
     tile_store,
     tile_sum,
     tile_zeros,
+    transpose,
 )
+
+ROWS = 8 if REGISTERS >= 32 else 4  # of a block: rows x 2 sums, 2 vectors of B and a number of M want a register each
+COLUMNS = 4 if REGISTERS >= 32 else 2  # of a block of `_inner`: 4 x COLUMNS sums and COLUMNS + 1 vectors
 
 
 @inlined
 def forward(work, T, w, b, n_out, n_in, a, z):
     """Z = W A + b: rows (n_out, T) at z from rows (n_in, T) at a."""
-    for s in range(0, T, 2 * lanes(work)):
-        r = 0
-        while r + 4 <= n_out:
-            t = tile_fill(tile_zeros(work, 4, 2), work, b + r)
-            tile_store(_product(t, work, T, w + r * n_in, n_in, 1, n_in, a + s), work, z + r * T + s, T)
-            r += 4
-        while r < n_out:
-            t = tile_fill(tile_zeros(work, 1, 2), work, b + r)
-            tile_store(_product(t, work, T, w + r * n_in, n_in, 1, n_in, a + s), work, z + r * T + s, T)
-            r += 1
+    _multiply(work, n_out, T, n_in, w, n_in, 1, a, T, z, T, ADD, b)
 
 
 @inlined
-def _product(tile, work, T, w, row, col, n, a):
-    """tile += M A over n terms, where M[i, k] = work[w + i * row + k * col] and A has n rows at a."""
+def backward(work, T, w, n_out, n_in, d, a, is_tanh):
+    """Rows (n_in, T) at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former."""
+    _multiply(work, n_in, T, n_out, w, 1, n_in, d, T, a, T, DERIVE if is_tanh else SCALE, 0)
+
+
+# What becomes of a product.
+STORE, ADD, SCALE, DERIVE = 0, 1, 2, 3
+
+
+@inlined
+def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how, bias):
+    """M B, for as many columns as make whole vectors, to the rows at `to`.
+
+    M is (rows, n) with M[i, k] = work[m + i * row + k * col]. B has n rows at b. Each number of the product is
+    stored, or added to its row's number at `bias`, or scales what stands in its place or the tanh's derivative there.
+    """
+    V = lanes(work)
+    s = 0
+    while s + V <= columns:
+        r = 0
+        if s + 2 * V <= columns:
+            while r + ROWS <= rows:
+                t = tile_zeros(work, ROWS, 2)
+                if how == ADD:
+                    t = tile_fill(t, work, bias + r)
+                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
+                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                r += ROWS
+            while r < rows:
+                t = tile_zeros(work, 1, 2)
+                if how == ADD:
+                    t = tile_fill(t, work, bias + r)
+                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
+                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                r += 1
+            s += 2 * V
+        else:
+            while r + ROWS <= rows:
+                t = tile_zeros(work, ROWS, 1)
+                if how == ADD:
+                    t = tile_fill(t, work, bias + r)
+                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
+                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                r += ROWS
+            while r < rows:
+                t = tile_zeros(work, 1, 1)
+                if how == ADD:
+                    t = tile_fill(t, work, bias + r)
+                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
+                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                r += 1
+            s += V
+
+
+@inlined
+def _start(tile, work, how, bias):
+    return tile_fill(tile, work, bias) if how == ADD else tile
+
+
+@inlined
+def _product(tile, work, m, row, col, n, b, stride):
+    """tile += M B"""
     for _k in range(n):
-        tile = tile_outer(tile, work, w, row, work, a)
-        w += col
-        a += T
+        tile = tile_outer(tile, work, m, row, work, b)
+        m += col
+        b += stride
     return tile
 
 
 @inlined
-def backward(work, T, w, n_out, n_in, d, a):
-    """Rows (n_in, T) at a, which hold activation derivatives, times W^T D for rows (n_out, T) at d."""
-    for s in range(0, T, 2 * lanes(work)):
-        r = 0
-        while r + 4 <= n_in:
-            t = _product(tile_zeros(work, 4, 2), work, T, w + r, 1, n_in, n_out, d + s)
-            tile_multiply(t, work, a + r * T + s, T)
-            r += 4
-        while r < n_in:
-            t = _product(tile_zeros(work, 1, 2), work, T, w + r, 1, n_in, n_out, d + s)
-            tile_multiply(t, work, a + r * T + s, T)
-            r += 1
+def _finish(tile, work, to, stride, how):
+    if how <= ADD:
+        tile_store(tile, work, to, stride)
+    elif how == SCALE:
+        tile_multiply(tile, work, to, stride)
+    else:
+        tile_derive_tanh(tile, work, to, stride)
 
 
 @inlined
-def gradient(work, T, gw, gb, n_out, n_in, d, a):
-    """Add D A^T to the weights' gradient (n_out, n_in) at gw, and the sums of D's rows to the biases' at gb."""
-    r = 0
-    while r + 4 <= n_out:
-        _gradient_rows(work, T, gw + r * n_in, n_in, d + r * T, a, tile_zeros(work, 4, 4), tile_zeros(work, 4, 1))
-        r += 4
-    while r < n_out:
-        _gradient_rows(work, T, gw + r * n_in, n_in, d + r * T, a, tile_zeros(work, 1, 4), tile_zeros(work, 1, 1))
-        r += 1
+def gradient(work, T, gw, gb, n_out, n_in, d, a, scratch):
+    """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
+
+    Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, which wants A
+    transposed, to `scratch`. The estimates count vector operations: of the multiply-adds, and of what comes on top.
+    """
+    V = lanes(work)
+    vectors = (n_in + V - 1) // V
+    if n_out * vectors * T + n_in * T // 4 < n_out * n_in * (T // V + 3):
+        _gradient_by_columns(work, T, gw, n_out, n_in, vectors * V, d, a, scratch)
+    else:
+        _gradient_by_sums(work, T, gw, n_out, n_in, d, a)
     for r in range(n_out):
         total = full(work, 0.0)
-        for s in range(0, T, lanes(work)):
-            total = total + load(work, d + r * T + s)
-        work[gb + r] += sum_lanes(total)
+        for s in range(0, T, V):
+            total = total + load(work, d + s)
+        put(work, gb + r, sum_lanes(total))
+        d += T
 
 
 @inlined
-def _gradient_rows(work, T, g, n_in, d, a, four, one):
+def _gradient_by_columns(work, T, g, n_out, n_in, width, d, a, scratch):
+    """A^T is (T, width) at `scratch`; what stands in its columns past n_in is of no account."""
+    V = lanes(work)
+    for k in range(0, n_in, V):
+        for s in range(0, T, V):
+            transpose(work, a + k * T + s, T, scratch + s * width + k, width)
+    _multiply(work, n_out, n_in, T, d, T, 1, scratch, width, g, n_in, STORE, 0)
+    c = n_in // V * V
+    if c == n_in:
+        return
+    spill = scratch + T * width
+    for r in range(n_out):  # what is left does not fill a vector, which would reach into the next row
+        t = _product(tile_zeros(work, 1, 1), work, d + r * T, T, 1, T, scratch + c, width)
+        tile_store(t, work, spill, V)
+        for k in range(n_in - c):
+            put(work, g + r * n_in + c + k, get(work, spill + k))
+
+
+@inlined
+def _gradient_by_sums(work, T, g, n_out, n_in, d, a):
+    r = 0
+    while r + 4 <= n_out:
+        _gradient_rows(work, T, g + r * n_in, n_in, d + r * T, a, tile_zeros(work, 4, COLUMNS), tile_zeros(work, 4, 1))
+        r += 4
+    while r < n_out:
+        _gradient_rows(work, T, g + r * n_in, n_in, d + r * T, a, tile_zeros(work, 1, COLUMNS), tile_zeros(work, 1, 1))
+        r += 1
+
+
+@inlined
+def _gradient_rows(work, T, g, n_in, d, a, block, column):
     c = 0
-    while c + 4 <= n_in:
-        tile_sum(_inner(four, work, T, d, a + c * T), work, g + c, n_in)
-        c += 4
+    while c + COLUMNS <= n_in:
+        tile_sum(_inner(block, work, T, d, a + c * T), work, g + c, n_in)
+        c += COLUMNS
     while c < n_in:
-        tile_sum(_inner(one, work, T, d, a + c * T), work, g + c, n_in)
+        tile_sum(_inner(column, work, T, d, a + c * T), work, g + c, n_in)
         c += 1
 
 

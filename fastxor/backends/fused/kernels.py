@@ -4,7 +4,7 @@ import math
 
 from . import dense, elementwise, narrow
 from ._jit import inlined, kernel
-from .simd import fma, full, get, lanes, load, sqrt, store, sum_lanes
+from .simd import acquire, fma, full, get, give_way, lanes, load, put, release, sqrt, store, sum_lanes, take, transpose
 from .vmath import sigmoid
 from .workspace import (
     AFTER,
@@ -15,8 +15,11 @@ from .workspace import (
     LAYERS,
     LOSS,
     MOMENTS,
+    OWN,
     PADDED,
+    PRIVATE,
     ROWS,
+    SCRATCH,
     SLOPE,
     STRIDE,
     TARGET,
@@ -30,16 +33,25 @@ from .workspace import (
 
 # What the engine is asked to do.
 TRAIN, FORWARD, EVALUATE, BACKWARD = 0, 1, 2, 3
-# Entries of `hyper`.
-OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2 = 0, 1, 2, 3, 4, 5, 6
+# Entries of `hyper`: the optimizer, then the cost of the step's tiles so far, and whether they were finite.
+OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, FINITE = range(9)
 PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
+# Entries of `shared`, one to a cache line: the next tile to be dealt out, how many are in, how many steps were good,
+# and the address of the system's function that lets other threads run.
+NEXT, DONE, GOOD, YIELD, SHARED = 0, 16, 32, 33, 34
+ALL_DONE = 1 << 62
+SPINS = 2000  # looks at DONE, about 10 us, before other threads may run
 
 
 @kernel
-def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hyper, steps, first, interval):
+def engine(
+    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval, shared,
+    thread,
+):  # fmt: skip
     """Steps of training, or one pass over all samples: every way through a network, so that it is compiled once.
 
-    X and Y are (rows, samples). `order` lists the samples to go through in batches of `batch`, or is empty for all.
+    X and Y are (rows, samples) or, where bit 0 or 1 of `by_sample` is set, (samples, rows). `order` lists the samples to go through in batches of `batch`, the rest of one epoch
+    and then whole ones, or is empty for all samples in every step.
 
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
@@ -48,162 +60,282 @@ def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hy
     EVALUATE  puts the cost in costs[0] and its gradient at GRADIENT.
     BACKWARD  does so for the given `activations` of tanh layers and a sigmoid output, without the cost.
               These three return 1, or 0 if an input is not finite or a target not what the loss wants.
+
+    Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
+    all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
+    step's when those of the tiles before it are in, and whoever adds the last one updates the parameters. So
+    no bit depends on the number of threads, and none of them has to be there for the others to go on. `shared` holds
+    what they agree on by; alone, `thread` is -1.
     """
     P = plan[PADDED]
-    T = plan[WIDTH]
-    is_narrow = lanes(work) == T
+    width = plan[WIDTH]
+    is_narrow = lanes(work) == width
     is_plain = task == TRAIN and hyper[OPTIMIZER] == PLAIN
     rate = work.dtype.type(hyper[RATE])
     one = work.dtype.type(1.0)
+    base = max(thread, 0) * plan[PRIVATE]
     before = plan[BEFORE]
     theta = plan[THETA]
     after = plan[AFTER]
-    gradient = plan[GRADIENT]
     loss = plan[LOSS]
-    depth = plan[DEPTH]
-    last = LAYERS + STRIDE * depth
+    last = LAYERS + STRIDE * plan[DEPTH]
     rows = get(plan, last + ROWS)
-    out = get(plan, last + TILE)
+    out = get(plan, last + TILE) + base
     code = get(plan, last + CODE)
     logistic = code == elementwise.SIGMOID and (task in (TRAIN, EVALUATE))
-    target = plan[TARGET]
-    weight = plan[WEIGHT]
+    target = plan[TARGET] + base
+    weight = plan[WEIGHT] + base
+    scratch = plan[SCRATCH] + base
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
+    total = 0.0
+    finite = True
     recorded = 0
     begin = 0
-    for step in range(steps):
-        size = samples if order.size == 0 else min(batch, order.size - begin)
-        tiles = 1 if size <= T else (size + T - 1) // T
+    step = 0
+    size = _step_size(order, begin, batch, samples)
+    tiles = (size + width - 1) // width
+    passed = 0  # tiles of the steps before this one
+    ticket = -1
+    while True:
+        ticket = ticket + 1 if thread < 0 else take(shared, NEXT)
+        while ticket >= passed + tiles and step < steps:  # on to the step that the tile belongs to
+            passed += tiles
+            begin = begin + size if begin + size < order.size else 0
+            size = _step_size(order, begin, batch, samples)
+            tiles = (size + width - 1) // width
+            if step == first:
+                recorded += 1
+                first += interval
+            step += 1
+            if is_narrow:
+                before, theta, after = theta, after, before
+            else:
+                theta, after = after, theta
+        if step == steps:
+            break
+        if thread >= 0 and not _wait(shared, passed):
+            break
+        tile = ticket - passed
         record = step == first or task == EVALUATE
-        total = 0.0
-        finite = True
-        if not (is_narrow and is_plain) and task != FORWARD:
-            _fill(work, gradient, P, 0.0)
-        for tile in range(tiles):
-            start = begin + tile * T
-            count = min(T, size - tile * T)
-            if tiles > 1 or step == 0 or order.size > 0:
-                a = get(plan, LAYERS + TILE)
-                _load_rows(work, T, X, samples, get(plan, LAYERS + ROWS), a, order, start, count)
+        gradient = plan[GRADIENT] if tile == 0 else plan[OWN] + base
+        start = begin + tile * width
+        count = min(width, size - tile * width)
+        T = width if count == width else _whole_blocks(work, count, width)
+
+        if ticket == 0 or thread >= 0 or tiles > 1 or order.size > 0:  # else they are still there
+            a = get(plan, LAYERS + TILE) + base
+            _load_rows(work, T, X, by_sample & 1, samples, get(plan, LAYERS + ROWS), a, order, start, count, scratch)
+            if task != FORWARD:
+                _load_rows(work, T, Y, by_sample & 2, samples, rows, target, order, start, count, scratch)
+                _weigh(work, T, weight, count, size)
+            if task != TRAIN:
+                fit = fit and _all_finite(work, a, get(plan, LAYERS + ROWS) * T)
                 if task != FORWARD:
-                    _load_rows(work, T, Y, samples, rows, target, order, start, count)
-                    _weigh(work, T, weight, count, size)
-                if task != TRAIN:
-                    fit = fit and _all_finite(work, a, get(plan, LAYERS + ROWS) * T)
-                    if task != FORWARD:
-                        fit = fit and elementwise.unfit(work, loss, target, weight, rows, T, 1e-3) == 0.0
-            place = start
-            for layer in range(LAYERS + STRIDE, last + STRIDE, STRIDE):
-                n_out = get(plan, layer + ROWS)
-                n_in = get(plan, layer - STRIDE + ROWS)
-                z = get(plan, layer + TILE)
-                if task == BACKWARD:
-                    _load_rows(work, T, activations, samples, n_out, z, order, place, count)
-                    fit = fit and _all_finite(work, z, n_out * T)
+                    fit = fit and elementwise.unfit(work, loss, target, weight, rows, T, 1e-3) == 0.0
+        subtotal = 0.0
+        fine = True
+        place = start
+        for layer in range(LAYERS + STRIDE, last + STRIDE, STRIDE):
+            n_out = get(plan, layer + ROWS)
+            n_in = get(plan, layer - STRIDE + ROWS)
+            z = get(plan, layer + TILE) + base
+            if task == BACKWARD:
+                _load_rows(work, T, activations, 0, samples, n_out, z, order, place, count, scratch)
+                fit = fit and _all_finite(work, z, n_out * T)
+            else:
+                a = get(plan, layer - STRIDE + TILE) + base
+                w = theta + get(plan, layer + W)
+                b = theta + get(plan, layer + B)
+                act = get(plan, layer + CODE)
+                inside = is_narrow and layer < last and act == elementwise.TANH
+                if is_narrow:
+                    narrow.forward(work, w, b, n_out, n_in, a, z, inside)
                 else:
-                    a = get(plan, layer - STRIDE + TILE)
-                    w = theta + get(plan, layer + W)
-                    b = theta + get(plan, layer + B)
-                    act = get(plan, layer + CODE)
-                    inside = is_narrow and layer < last and act == elementwise.TANH
-                    if is_narrow:
-                        narrow.forward(work, w, b, n_out, n_in, a, z, inside)
-                    else:
-                        dense.forward(work, T, w, b, n_out, n_in, a, z)
-                    if layer < last:
-                        if not inside:
-                            elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE))
-                    else:
-                        if record:
-                            total += elementwise.cost(work, loss, code, out, target, weight, rows, T)
-                        if not logistic:
-                            finite = finite and _all_finite(work, z, n_out * T)
-                            elementwise.output(work, code, out, rows, T)
-                    if task == FORWARD:
-                        _store_rows(work, T, activations, samples, n_out, z, place, count)
-                place += samples * n_out
-            if task == FORWARD:
-                continue
-            finite = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and finite
-            for layer in range(last, LAYERS, -STRIDE):
-                n_out = get(plan, layer + ROWS)
-                n_in = get(plan, layer - STRIDE + ROWS)
-                d = get(plan, layer + TILE)
-                a = get(plan, layer - STRIDE + TILE)
-                w = get(plan, layer + W)
-                b = get(plan, layer + B)
-                if not is_narrow:
-                    dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a)
-                elif is_plain:  # the parameters move as soon as their gradient is known
-                    narrow.gradient(work, after, theta, -rate, w, b, n_out, n_in, d, a)
-                else:
-                    narrow.gradient(work, gradient, gradient, one, w, b, n_out, n_in, d, a)
-                if layer > LAYERS + STRIDE:
-                    below = layer - STRIDE
-                    w = theta + get(plan, layer + W)
-                    act = get(plan, below + CODE)
-                    inside = is_narrow and act == elementwise.TANH
+                    dense.forward(work, T, w, b, n_out, n_in, a, z)
+                if layer < last:
                     if not inside:
-                        elementwise.differentiate(work, act, a, n_in * T, get(plan, below + SLOPE))
-                    if is_narrow:
-                        narrow.backward(work, w, n_out, n_in, d, a, inside)
-                    else:
-                        dense.backward(work, T, w, n_out, n_in, d, a)
-        if task != TRAIN:
-            costs[0] = total
-            return 1 if fit else 0
-        # The parameters of this step are looked at now, not when they were written: by now they have left
-        # the store buffer, and whole vectors of them can be loaded without waiting for it.
-        if not _all_finite(work, theta, P):
-            good = step - 1
-            theta = before
+                        elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE) + base)
+                else:
+                    if record:
+                        subtotal = elementwise.cost(work, loss, code, out, target, weight, rows, T)
+                    if not logistic:
+                        fine = _all_finite(work, z, n_out * T)
+                        elementwise.output(work, code, out, rows, T)
+                if task == FORWARD:
+                    _store_rows(work, T, activations, samples, n_out, z, place, count)
+            place += samples * n_out
+        if task == FORWARD:
+            continue
+        fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine
+        if is_narrow and not is_plain:
+            _fill(work, gradient, P, 0.0)
+        for layer in range(last, LAYERS, -STRIDE):
+            n_out = get(plan, layer + ROWS)
+            n_in = get(plan, layer - STRIDE + ROWS)
+            d = get(plan, layer + TILE) + base
+            a = get(plan, layer - STRIDE + TILE) + base
+            w = get(plan, layer + W)
+            b = get(plan, layer + B)
+            if not is_narrow:
+                dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, scratch)
+            elif is_plain:  # the parameters move as soon as their gradient is known
+                narrow.gradient(work, after, theta, -rate, w, b, n_out, n_in, d, a)
+            else:
+                narrow.gradient(work, gradient, gradient, one, w, b, n_out, n_in, d, a)
+            if layer > LAYERS + STRIDE:
+                below = layer - STRIDE
+                w = theta + get(plan, layer + W)
+                act = get(plan, below + CODE)
+                if act != elementwise.TANH:
+                    elementwise.differentiate(work, act, a, n_in * T, get(plan, below + SLOPE) + base)
+                if is_narrow:
+                    narrow.backward(work, w, n_out, n_in, d, a, act == elementwise.TANH)
+                else:
+                    dense.backward(work, T, w, n_out, n_in, d, a, act == elementwise.TANH)
+
+        if thread >= 0 and not _wait(shared, ticket):
             break
-        if not finite or (record and not math.isfinite(total)):
-            good = step
-            break
-        if record:
-            costs[recorded] = total
-            recorded += 1
-            first += interval
-        if not (is_narrow and is_plain):
-            _update(work, P, theta, after, gradient, plan[MOMENTS], hyper)
-        before, theta, after = theta, after, before
-        begin += size
-        if begin >= order.size:
-            begin = 0
-    if good == steps and not _all_finite(work, theta, P):
-        good = steps - 1
-        theta = before
-    if theta != plan[THETA]:
-        for i in range(0, P, lanes(work)):
-            store(work, plan[THETA] + i, load(work, theta + i))
+        if tile > 0:
+            total = hyper[TOTAL]
+            finite = hyper[FINITE] == 1.0
+            for i in range(0, P, lanes(work)):
+                store(work, plan[GRADIENT] + i, load(work, plan[GRADIENT] + i) + load(work, gradient + i))
+        total = subtotal if tile == 0 else total + subtotal
+        finite = fine if tile == 0 else finite and fine
+        if tile < tiles - 1:
+            hyper[TOTAL] = total
+            hyper[FINITE] = 1.0 if finite else 0.0
+        elif task == TRAIN:
+            # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole vectors
+            # of them can be loaded without waiting for it.
+            if is_narrow and not _all_finite(work, theta, P):
+                good = step - 1
+            elif not finite or (record and not math.isfinite(total)):
+                good = step
+            else:
+                if record:
+                    costs[recorded] = total
+                if not (is_narrow and is_plain):
+                    finite = _update(work, P, theta, after, plan[GRADIENT], plan[MOMENTS], hyper)
+                if not finite or (is_narrow and step == steps - 1 and not _all_finite(work, after, P)):
+                    good = step
+            if good < steps or step == steps - 1:
+                result = before if good < step else theta if good < steps else after
+                if result != plan[THETA]:
+                    for i in range(0, P, lanes(work)):
+                        store(work, plan[THETA] + i, load(work, result + i))
+                if thread >= 0:
+                    shared[GOOD] = good
+                    release(shared, DONE, ALL_DONE)
+                break
+        if thread >= 0:
+            release(shared, DONE, ticket + 1)
+    if task != TRAIN:
+        costs[0] = total
+        good = 1 if fit else 0
     return good
+
+
+@inlined
+def _step_size(order, begin, batch, samples):
+    """Samples in the step that begins there: the last one of an epoch may be smaller than the others."""
+    return samples if order.size == 0 else min(batch, (order.size - begin - 1) % samples + 1)
+
+
+@inlined
+def _whole_blocks(work, count, width):
+    """The samples of a tile that is not full, rounded up to what the products take at once."""
+    block = 2 * lanes(work)
+    return min(width, (count + block - 1) // block * block)
+
+
+@inlined
+def _wait(shared, tiles):
+    """Wait until as many tiles are in; False if the run has ended before that."""
+    spins = 0
+    done = acquire(shared, DONE)
+    while done < tiles:
+        spins += 1
+        if spins % SPINS == 0:
+            give_way(shared[YIELD])
+        done = acquire(shared, DONE)
+    return done != ALL_DONE
 
 
 # ---------------------------------------------------------------- tiles
 
 
 @inlined
-def _load_rows(work, T, source, samples, n, to, order, start, count):
-    """Copy `count` samples of n rows of a matrix (rows, samples) into a tile padded with zeros."""
-    for r in range(n):
+def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, scratch):
+    """Copy `count` samples of a matrix (n, samples) or, with `by_sample`, (samples, n) into a tile, zeros behind them."""
+    if by_sample:
+        _load_samples(work, T, source, n, to, order, start, count, scratch)
+        return
+    V = lanes(work)
+    for row in range(start, start + n * samples, samples):
+        s = 0
         if order.size > 0:
-            for s in range(count):
-                work[to + r * T + s] = source[r * samples + order[start + s]]
+            while s < count:
+                put(work, to + s, get(source, row - start + get(order, start + s)))
+                s += 1
         else:
-            for s in range(count):
-                work[to + r * T + s] = source[r * samples + start + s]
-        for s in range(count, T):
-            work[to + r * T + s] = 0.0
+            while s + V <= count:
+                store(work, to + s, load(source, row + s))
+                s += V
+            while s < count:
+                put(work, to + s, get(source, row + s))
+                s += 1
+        while s < T:
+            put(work, to + s, 0.0)
+            s += 1
+        to += T
+
+
+@inlined
+def _load_samples(work, T, source, n, to, order, start, count, scratch):
+    """As many samples as lanes at a time are copied to `scratch`, there turned to rows, and put into the tile."""
+    V = lanes(work)
+    width = (n + V - 1) // V * V
+    for s in range(0, T, V):
+        for i in range(V):
+            line = scratch + i * width
+            k = 0
+            if s + i < count:
+                sample = start + s + i
+                if order.size > 0:
+                    sample = get(order, sample)
+                while k + V <= n:
+                    store(work, line + k, load(source, sample * n + k))
+                    k += V
+                while k < n:
+                    put(work, line + k, get(source, sample * n + k))
+                    k += 1
+            while k < n:
+                put(work, line + k, 0.0)
+                k += 1
+        for k in range(0, n - V + 1, V):
+            transpose(work, scratch + k, width, to + k * T + s, T)
+        k = n // V * V
+        if k < n:  # what else a square would hold is not this tile's
+            transpose(work, scratch + k, width, scratch + V * width, V)
+            for r in range(n - k):
+                store(work, to + (k + r) * T + s, load(work, scratch + V * width + r * V))
 
 
 @inlined
 def _store_rows(work, T, to, samples, n, source, start, count):
     """The way back, for samples in their own order."""
-    for r in range(n):
-        for s in range(count):
-            to[r * samples + start + s] = work[source + r * T + s]
+    V = lanes(work)
+    for row in range(start, start + n * samples, samples):
+        s = 0
+        while s + V <= count:
+            store(to, row + s, load(work, source + s))
+            s += V
+        while s < count:
+            put(to, row + s, get(work, source + s))
+            s += 1
+        source += T
 
 
 @inlined
@@ -234,35 +366,39 @@ def _all_finite(work, at, n):
 
 @inlined
 def _update(work, n, theta, after, gradient, moments, hyper):
-    """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out."""
+    """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out; are they finite?"""
     V = lanes(work)
     rate = hyper[RATE]
     beta1 = hyper[BETA1]
+    bad = full(work, 0.0)  # x - x is 0 for every number, NaN for NaN and infinity
     if hyper[OPTIMIZER] == ADAM:
         beta2 = hyper[BETA2]
         hyper[POWER1] *= beta1
         hyper[POWER2] *= beta2
         rate = rate / (1.0 - hyper[POWER1])
         correction = 1.0 / (1.0 - hyper[POWER2])
+        epsilon = hyper[EPSILON]
         for i in range(0, n, V):
             g = load(work, gradient + i)
             m = fma(load(work, moments + i), beta1, g * (1.0 - beta1))
             v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
             store(work, moments + i, m)
             store(work, moments + n + i, v)
-            root = sqrt(v * correction) + hyper[EPSILON]
-            store(work, after + i, load(work, theta + i) - m * rate / root)
-    elif hyper[OPTIMIZER] == PLAIN:
-        for i in range(0, n, V):
-            store(work, after + i, fma(load(work, gradient + i), -rate, load(work, theta + i)))
+            x = load(work, theta + i) - m * rate / (sqrt(v * correction) + epsilon)
+            bad = bad + (x - x)
+            store(work, after + i, x)
     else:
+        optimizer = hyper[OPTIMIZER]
         for i in range(0, n, V):
             g = load(work, gradient + i)
-            v = fma(load(work, moments + i), beta1, g)
-            store(work, moments + i, v)
-            if hyper[OPTIMIZER] == NESTEROV:
-                v = fma(v, beta1, g)
-            store(work, after + i, fma(v, -rate, load(work, theta + i)))
+            if optimizer != PLAIN:
+                v = fma(load(work, moments + i), beta1, g)
+                store(work, moments + i, v)
+                g = fma(v, beta1, g) if optimizer == NESTEROV else v
+            x = fma(g, -rate, load(work, theta + i))
+            bad = bad + (x - x)
+            store(work, after + i, x)
+    return sum_lanes(bad) == 0.0
 
 
 # ---------------------------------------------------------------- the tutorial's small functions

@@ -150,6 +150,19 @@ class _Builder:
         )
         return self.ir.call(function, vectors)
 
+    def combine(self, tile, array, i, stride, function=None):
+        """Store ``function(vector of the tile, what stands in its place)``, or the vector itself."""
+        kind = self.sig.args[0]
+        step = self.context.get_constant(types.intp, kind.vector.lanes)
+        for r in range(kind.rows):
+            j = i
+            for c in range(kind.cols):
+                pointer = self.address(1, array, j)
+                vector = self.ir.extract_value(tile, (r, c))
+                self.store(function(vector, self.load(pointer, kind.dtype)) if function else vector, pointer)
+                j = self.ir.add(j, step)
+            i = self.ir.add(i, stride)
+
     def fma(self, x, y, z):
         # fmuladd and not fma: where the CPU has no fused form, multiply and add beat a libm call.
         return self.call("fmuladd", x, y, z)
@@ -384,6 +397,37 @@ def _(b, n):
     return b.ir.bitcast(b.ir.shl(exponent, ir.Constant(kind, [mantissa] * kind.count)), n.type)
 
 
+def transpose(array, i, stride, j, other):
+    """The square of as many rows as lanes: array[j + c * other + r] = array[i + r * stride + c]."""
+    n = lanes(array)
+    square = np.stack([array[i + r * stride :][:n] for r in range(n)])
+    for c in range(n):
+        array[j + c * other : j + c * other + n] = square[:, c]
+
+
+@_operation(transpose, lambda a, i, s, j, o: types.void)
+def _(b, array, i, stride, j, other):
+    dtype = b.sig.args[0].dtype
+    n = Vector(dtype).lanes
+    rows = []
+    for _r in range(n):
+        rows.append(b.load(b.address(0, array, i), dtype))
+        i = b.ir.add(i, stride)
+    half = n // 2
+    while half:  # swap the off-diagonal blocks of every square of 2 x 2 blocks of this size
+        swapped = [lane ^ half for lane in range(n)]
+        low = [lane if not lane & half else n + swapped[lane] for lane in range(n)]
+        high = [swapped[lane] if not lane & half else n + lane for lane in range(n)]
+        for r in (r for r in range(n) if not r & half):
+            first, second = rows[r], rows[r + half]
+            rows[r], rows[r + half] = b.pick(first, second, low), b.pick(first, second, high)
+        half //= 2
+    for row in rows:
+        b.store(row, b.address(0, array, j))
+        j = b.ir.add(j, other)
+    return b.context.get_dummy_value()
+
+
 def sum_lanes(vector):
     """Sum of the lanes: halves are added first, in the same order on every machine."""
     while vector.size > 1:
@@ -485,14 +529,7 @@ def tile_store(tile, array, i, stride):
 
 @_operation(tile_store, lambda t, a, i, s: types.void)
 def _(b, tile, array, i, stride):
-    kind = b.sig.args[0]
-    step = b.context.get_constant(types.intp, kind.vector.lanes)
-    for r in range(kind.rows):
-        j = i
-        for c in range(kind.cols):
-            b.store(b.ir.extract_value(tile, (r, c)), b.address(1, array, j))
-            j = b.ir.add(j, step)
-        i = b.ir.add(i, stride)
+    b.combine(tile, array, i, stride)
     return b.context.get_dummy_value()
 
 
@@ -505,25 +542,34 @@ def tile_multiply(tile, array, i, stride):
 
 @_operation(tile_multiply, lambda t, a, i, s: types.void)
 def _(b, tile, array, i, stride):
-    kind = b.sig.args[0]
-    step = b.context.get_constant(types.intp, kind.vector.lanes)
-    for r in range(kind.rows):
-        j = i
-        for c in range(kind.cols):
-            pointer = b.address(1, array, j)
-            product = b.ir.fmul(b.ir.extract_value(tile, (r, c)), b.load(pointer, kind.dtype), flags=_EXACT)
-            b.store(product, pointer)
-            j = b.ir.add(j, step)
-        i = b.ir.add(i, stride)
+    b.combine(tile, array, i, stride, lambda vector, a: b.ir.fmul(vector, a, flags=_EXACT))
+    return b.context.get_dummy_value()
+
+
+def tile_derive_tanh(tile, array, i, stride):
+    """array[i + r * stride :] = (1 - itself squared) * row r of the tile."""
+    rows, cols, n = tile.shape
+    for r in range(rows):
+        a = array[i + r * stride : i + r * stride + cols * n]
+        a[:] = (1 - a * a) * tile[r].ravel()
+
+
+@_operation(tile_derive_tanh, lambda t, a, i, s: types.void)
+def _(b, tile, array, i, stride):
+    def derive(vector, a):
+        one = ir.Constant(a.type, [1.0] * a.type.count)
+        return b.ir.fmul(b.fma(b.ir.fneg(a), a, one), vector, flags=_EXACT)
+
+    b.combine(tile, array, i, stride, derive)
     return b.context.get_dummy_value()
 
 
 def tile_sum(tile, array, i, stride):
-    """array[i + r * stride + c] += sum over the lanes of tile[r, c]."""
+    """array[i + r * stride + c] = sum over the lanes of tile[r, c]."""
     rows, cols, _n = tile.shape
     for r in range(rows):
         for c in range(cols):
-            array[i + r * stride + c] += sum_lanes(tile[r, c])
+            array[i + r * stride + c] = sum_lanes(tile[r, c])
 
 
 @_operation(tile_sum, lambda t, a, i, s: types.void)
@@ -541,9 +587,7 @@ def _(b, tile, array, i, stride):
             )
             part = b.pick(sums, sums, range(start, start + run))
             pointer = b.ir.bitcast(b.address(1, array, b.ir.add(i, place)), part.type.as_pointer())
-            old = b.ir.load(pointer)
-            new = b.ir.store(b.ir.fadd(old, part, flags=_EXACT), pointer)
-            old.align = new.align = kind.dtype.bitwidth // 8
+            b.ir.store(part, pointer).align = kind.dtype.bitwidth // 8
     return b.context.get_dummy_value()
 
 
@@ -582,3 +626,50 @@ def _(b, x, single, double):
         terms = pairs + terms[len(pairs) * 2 :]
         x = b.ir.fmul(x, x, flags=_EXACT)
     return terms[0]
+
+
+# ---------------------------------------------------------------- threads that share an array of integers
+
+
+def take(array, i):
+    """array[i] before it is increased by one, as one step that no other thread comes between."""
+    array[i] += 1
+    return array[i] - 1
+
+
+@_operation(take, lambda a, i: types.int64)
+def _(b, array, i):
+    return b.ir.atomic_rmw("add", b.address(0, array, i), ir.Constant(ir.IntType(64), 1), "monotonic")
+
+
+def acquire(array, i):
+    """array[i]; what its writer wrote before it is there too."""
+    return array[i]
+
+
+@_operation(acquire, lambda a, i: types.int64)
+def _(b, array, i):
+    return b.ir.load_atomic(b.address(0, array, i), "acquire", 8)
+
+
+def release(array, i, value):
+    """array[i] = value, after everything written before."""
+    array[i] = value
+
+
+@_operation(release, lambda a, i, v: types.void)
+def _(b, array, i, value):
+    value = b.context.cast(b.ir, value, b.sig.args[2], types.int64)
+    b.ir.store_atomic(value, b.address(0, array, i), "release", 8)
+    return b.context.get_dummy_value()
+
+
+def give_way(function):
+    """Let other threads run: call the system's function at this address."""
+
+
+@_operation(give_way, lambda f: types.void)
+def _(b, function):
+    kind = ir.FunctionType(ir.IntType(32), [])
+    b.ir.call(b.ir.inttoptr(function, kind.as_pointer()), [])
+    return b.context.get_dummy_value()

@@ -23,27 +23,35 @@ DEPTH = 0  # number of layers that have parameters
 LOSS = 1  # its code
 WIDTH = 2  # samples in a tile, a multiple of two vectors (or one vector, for narrow.py)
 PADDED = 3  # length of a parameter vector, padded
-THETA = 4  # parameters; stands first in `work`
-AFTER = 5  # parameters after the step
-BEFORE = 6  # parameters before the last step
-GRADIENT = 7
-MOMENTS = 8  # two vectors for the optimizer
-TARGET = 9  # tile of Y
-WEIGHT = 10  # one row: 1/m for each sample of the tile, 0 for padding
-LAYERS = 11  # then, for each layer from 0:
+PRIVATE = 4  # how far the tiles of one thread stand from those of the next
+THETA = 5  # parameters; stands first in `work`
+AFTER = 6  # parameters after the step
+BEFORE = 7  # parameters before the last step
+GRADIENT = 8
+MOMENTS = 9  # two vectors for the optimizer
+# From here on every thread has its own; these are the first one's.
+OWN = 10  # gradient of one tile
+TARGET = 11  # tile of Y
+WEIGHT = 12  # one row: 1/m for each sample of the tile, 0 for padding
+SCRATCH = 13  # where a tile is turned: width x samples, and a square of as many rows as lanes
+LAYERS = 14  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
-# Samples in a tile: enough that the products' loops are long, few enough that all activations stay near the core.
-_MOST_SAMPLES = 128
-_MOST_BYTES = 128 * 1024
+# Samples in a tile: enough that the products' loops are long, few enough that the tile stays in the second-level cache.
+_MOST_SAMPLES = 256
+_MOST_BYTES = 2 * 1024 * 1024
+
+
+_LINE = 64  # bytes of a cache line
 
 
 class Plan(NamedTuple):
     """What the kernels read, and what Python needs to know beside it."""
 
     entries: np.ndarray
-    length: int  # of `work`
+    common: int  # length of the part of `work` that all threads share
+    private: int  # of what each of them has for itself
     gradient: int  # where it begins in `work`
     moments: tuple[int, int]  # likewise
 
@@ -58,23 +66,36 @@ def plan(network: Network, samples: int, dtype: np.dtype, narrow: bool = False) 
 
     block = lanes if narrow else 2 * lanes
     slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
-    rows = sum(network.sizes) + network.sizes[-1] + sum(slopes)
+    rows = sum(network.sizes) + network.sizes[-1] + sum(slopes) + max(network.sizes)
     most = max(min(_MOST_SAMPLES, _MOST_BYTES // dtype.itemsize // rows) // block, 1)
     blocks = -(-samples // block)
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
+    line = max(lanes, _LINE // dtype.itemsize)
     end = 0
 
     def place(n: int) -> int:
         nonlocal end
-        start, end = end, end + padded(n)
+        start, end = end, end + -(-n // line) * line
         return start
 
     count = network.count
     vectors = [place(count) for _ in range(6)]
-    entries = [len(network.layers), LOSSES[network.loss], width, padded(count), *vectors[:5]]
-    entries += [place(network.sizes[-1] * width), place(width)]
-    entries += [network.sizes[0], place(network.sizes[0] * width), 0, 0, 0, 0]
+    private = end
+    own = [place(0 if width >= samples else count), place(network.sizes[-1] * width), place(width)]
+    # The tile of layer 0 is not the last thing in `work`: dense.py reads, and forgets, up to a vector of rows past one.
+    tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, 0, 0]
     for layer, slope in zip(network.layers, slopes, strict=True):
-        entries += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
-        entries += [ACTIVATIONS[layer.activation], place(slope * width)]
-    return Plan(np.array(entries, np.int64), end, vectors[3], (vectors[4], vectors[5]))
+        tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
+        tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
+    scratch = place((padded(max(network.sizes)) + lanes) * width)
+    numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private]
+    entries = np.array([*numbers, *vectors[:5], *own, scratch, *tiles], np.int64)
+    return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]))
+
+
+def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
+    """An array of zeros for `work` that begins where a cache line does: a vector that lies across two costs twice."""
+    length = plan.common + threads * plan.private
+    space = np.zeros(length + _LINE // dtype.itemsize, dtype)
+    start = -space.ctypes.data % _LINE // dtype.itemsize
+    return space[start : start + length]
