@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BLOWN_UP = 10.0
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
-_MOST_DRAWN = 100_000
+_MOST_DRAWN = 20_000
 
 
 class DivergenceWarning(RuntimeWarning):

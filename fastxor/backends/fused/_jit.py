@@ -25,6 +25,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
 from numba.core import caching, config, typed_passes, untyped_passes
 from numba.core.codegen import JITCodeLibrary, get_host_cpu_features
 from numba.core.compiler import CompilerBase
@@ -76,16 +77,26 @@ def is_ready(dispatcher: Callable) -> bool:
 
 def inlined(function: Callable) -> Callable:
     """Compile into every kernel that calls it."""
-    if config.DISABLE_JIT:
-        return function
-    return numba.njit(function, pipeline_class=_InlinedCompiler, forceinline=True, **_NO_WRAPPERS, **_FLAGS)
+    return _inner(function, _InlinedCompiler, forceinline=True)
 
 
 def called(function: Callable) -> Callable:
     """Compile once into every kernel that calls it, and call it there: for what would be large in several places."""
+    return _inner(function, _CalledCompiler, forceinline=False)  # said, or its caller's would hold
+
+
+def _inner(function: Callable, compiler: type, **options: bool) -> Callable:
     if config.DISABLE_JIT:
         return function
-    return numba.njit(function, pipeline_class=_InlinedCompiler, **_NO_WRAPPERS, **_FLAGS)
+    dispatcher = numba.njit(function, pipeline_class=compiler, **options, **_NO_WRAPPERS, **_FLAGS)
+    template = dispatcher.get_call_template
+
+    def get_call_template(args, kws):
+        """A constant argument is an argument like any other: by itself, Numba would compile a copy for each constant."""
+        return template([types.unliteral(arg) for arg in args], kws)
+
+    dispatcher.get_call_template = get_call_template
+    return dispatcher
 
 
 class _InlinedLibrary(JITCodeLibrary):
@@ -115,8 +126,22 @@ class _InlinedLibrary(JITCodeLibrary):
         pass
 
 
+class _KernelLibrary(JITCodeLibrary):
+    """Numba optimises a module twice, for reference counts that may go; here there are none."""
+
+    def _optimize_final_module(self):
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
+        self._final_module.verify()
+
+
 class _KernelCompiler(CompilerBase):
     """Numba's compiler without the passes that find nothing to do here: two thirds of its Python time."""
+
+    _library = _KernelLibrary
+
+    def __init__(self, typingctx, targetctx, library, *rest):
+        super().__init__(typingctx, targetctx, self._library(targetctx.codegen(), "kernel"), *rest)
 
     def define_pipelines(self):
         manager = PassManager("fastxor")
@@ -136,9 +161,22 @@ class _KernelCompiler(CompilerBase):
         return [manager]
 
 
+class _CalledLibrary(_InlinedLibrary):
+    """The same for a function that stays one."""
+
+    def add_ir_module(self, module):
+        for function in module.functions:
+            if not function.is_declaration:
+                function.attributes.add("noinline")
+        super().add_ir_module(module)
+
+
 class _InlinedCompiler(_KernelCompiler):
-    def __init__(self, typingctx, targetctx, library, *rest):
-        super().__init__(typingctx, targetctx, _InlinedLibrary(targetctx.codegen(), "inlined"), *rest)
+    _library = _InlinedLibrary
+
+
+class _CalledCompiler(_InlinedCompiler):
+    _library = _CalledLibrary
 
 
 def _quiet(function: Callable) -> Callable:

@@ -47,7 +47,7 @@ def backward(work, T, w, n_out, n_in, d, a, is_tanh):
 STORE, ADD, SCALE, DERIVE = 0, 1, 2, 3
 
 
-@inlined
+@called
 def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how, bias):
     """M B, for as many columns as make whole vectors, to the rows at `to`.
 
@@ -144,7 +144,7 @@ def _gradient_by_columns(work, T, g, n_out, n_in, width, d, a, scratch):
     V = lanes(work)
     for k in range(0, n_in, V):
         for s in range(0, T, V):
-            transpose(work, a + k * T + s, T, scratch + s * width + k, width)
+            turn(work, a + k * T + s, T, scratch + s * width + k, width)
     _multiply(work, n_out, n_in, T, d, T, 1, scratch, width, g, n_in, STORE, 0)
     c = n_in // V * V
     if c == n_in:
@@ -155,6 +155,12 @@ def _gradient_by_columns(work, T, g, n_out, n_in, width, d, a, scratch):
         tile_store(t, work, spill, V)
         for k in range(n_in - c):
             put(work, g + r * n_in + c + k, get(work, spill + k))
+
+
+@called
+def turn(work, i, stride, j, other):
+    """The rows of a square of as many rows as lanes become columns."""
+    transpose(work, i, stride, j, other)
 
 
 @inlined

@@ -3,8 +3,8 @@
 import math
 
 from . import dense, elementwise, narrow
-from ._jit import inlined, kernel
-from .simd import acquire, fma, full, get, give_way, lanes, load, put, release, sqrt, store, sum_lanes, take, transpose
+from ._jit import called, inlined, kernel
+from .simd import acquire, fma, full, get, give_way, lanes, load, put, release, sqrt, store, sum_lanes, take
 from .vmath import sigmoid
 from .workspace import (
     AFTER,
@@ -266,7 +266,7 @@ def _wait(shared, tiles):
 # ---------------------------------------------------------------- tiles
 
 
-@inlined
+@called
 def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, scratch):
     """Copy `count` samples of a matrix (n, samples) or, with `by_sample`, (samples, n) into a tile, zeros behind them."""
     if by_sample:
@@ -315,10 +315,10 @@ def _load_samples(work, T, source, n, to, order, start, count, scratch):
                 put(work, line + k, 0.0)
                 k += 1
         for k in range(0, n - V + 1, V):
-            transpose(work, scratch + k, width, to + k * T + s, T)
+            dense.turn(work, scratch + k, width, to + k * T + s, T)
         k = n // V * V
         if k < n:  # what else a square would hold is not this tile's
-            transpose(work, scratch + k, width, scratch + V * width, V)
+            dense.turn(work, scratch + k, width, scratch + V * width, V)
             for r in range(n - k):
                 store(work, to + (k + r) * T + s, load(work, scratch + V * width + r * V))
 
