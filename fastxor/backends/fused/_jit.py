@@ -141,7 +141,9 @@ class _KernelCompiler(CompilerBase):
     _library = _KernelLibrary
 
     def __init__(self, typingctx, targetctx, library, *rest):
-        super().__init__(typingctx, targetctx, self._library(targetctx.codegen(), "kernel"), *rest)
+        library = self._library(targetctx.codegen(), "fastxor")
+        library.enable_object_caching()
+        super().__init__(typingctx, targetctx, library, *rest)
 
     def define_pipelines(self):
         manager = PassManager("fastxor")
