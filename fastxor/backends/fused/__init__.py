@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -21,6 +22,9 @@ _PIECE_SECONDS = 0.1
 _ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 _NO_HYPER = np.zeros(7)
 
+# A workspace up to this size is kept for the next call: making it would take longer than a small network's pass.
+_KEPT_BYTES = 256 * 1024
+
 
 def sigmoid(z: Array) -> Array:
     """1 / (1 + e**-z), elementwise."""
@@ -34,20 +38,18 @@ def sigmoid(z: Array) -> Array:
 def forward(network: Network, theta: Array, X: Array) -> Array | None:
     """The activations A1, A2, … of every layer in one vector."""
     activations = np.empty(sum(network.sizes[1:]) * X.shape[1], theta.dtype)
-    work, _cost = _pass(kernels.FORWARD, network, theta, X, X, activations)
-    return None if work is None else activations
+    return activations if _pass(kernels.FORWARD, network, theta, X, X, activations) else None
 
 
 def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    work, cost = _pass(kernels.EVALUATE, network, theta, X, Y, theta)
-    return None if work is None else (cost, _gradient_in(work, network, X))
+    return _pass(kernels.EVALUATE, network, theta, X, Y, theta)
 
 
 def backward(network: Network, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
-    work, _cost = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
-    return None if work is None else _gradient_in(work, network, X)
+    result = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
+    return result and result[1]
 
 
 def cost(A: Array, Y: Array) -> float | None:
@@ -58,7 +60,7 @@ def cost(A: Array, Y: Array) -> float | None:
 
 def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     """theta after one step of gradient descent."""
-    after = np.empty_like(theta)
+    after = np.empty(theta.size, theta.dtype)
     return after if kernels.update(theta, gradient, learning_rate, after) else None
 
 
@@ -158,24 +160,49 @@ def warmup() -> None:
         forward(network, theta, X)
 
 
+class _Desk:
+    """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
+
+    __slots__ = ("cost", "gradient", "plan", "theta", "work")
+
+    def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
+        plan = workspace.plan(network, samples, dtype)
+        self.plan = plan.entries
+        self.work = np.zeros(plan.length, dtype)
+        self.theta = self.work[: network.count]  # THETA stands first
+        self.gradient = self.work[plan.gradient : plan.gradient + network.count]
+        self.cost = np.empty(1)
+
+
+@lru_cache(maxsize=32)
+def _idle_desks(network: Network, samples: int, dtype: np.dtype) -> list[_Desk]:
+    """The desks that no call is using; a call takes one away, which is atomic, or makes one."""
+    return []
+
+
 def _pass(
     task: int, network: Network, theta: Array, X: Array, Y: Array, activations: Array
-) -> tuple[Array | None, float]:
-    """One pass of the engine over all samples: its workspace, or None if it found a bad value, and the cost."""
+) -> tuple[float, Array] | None:
+    """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    plan = workspace.plan(network, samples, theta.dtype)
-    work = np.zeros(plan.length, theta.dtype)
-    work[: network.count] = theta  # THETA stands first
-    costs = np.empty(1)
+    idle = _idle_desks(network, samples, theta.dtype)
+    try:
+        desk = idle.pop()
+    except IndexError:
+        desk = _Desk(network, samples, theta.dtype)
+    work, cost = desk.work, desk.cost
+    desk.theta[...] = theta
+    X_flat = _flat(X)
+    Y_flat = X_flat if Y is X else _flat(Y)
     good = kernels.engine(
-        task, plan.entries, work, _flat(X), _flat(Y), samples, _ALL, samples, activations, costs, _NO_HYPER, 1, 1, 1
+        task, desk.plan, work, X_flat, Y_flat, samples, _ALL, samples, activations, cost, _NO_HYPER, 1, 1, 1
     )
-    return work if good else None, costs.item()
-
-
-def _gradient_in(work: Array, network: Network, X: Array) -> Array:
-    start = workspace.plan(network, X.shape[1], work.dtype).gradient
-    return work[start : start + network.count].copy()
+    if not good:
+        return None  # and nobody meets the bad value again
+    result = cost.item(), theta if task == kernels.FORWARD else desk.gradient.copy()
+    if work.nbytes <= _KEPT_BYTES:
+        idle.append(desk)
+    return result
 
 
 def _hyper(run: Run) -> np.ndarray:
