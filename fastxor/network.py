@@ -355,7 +355,7 @@ class Network:
 @lru_cache(maxsize=256)
 def _parameter_slots(sizes: tuple[int, ...]) -> tuple[Slots, Slots]:
     """Places of ``W1, b1, W2, …`` and of ``dW1, db1, dW2, …``: one object for all networks of the same sizes."""
-    shapes = {}
+    shapes: dict[str, tuple[int, int]] = {}
     for number, (n_in, n_out) in enumerate(pairwise(sizes), 1):
         shapes |= {f"W{number}": (n_out, n_in), f"b{number}": (n_out, 1)}
     return Slots(shapes), Slots({"d" + name: shape for name, shape in shapes.items()})

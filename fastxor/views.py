@@ -52,8 +52,9 @@ class Views(dict[str, Any]):
     def __init__(self, network: Network, slots: Slots, flat: Array) -> None:
         self.network, self.slots, self.flat = network, slots, flat
         if flat.nbytes <= _LARGEST_RECORD:  # a field is one look-up, where slicing and reshaping are two
-            whole = np.ndarray((), slots.records.get(flat.dtype) or slots.record(flat.dtype), flat)
-            for name, _place, _shape in slots:
+            record = slots.records.get(flat.dtype) or slots.record(flat.dtype)
+            whole = np.ndarray((), record, flat)
+            for name in record.names or ():
                 self[name] = whole[name]
         else:
             for name, place, shape in slots:

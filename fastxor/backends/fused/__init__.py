@@ -166,7 +166,7 @@ class _Desk:
     __slots__ = ("cost", "gradient", "plan", "theta", "work")
 
     def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
-        plan = workspace.plan(network, samples, dtype)
+        plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
         self.plan = plan.entries
         self.work = np.zeros(plan.length, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
