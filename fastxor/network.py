@@ -107,15 +107,14 @@ class Network:
                 f"loss {loss!r} goes with output {' or '.join(map(repr, LOSSES[loss]))}, got output {output!r}; "
                 f"the loss for {output!r} is {DEFAULT_LOSS[output]!r}"
             )
-        layers: list[Layer] = []
-        slots: list[tuple[str, slice, tuple[int, int]]] = []
-        start = 0
-        for number, ((n_in, n_out), activation) in enumerate(zip(pairwise(sizes), (*hidden, output), strict=True), 1):
-            middle, end = start + n_out * n_in, start + n_out * n_in + n_out
-            layers.append(Layer(n_in, n_out, activation, slice(start, middle), slice(middle, end)))
-            slots.append((f"W{number}", slice(start, middle), (n_out, n_in)))
-            slots.append((f"b{number}", slice(middle, end), (n_out, 1)))
-            start = end
+        slots, gradient_slots = _parameter_slots(sizes)
+        places = [place for _name, place, _shape in slots]
+        layers = [
+            Layer(n_in, n_out, activation, weight, bias)
+            for (n_in, n_out), activation, weight, bias in zip(
+                pairwise(sizes), (*hidden, output), places[::2], places[1::2], strict=True
+            )
+        ]
         settings: dict[str, object] = {
             "sizes": sizes,
             "hidden": hidden,
@@ -123,8 +122,7 @@ class Network:
             "loss": loss,
             "layers": tuple(layers),
         }
-        settings |= {"count": start, "slots": tuple(slots)}
-        settings["gradient_slots"] = tuple([("d" + name, place, shape) for name, place, shape in slots])
+        settings |= {"count": places[-1].stop, "slots": slots, "gradient_slots": gradient_slots}
         settings["_hash"] = hash((sizes, hidden, output, loss))
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -213,8 +211,8 @@ class Network:
         activations = core.forward(self, theta, X)
         if activations is None:
             validation.refuse_values(X=X, parameters=self.views(theta))
-        _name, place, shape = self.activations(X.shape[1])[-1]
-        return activations[place].reshape(shape).copy()  # not a view that keeps all layers alive
+        n_y, m = self.sizes[-1], X.shape[1]
+        return activations[-n_y * m :].reshape(n_y, m).copy()  # not a view that keeps all layers alive
 
     def predict(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
         """What the outputs mean: labels, class numbers or values.
@@ -332,15 +330,13 @@ class Network:
     @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
     def activations(self, m: int) -> Slots:
         """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
-        slots, start = [], 0
-        for number, n in enumerate(self.sizes[1:], 1):
-            slots.append((f"A{number}", slice(start, start + n * m), (n, m)))
-            start += n * m
-        return tuple(slots)
+        return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
     def _arguments(self, parameters: Mapping[str, ArrayLike], X: ArrayLike) -> tuple[Array, Array]:
         theta = validation.parameters(parameters, self)
-        theta, X = validation.one_dtype(theta, validation.inputs(X, self.sizes[0]))
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype is not theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
         return theta, X
 
     def _cost_and_gradient(
@@ -354,6 +350,15 @@ class Network:
         if result is None:
             validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))
         return result
+
+
+@lru_cache(maxsize=256)
+def _parameter_slots(sizes: tuple[int, ...]) -> tuple[Slots, Slots]:
+    """Places of ``W1, b1, W2, …`` and of ``dW1, db1, dW2, …``: one object for all networks of the same sizes."""
+    shapes: dict[str, tuple[int, int]] = {}
+    for number, (n_in, n_out) in enumerate(pairwise(sizes), 1):
+        shapes |= {f"W{number}": (n_out, n_in), f"b{number}": (n_out, 1)}
+    return Slots(shapes), Slots({"d" + name: shape for name, shape in shapes.items()})
 
 
 @lru_cache(maxsize=256)

@@ -33,7 +33,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 def rate(name: str, value: Any, below: float = inf) -> float:
     """`value` as a finite float that is not negative, and below a limit."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+    if type(value) is not float and (isinstance(value, bool | np.bool_) or not isinstance(value, Real)):
         raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
     try:
         number = float(value)
@@ -146,7 +146,7 @@ def numeric(name: str, value: ArrayLike) -> Array:
 def inputs(X: ArrayLike, n_x: int) -> Array:
     """X as a matrix (n_x, m)."""
     X = matrix("X", X, "(n_x, m), features down and samples across")
-    if X.shape[0] != n_x:
+    if len(X) != n_x:
         hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
         raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
     return X
@@ -218,7 +218,7 @@ def two_layer_sizes(value: Any) -> tuple[int, int, int]:
 
 def parameters(value: Any, network: Network) -> Array:
     """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
-    if type(value) is Views and value.slots is value.network.slots and value.network == network and value.is_intact():
+    if type(value) is Views and value.slots is network.slots and value.is_intact():
         return value.flat
     arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network.slots]))
     dtype = FLOAT32 if all(array.dtype is FLOAT32 for array in arrays) else FLOAT64
@@ -234,7 +234,9 @@ def gradients(value: Any, network: Network, dtype: np.dtype[Any]) -> Array:
 def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> Array:
     """A1, A2, … from the cache of `forward_prop` as one flat vector."""
     slots = network.activations(m)
-    if isinstance(value, Mapping) and not (type(value) is Views and value.is_intact()):  # may hold other things too
+    if type(value) is Views and value.slots is slots and value.flat.dtype is dtype and value.is_intact():
+        return value.flat
+    if isinstance(value, Mapping):  # may hold other things too
         value = {name: value[name] for name, _place, _shape in slots if name in value}
     return _flat("cache", value, slots, dtype, " to go with X and parameters")
 

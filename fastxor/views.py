@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,32 @@ if TYPE_CHECKING:
     from fastxor.network import Network
 
 Array = NDArray[np.floating]
-Slots = tuple[tuple[str, slice, tuple[int, int]], ...]  # (name, place in the flat vector, shape) of each array
+
+# The largest record type that numpy makes, in bytes.
+_LARGEST_RECORD = 2**31 - 1
+
+
+class Slots(tuple[tuple[str, slice, tuple[int, int]], ...]):
+    """(name, place in the flat vector, shape) of each of some matrices that lie there one after the other."""
+
+    records: dict[np.dtype[Any], np.dtype[Any]]  # a vector of such numbers as one record, with a field for each matrix
+
+    def __new__(cls, shapes: Mapping[str, tuple[int, int]]) -> Slots:
+        slots, start = [], 0
+        for name, (rows, columns) in shapes.items():
+            end = start + rows * columns
+            slots.append((name, slice(start, end), (rows, columns)))
+            start = end
+        self = super().__new__(cls, slots)
+        self.records = {}
+        return self
+
+    def __getnewargs__(self) -> tuple[dict[str, tuple[int, int]]]:
+        return ({name: shape for name, _place, shape in self},)
+
+    def record(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """The type of the record, made when it is first asked for."""
+        return self.records.setdefault(dtype, np.dtype([(name, dtype, shape) for name, _place, shape in self]))
 
 
 class Views(dict[str, Any]):
@@ -25,8 +51,14 @@ class Views(dict[str, Any]):
 
     def __init__(self, network: Network, slots: Slots, flat: Array) -> None:
         self.network, self.slots, self.flat = network, slots, flat
-        for name, place, shape in slots:
-            self[name] = flat[place].reshape(shape)
+        if flat.nbytes <= _LARGEST_RECORD:  # a field is one look-up, where slicing and reshaping are two
+            record = slots.records.get(flat.dtype) or slots.record(flat.dtype)
+            whole = np.ndarray((), record, flat)
+            for name in record.names or ():
+                self[name] = whole[name]
+        else:
+            for name, place, shape in slots:
+                self[name] = flat[place].reshape(shape)
         self._made_of = [*self.items()]
 
     def is_intact(self) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from support import X, Y
 
 import fastxor as fx
+from fastxor import validation
+from fastxor.backends import fused
 from fastxor.network import Network, two_layer
 from fastxor.views import Views
 
@@ -253,3 +256,114 @@ def test_a_result_changed_in_place_changes_no_other(core):
                 array[:] = 0.125
         for key, array in kept.items():
             np.testing.assert_array_equal(parameters[key], array)
+
+
+# ---------------------------------------------------------------- what calls share behind the scenes
+
+NET = fx.Network([3, 4, 2], hidden="tanh", output="identity")
+LARGE = fx.Network([3, 300, 40], hidden="tanh", output="identity")  # its workspace is not kept
+
+
+def case(net, m, seed=0, dtype=np.float64):
+    rng = np.random.RandomState(seed)
+    features, wanted = rng.randn(net.sizes[0], m).astype(dtype), rng.randn(net.sizes[-1], m).astype(dtype)
+    return net.initialize(seed, dtype=dtype), features, wanted
+
+
+@pytest.mark.parametrize("net", [NET, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("m", [1, 5, 300])
+def test_a_call_leaves_the_results_of_earlier_calls_alone(core, net, m):
+    first, second = case(net, m, 1), case(net, m, 2)
+    with fx.use_backend(core):
+        cost, grads = net.gradient(*first)
+        outputs = net.forward(*first[:2])
+        kept = {key: array.copy() for key, array in grads.items()}, outputs.copy()
+        others = (*net.gradient(*second)[1].values(), net.forward(*second[:2]), *first[0].values(), *first[1:])
+        for array in (*grads.values(), outputs):
+            assert not any(np.shares_memory(array, other) for other in others)
+        for key, array in kept[0].items():
+            np.testing.assert_array_equal(grads[key], array)
+        np.testing.assert_array_equal(outputs, kept[1])
+        again = net.gradient(*first)
+    assert again[0] == cost
+    assert all((again[1][key] == array).all() for key, array in kept[0].items())
+
+
+@pytest.mark.parametrize("m", [1, 5, 300])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_call_that_goes_wrong_spoils_no_later_one(core, m, value):
+    """Refused, or so large that the cost and the gradient overflow."""
+    parameters, features, wanted = case(NET, m)
+    with fx.use_backend(core):
+        right = NET.gradient(parameters, features, wanted)
+        for bad in range(3):
+            arguments = [{k: v.copy() for k, v in parameters.items()}, features.copy(), wanted.copy()]
+            (arguments[0]["W2"] if bad == 0 else arguments[bad])[-1, -1] = value
+            if np.isfinite(value):
+                NET.gradient(*arguments)
+            else:
+                with pytest.raises(ValueError, match="must be finite"):
+                    NET.gradient(*arguments)
+            cost, grads = NET.gradient(parameters, features, wanted)
+            assert cost == right[0]
+            for key, array in right[1].items():
+                np.testing.assert_array_equal(grads[key], array)
+
+
+@pytest.mark.parametrize("net", [NET, LARGE], ids=["small", "large"])
+def test_eight_threads_call_at_once(core, net):
+    cases = [case(net, 7, seed, [np.float64, np.float32][seed % 2]) for seed in range(8)]
+    with fx.use_backend(core):
+        right = [(net.predict(*c[:2]), net.gradient(*c)[1]["dW1"]) for c in cases]
+    barrier = threading.Barrier(8, timeout=60)
+    got = [[] for _ in cases]
+
+    def work(number):
+        barrier.wait()
+        for _ in range(100):
+            got[number].append(
+                (
+                    net.predict(*cases[number][:2], backend=core),
+                    net.gradient(*cases[number], backend=core)[1]["dW1"],
+                )
+            )
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    for results, (outputs, gradient) in zip(got, right, strict=True):
+        assert len(results) == 100
+        assert all((o == outputs).all() and (g == gradient).all() for o, g in results)
+
+
+def test_only_small_workspaces_are_kept():
+    for net, m in ((NET, 5), (LARGE, 5)):
+        fused._idle_desks.cache_clear()
+        net.gradient(*case(net, m), backend="numba")
+        idle = fused._idle_desks(net, m, np.dtype(np.float64))
+        assert len(idle) == (net is NET)
+        assert all(desk.work.nbytes <= fused._KEPT_BYTES for desk in idle)
+
+
+def test_views_of_a_vector_too_large_for_a_record(monkeypatch):
+    """They are made in another way, and are the same."""
+    network = fx.Network([2, 3, 1])
+    flat = np.arange(13.0)
+    small = network.views(flat)
+    monkeypatch.setattr("fastxor.views._LARGEST_RECORD", 13 * 8 - 1)
+    large = network.views(flat)
+    assert list(small) == list(large)
+    for key, array in large.items():
+        assert array.shape == small[key].shape
+        assert array.ctypes.data == small[key].ctypes.data
+        assert array.flags.c_contiguous
+        assert str(array.flags) == str(small[key].flags)
+
+
+def test_parameters_of_one_network_fit_any_of_its_sizes():
+    parameters = fx.Network([2, 3, 1], hidden="relu").initialize(0)
+    assert validation.parameters(parameters, fx.Network([2, 3, 1])) is parameters.flat
+    copied = pickle.loads(pickle.dumps(fx.Network([2, 3, 1])))
+    np.testing.assert_array_equal(validation.parameters(parameters, copied), parameters.flat)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -29,8 +29,10 @@ _WORTH_THREADS = 1e6
 _SMALL = 1 << 20
 
 _ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
-_NO_HYPER = np.zeros(kernels.FINITE + 1)
 _ALONE = np.zeros(0, np.int64)  # as what threads share
+
+# A workspace up to this size is kept for the next call: making it would take longer than a small network's pass.
+_KEPT_BYTES = 256 * 1024
 
 
 def sigmoid(z: Array) -> Array:
@@ -45,20 +47,18 @@ def sigmoid(z: Array) -> Array:
 def forward(network: Network, theta: Array, X: Array) -> Array | None:
     """The activations A1, A2, … of every layer in one vector."""
     activations = np.empty(sum(network.sizes[1:]) * X.shape[1], theta.dtype)
-    work, _cost = _pass(kernels.FORWARD, network, theta, X, X, activations)
-    return None if work is None else activations
+    return activations if _pass(kernels.FORWARD, network, theta, X, X, activations) else None
 
 
 def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    work, cost = _pass(kernels.EVALUATE, network, theta, X, Y, theta)
-    return None if work is None else (cost, _gradient_in(work, network, X))
+    return _pass(kernels.EVALUATE, network, theta, X, Y, theta)
 
 
 def backward(network: Network, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
-    work, _cost = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
-    return None if work is None else _gradient_in(work, network, X)
+    result = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
+    return result and result[1]
 
 
 def cost(A: Array, Y: Array) -> float | None:
@@ -69,7 +69,7 @@ def cost(A: Array, Y: Array) -> float | None:
 
 def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     """theta after one step of gradient descent."""
-    after = np.empty_like(theta)
+    after = np.empty(theta.size, theta.dtype)
     return after if kernels.update(theta, gradient, learning_rate, after) else None
 
 
@@ -96,7 +96,9 @@ def train(
     for moment, kept in zip(moments, run.moments, strict=False):
         moment[:] = kept
     hyper = _hyper(run)
-    X, Y, by_sample = _laid_out(X, Y, batch_size is not None)
+    X, X_by_sample = _laid_out(X, batch_size is not None)
+    Y, Y_by_sample = _laid_out(Y, batch_size is not None)
+    by_sample = X_by_sample + 2 * Y_by_sample
     special = None
     if narrow and batch_size is None and specialised.fits(network, run.optimizer):
         special = specialised.kernel_for(network, samples, run.theta.dtype)
@@ -207,26 +209,64 @@ def warmup() -> None:
         forward(network, theta, X)
 
 
+class _Desk:
+    """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
+
+    __slots__ = ("cost", "gradient", "hyper", "plan", "theta", "work")
+
+    def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
+        plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
+        self.plan = plan.entries
+        self.work = workspace.allocate(plan, 1, dtype)
+        self.theta = self.work[: network.count]  # THETA stands first
+        self.gradient = self.work[plan.gradient : plan.gradient + network.count]
+        self.cost, self.hyper = np.empty(1), np.zeros(kernels.HYPER)
+
+
+@lru_cache(maxsize=32)
+def _idle_desks(network: Network, samples: int, dtype: np.dtype) -> list[_Desk]:
+    """The desks that no call is using; a call takes one away, which is atomic, or makes one."""
+    return []
+
+
 def _pass(
     task: int, network: Network, theta: Array, X: Array, Y: Array, activations: Array
-) -> tuple[Array | None, float]:
-    """One pass of the engine over all samples: its workspace, or None if it found a bad value, and the cost."""
+) -> tuple[float, Array] | None:
+    """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    plan = workspace.plan(network, samples, theta.dtype)
-    work = workspace.allocate(plan, 1, theta.dtype)
-    work[: network.count] = theta  # THETA stands first
-    costs = np.empty(1)
-    hyper = _NO_HYPER.copy()
-    X, Y, by_sample = _laid_out(X, Y)
+    idle = _idle_desks(network, samples, theta.dtype)
+    try:
+        desk = idle.pop()
+    except IndexError:
+        desk = _Desk(network, samples, theta.dtype)
+    desk.theta[...] = theta
+    X_flat, X_by_sample = _laid_out(X)
+    Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else _laid_out(Y)
     good = kernels.engine(
-        task, plan.entries, work, X, Y, by_sample, samples, _ALL, samples, activations, costs, hyper, 1, 1, 1, _ALONE, -1
+        task,
+        desk.plan,
+        desk.work,
+        X_flat,
+        Y_flat,
+        X_by_sample + 2 * Y_by_sample,
+        samples,
+        _ALL,
+        samples,
+        activations,
+        desk.cost,
+        desk.hyper,
+        1,
+        1,
+        1,
+        _ALONE,
+        -1,
     )
-    return work if good else None, costs.item()
-
-
-def _gradient_in(work: Array, network: Network, X: Array) -> Array:
-    start = workspace.plan(network, X.shape[1], work.dtype).gradient
-    return work[start : start + network.count].copy()
+    if not good:
+        return None  # and nobody meets the bad value again
+    result = desk.cost.item(), theta if task == kernels.FORWARD else desk.gradient.copy()
+    if desk.work.nbytes <= _KEPT_BYTES:
+        idle.append(desk)
+    return result
 
 
 def _hyper(run: Run) -> np.ndarray:
@@ -239,18 +279,15 @@ def _hyper(run: Run) -> np.ndarray:
     return np.array([kernels.ADAM, *settings, *run.powers, 0.0, 1.0])
 
 
-def _laid_out(X: Array, Y: Array, shuffled: bool = False) -> tuple[Array, Array, int]:
-    """X and Y as vectors, and which of them hold one sample after the other instead of one row after the other.
+def _laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:
+    """A matrix (rows, samples) as a vector, and whether that holds one sample after the other instead of the rows.
 
-    A matrix of either order is taken as it stands. Samples in a shuffled order are found faster where each is in one
-    piece, so that a small matrix is copied for it.
+    Either order is taken as it stands. Samples in a shuffled order are found faster where each is in one piece, so
+    that a small matrix is copied for it.
     """
-    flat, by_sample = [], 0
-    for bit, array in ((1, X), (2, Y)):
-        if (array.T.flags.c_contiguous and not array.flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL):
-            array, by_sample = array.T, by_sample | bit
-        flat.append(_flat(array))
-    return flat[0], flat[1], by_sample
+    flags = array.flags
+    by_sample = (flags.f_contiguous and not flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL)
+    return _flat(array.T if by_sample else array), by_sample
 
 
 def _flat(array: Array) -> Array:

@@ -34,7 +34,7 @@ from .workspace import (
 # What the engine is asked to do.
 TRAIN, FORWARD, EVALUATE, BACKWARD = 0, 1, 2, 3
 # Entries of `hyper`: the optimizer, then the cost of the step's tiles so far, and whether they were finite.
-OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, FINITE = range(9)
+OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, FINITE, HYPER = range(10)
 PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
 # Entries of `shared`, one to a cache line: the next tile to be dealt out, how many are in, how many steps were good,
 # and the address of the system's function that lets other threads run.
