@@ -692,6 +692,7 @@ def test_a_run_that_starts_at_the_solution_is_no_divergence(core):
 # ---------------------------------------------------------------- Ctrl-C
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):

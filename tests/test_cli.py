@@ -261,6 +261,7 @@ def test_without_any_output(monkeypatch):
     assert program() == 0
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     def train(*args, **kwargs):
         signal.raise_signal(signal.SIGINT)

@@ -276,6 +276,7 @@ def test_a_run_after_a_diverged_one_is_untouched_by_it(core, capsys):
 INTERRUPTED = """
 import signal, threading, time
 import fastxor as fx
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite started in the background has it ignored
 X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
 fx.model(X, Y, 2, 2, 1, 10, 0.3, random_state=0, print_cost=False)
 asked = []

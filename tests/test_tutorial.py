@@ -143,7 +143,7 @@ def test_sigmoid_of_a_scalar(backend, z):
     assert float(s) == pytest.approx(1 / (1 + math.exp(-float(z))), rel=1e-6 if single else 1e-14)
 
 
-@pytest.mark.parametrize("z", [math.inf, -math.inf, math.nan, 1e308, -1e308, 10**6, -(10**6)])
+@pytest.mark.parametrize("z", [math.inf, -math.inf, math.nan, 1e308, -1e308, 10**6, -(10**6), 10**20, -(10**300)])
 def test_sigmoid_of_an_extreme_scalar(backend, z):
     s = fx.sigmoid(z, backend=backend)
     if math.isnan(z):
@@ -739,6 +739,7 @@ def test_two_calls_give_two_results(backend):
         (np.float32, np.int64, np.float64),
         (np.float16, np.float16, np.float64),
         (bool, bool, np.float64),
+        (">f4", ">f4", np.float32),
     ],
 )
 def test_dtype_of_the_work(backend, x_dtype, p_dtype, wanted):
