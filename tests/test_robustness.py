@@ -4,14 +4,13 @@ import math
 import multiprocessing
 import os
 import re
-import sys
 import threading
 import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
-from support import KEYS, X, Y, assert_same_dict, plain_data, plain_parameters, plain_run, run_python
+from support import KEYS, X, Y, assert_same_dict, calls_during, plain_data, plain_parameters, plain_run, run_python
 
 import fastxor as fx
 
@@ -353,22 +352,6 @@ print("done")
 def test_the_compiled_loop_allocates_nothing(tmp_path):
     done = run_python("-c", ALLOCATIONS, cwd=tmp_path, env={"NUMBA_NRT_STATS": "1"})
     assert done.stdout == "done\n"
-
-
-def calls_during(function):
-    """How many Python and C functions a call of `function` enters."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def run_of(iterations, backend):
