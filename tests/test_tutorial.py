@@ -709,6 +709,22 @@ def test_parameters_that_are_views_of_one_vector_come_back_on_their_own(backend)
     assert_no_alias(second, first)
 
 
+def test_the_packages_own_dictionaries_are_left_alone(backend):
+    """They reach the backend without a copy, and are the caller's all the same."""
+    features, labels = plain_data(3, 2, 9)
+    parameters = fx.initialize_parameters(3, 4, 2, random_state=0)
+    A2, cache = fx.forward_prop(features, parameters, backend=backend)
+    grads = fx.backward_prop(features, labels, cache, parameters, backend=backend)
+    before = frozen(features, labels, parameters, cache, grads)
+    again = fx.backward_prop(features, labels, cache, parameters, backend=backend)
+    updated = fx.update_parameters(parameters, grads, 0.1, backend=backend)
+    trained = fx.model(features, labels, 3, 4, 2, 150, 0.1, parameters=parameters, print_cost=False, backend=backend)
+    fx.calculate_cost(A2, labels, backend=backend)
+    fx.predict(features, parameters, backend=backend)
+    assert frozen(features, labels, parameters, cache, grads) == before
+    assert_no_alias((again, updated, trained), features, labels, parameters, cache, grads)
+
+
 def test_two_calls_give_two_results(backend):
     """No scratch memory of a kernel is handed out twice."""
     features, labels = plain_data(3, 2, 9)
