@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 import fastxor as fx
+from fastxor.tutorial import Parameters
 
 X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
 Y = np.array([[0, 1, 1, 0]])
 
-# How long each core is timed, after a first run that is not counted.
+# How long each core is timed, at least, after a first run that is not counted.
 _SECONDS = 0.3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these command-line arguments (default: those of the process); the exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        options.backend = options.backend or fx.get_backend()
+    except ValueError as error:  # FASTXOR_BACKEND
+        parser.error(str(error))
     start = fx.initialize_parameters(2, options.hidden, 1, random_state=options.seed)
-    train = functools.partial(
-        fx.model, X, Y, 2, options.hidden, 1, learning_rate=options.learning_rate, parameters=start
+    parameters = fx.model(
+        X,
+        Y,
+        2,
+        options.hidden,
+        1,
+        options.iterations,
+        options.learning_rate,
+        print_cost=not options.quiet,
+        parameters=start,
+        backend=options.backend,
     )
-    parameters = train(num_of_iters=options.iterations, print_cost=not options.quiet, backend=options.backend)
     example = (1, 1)
     prediction = fx.predict([[example[0]], [example[1]]], parameters, backend=options.backend)
     print(f"Neural Network prediction for example ({example[0]:d}, {example[1]:d}) is {prediction:d}")
@@ -41,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print()
     for backend in ("numpy", "numba"):
         if backend in fx.available_backends():
-            reached = _iterations_per_second(functools.partial(train, print_cost=False, backend=backend))
+            reached = _iterations_per_second(start, options.learning_rate, backend)
             speed = f"{reached:>12,.0f} iterations per second"
         else:
             speed = "not available: numba cannot be imported"
@@ -53,22 +67,37 @@ def program() -> int:
     """`main` for the command line: a reader that goes away, as in ``fastxor | head -1``, is no error."""
     try:
         status = main()
-        sys.stdout.flush()
+        print(end="", flush=True)  # sys.stdout may be None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
         return 1
+    except KeyboardInterrupt:
+        print("fastxor: interrupted", file=sys.stderr)
+        return 130
     return status
 
 
-def _iterations_per_second(train: Callable[..., object]) -> float:
+def _iterations_per_second(start: Parameters, learning_rate: float, backend: str) -> float:
     """Speed of whole training runs of the very network that was asked for."""
-    iterations, seconds = 100, 0.0
+    network, optimizer = fx.Network((2, len(start["b1"]), 1)), fx.SGD(learning_rate)
+
+    def steps_taken(iterations: int) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fx.DivergenceWarning)  # the first run has said so
+            return fx.train(
+                network, X, Y, parameters=start, optimizer=optimizer, iterations=iterations, backend=backend
+            ).iterations
+
+    iterations, steps, seconds = 100, 0, 0.0
+    steps_taken(iterations)  # loads the core
     while seconds < _SECONDS:
         began = time.perf_counter()
-        train(num_of_iters=iterations - 1)
-        seconds = time.perf_counter() - began
-        done, iterations = iterations, max(2 * iterations, int(1.2 * iterations * _SECONDS / seconds))
-    return done / seconds
+        taken = steps_taken(iterations)
+        seconds += time.perf_counter() - began
+        steps += taken
+        if taken == iterations:  # else it diverged, and would not get further in a longer run
+            iterations *= 2
+    return steps / seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,9 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "--learning-rate", type=_rate, default=0.3, metavar="RATE", help="gradient descent step (default: 0.3)"
     )
     parser.add_argument(
-        "--seed", type=_integer(0, 2**32 - 1), default=2, metavar="N", help="of the first weights (default: 2)"
+        "--seed", type=_integer(0, 2**32 - 1), default=2, metavar="N", help="seed of the first weights (default: 2)"
     )
-    parser.add_argument("--backend", choices=("numpy", "numba"), help="core that trains (default: numba)")
+    parser.add_argument(
+        "--backend", choices=("numpy", "numba"), help="core that trains (default: FASTXOR_BACKEND, or numba)"
+    )
     parser.add_argument("--quiet", action="store_true", help="do not print the cost every 100 iterations")
     parser.add_argument("--version", action="version", version=f"fastxor {fx.__version__}")
     return parser

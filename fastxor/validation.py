@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor.views import Array, Slots, Views
 
@@ -24,6 +24,8 @@ FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 def integer(name: str, value: Any, least: int) -> int:
     """`value` as an int, at least `least`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        if _is_scalar_array(value):
+            return integer(name, value[()], least)
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
     number = int(value)
     if number < least:
@@ -34,6 +36,8 @@ def integer(name: str, value: Any, least: int) -> int:
 def rate(name: str, value: Any, below: float = inf) -> float:
     """`value` as a finite float that is not negative, and below a limit."""
     if type(value) is not float and (isinstance(value, bool | np.bool_) or not isinstance(value, Real)):
+        if _is_scalar_array(value):
+            return rate(name, value[()], below)
         raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}")
     try:
         number = float(value)
@@ -43,6 +47,11 @@ def rate(name: str, value: Any, below: float = inf) -> float:
         limit = "finite" if below == inf else f"below {below:g}"
         raise ValueError(f"{name} must be {limit} and not negative, got {number}")
     return number
+
+
+def _is_scalar_array(value: Any) -> TypeGuard[NDArray[Any]]:
+    """Whether `value` is an array without axes, which numpy's users take for the number in it."""
+    return isinstance(value, np.ndarray) and value.ndim == 0
 
 
 def instance(name: str, value: Any, kind: str) -> Any:
@@ -133,14 +142,20 @@ def numeric(name: str, value: ArrayLike) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if array is not value and isinstance(value, np.ndarray) and np.ma.is_masked(value):
+        raise ValueError(f"{name} must not have masked values")
     if array.dtype is FLOAT64 or array.dtype is FLOAT32:
         return array
     if array.dtype.kind in "iub":
         return array.astype(FLOAT64)
+    if array.dtype.kind == "O" and not isinstance(value, np.ndarray):  # ints too long for numpy's
+        numbers = array.ravel().tolist()
+        if numbers and all(isinstance(number, int) and abs(number) < 2**1023 for number in numbers):
+            return array.astype(FLOAT64)
     if array.dtype.kind != "f":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):  # too large for float64 is refused as infinite
-        return array.astype(FLOAT32 if array.dtype == FLOAT32 else FLOAT64)
+        return array.astype(FLOAT32 if array.dtype.type is np.float32 else FLOAT64)  # in this machine's byte order
 
 
 def inputs(X: ArrayLike, n_x: int) -> Array:

@@ -1,5 +1,7 @@
 """Fixtures shared by the whole suite: the three cores, and a backend selection that no test leaks."""
 
+import signal
+
 import pytest
 import threadpoolctl
 import unjitted
@@ -24,6 +26,14 @@ def backend_selection_restored():
     before = fx.get_backend()
     yield
     fx.set_backend(before)
+
+
+@pytest.fixture
+def ctrl_c():
+    """SIGINT interrupts, also in a suite that was started in the background, where a shell has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=["numpy", "numba"])

@@ -1,5 +1,6 @@
 """What the tests share: the tutorial written out in plain numpy, input in every guise, and child processes."""
 
+import gc
 import math
 import os
 import subprocess
@@ -168,6 +169,28 @@ def guises(values):
         forms["bool"] = values.astype(bool)
         forms["list of bools"] = values.astype(bool).tolist()
     return forms
+
+
+# ---------------------------------------------------------------- counting
+
+
+def calls_during(function):
+    """How many Python and C functions a call of `function` enters."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    gc.collect()
+    gc.disable()  # a collection at an unlucky moment calls what has been registered with it, as hypothesis does
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return count
 
 
 # ---------------------------------------------------------------- child processes

@@ -4,7 +4,6 @@ import copy
 import pickle
 import re
 import signal
-import sys
 import threading
 import tracemalloc
 import warnings
@@ -13,7 +12,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 from engine_cases import ENDS, OPTIMIZERS, Job, assert_close
-from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, frozen
+from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, calls_during, frozen
 
 import fastxor as fx
 from fastxor.network import ACTIVATIONS, LOSSES, OUTPUTS
@@ -692,6 +691,7 @@ def test_a_run_that_starts_at_the_solution_is_no_divergence(core):
 # ---------------------------------------------------------------- Ctrl-C
 
 
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
@@ -717,22 +717,6 @@ def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
 
 
 # ---------------------------------------------------------------- allocation
-
-
-def calls_during(function):
-    """How many Python and C functions a call of `function` enters."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

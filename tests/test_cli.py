@@ -1,14 +1,17 @@
 """The command line: the golden run, the truth table, both throughput lines, flags and their refusals."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 from support import GOLDEN_COSTS, GOLDEN_PREDICTION, child_environment, run_python
 
 import fastxor as fx
-from fastxor.__main__ import main
+from fastxor.__main__ import _SECONDS, _iterations_per_second, main, program
 
 FLAGS = ("--hidden", "--iterations", "--learning-rate", "--seed", "--backend", "--quiet", "--version")
 
@@ -122,6 +125,48 @@ def test_quiet_prints_no_costs(capsys):
 def test_the_environment_selects_the_core(tmp_path):
     done = run_python("-W", "error", "-m", "fastxor", cwd=tmp_path, env={"FASTXOR_BACKEND": "numpy"})
     assert done.stdout.startswith(GOLDEN_COSTS + GOLDEN_PREDICTION)
+    rates = throughputs(done.stdout)
+    assert rates["numba"] > 10 * rates["numpy"]  # the time it takes to load numba is not in it
+
+
+def test_an_unknown_core_in_the_environment_is_refused_like_a_flag(tmp_path):
+    done = run_python("-m", "fastxor", cwd=tmp_path, env={"FASTXOR_BACKEND": "fortran"}, fails=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("usage: fastxor")
+    for word in ("FASTXOR_BACKEND", "fortran", "numpy", "numba"):
+        assert word in done.stderr.splitlines()[-1]
+
+
+def test_the_first_run_is_not_timed(monkeypatch):
+    """It loads the core, or compiles it."""
+    real, calls = fx.train, []
+
+    def train(*args, **kwargs):
+        if not calls:
+            time.sleep(2 * _SECONDS)
+        calls.append(kwargs["iterations"])
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(fx, "train", train)
+    _iterations_per_second(fx.initialize_parameters(2, 2, 1, random_state=0), 0.3, "numpy")
+    assert sum(calls) > calls[0]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_only_steps_that_were_taken_are_counted(backend):
+    """A run that diverges at its first step is over in no time, however many iterations were asked for."""
+    start = {k: np.full((1, 1), v) for k, v in {"b1": 0.0, "W2": 1e308, "b2": 1e308}.items()}
+    start["W1"] = np.full((1, 2), 1e308)
+    assert _iterations_per_second(start, 0.3, backend) == 0
+
+
+def test_a_run_that_diverges_is_shown_like_any_other(capsys):
+    with pytest.warns(fx.DivergenceWarning) as caught:
+        code, out, err = run(capsys, "--learning-rate", "1e308", "--seed", "0", "--iterations", "300")
+    assert (code, err) == (0, "")
+    assert set(throughputs(out)) == {"numpy", "numba"}
+    assert len(caught) == 1
 
 
 def test_a_run_leaves_the_selection_alone(capsys):
@@ -206,3 +251,22 @@ def test_output_into_a_closed_pipe(tmp_path):
     child.stderr.close()
     child.wait(60)
     assert "Traceback" not in err
+
+
+def test_without_any_output(monkeypatch):
+    """pythonw, or a shell's `>&-`, start a process without a standard output."""
+    monkeypatch.setattr(sys, "argv", ["fastxor", "--iterations", "1"])
+    monkeypatch.setattr(sys, "stdout", None)
+    assert program() == 0
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
+    def train(*args, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        return fx.model(*args, **kwargs)
+
+    monkeypatch.setattr(sys, "argv", ["fastxor"])
+    monkeypatch.setattr(fx, "model", train)
+    assert program() == 130
+    assert capsys.readouterr().err == "fastxor: interrupted\n"

@@ -4,14 +4,13 @@ import math
 import multiprocessing
 import os
 import re
-import sys
 import threading
 import tracemalloc
 import warnings
 
 import numpy as np
 import pytest
-from support import KEYS, X, Y, assert_same_dict, plain_data, plain_parameters, plain_run, run_python
+from support import KEYS, X, Y, assert_same_dict, calls_during, plain_data, plain_parameters, plain_run, run_python
 
 import fastxor as fx
 
@@ -276,6 +275,7 @@ def test_a_run_after_a_diverged_one_is_untouched_by_it(core, capsys):
 INTERRUPTED = """
 import signal, threading, time
 import fastxor as fx
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite started in the background has it ignored
 X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
 fx.model(X, Y, 2, 2, 1, 10, 0.3, random_state=0, print_cost=False)
 asked = []
@@ -352,22 +352,6 @@ print("done")
 def test_the_compiled_loop_allocates_nothing(tmp_path):
     done = run_python("-c", ALLOCATIONS, cwd=tmp_path, env={"NUMBA_NRT_STATS": "1"})
     assert done.stdout == "done\n"
-
-
-def calls_during(function):
-    """How many Python and C functions a call of `function` enters."""
-    count = 0
-
-    def profile(frame, event, argument):
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
 
 
 def run_of(iterations, backend):

@@ -143,7 +143,7 @@ def test_sigmoid_of_a_scalar(backend, z):
     assert float(s) == pytest.approx(1 / (1 + math.exp(-float(z))), rel=1e-6 if single else 1e-14)
 
 
-@pytest.mark.parametrize("z", [math.inf, -math.inf, math.nan, 1e308, -1e308, 10**6, -(10**6)])
+@pytest.mark.parametrize("z", [math.inf, -math.inf, math.nan, 1e308, -1e308, 10**6, -(10**6), 10**20, -(10**300)])
 def test_sigmoid_of_an_extreme_scalar(backend, z):
     s = fx.sigmoid(z, backend=backend)
     if math.isnan(z):
@@ -709,6 +709,22 @@ def test_parameters_that_are_views_of_one_vector_come_back_on_their_own(backend)
     assert_no_alias(second, first)
 
 
+def test_the_packages_own_dictionaries_are_left_alone(backend):
+    """They reach the backend without a copy, and are the caller's all the same."""
+    features, labels = plain_data(3, 2, 9)
+    parameters = fx.initialize_parameters(3, 4, 2, random_state=0)
+    A2, cache = fx.forward_prop(features, parameters, backend=backend)
+    grads = fx.backward_prop(features, labels, cache, parameters, backend=backend)
+    before = frozen(features, labels, parameters, cache, grads)
+    again = fx.backward_prop(features, labels, cache, parameters, backend=backend)
+    updated = fx.update_parameters(parameters, grads, 0.1, backend=backend)
+    trained = fx.model(features, labels, 3, 4, 2, 150, 0.1, parameters=parameters, print_cost=False, backend=backend)
+    fx.calculate_cost(A2, labels, backend=backend)
+    fx.predict(features, parameters, backend=backend)
+    assert frozen(features, labels, parameters, cache, grads) == before
+    assert_no_alias((again, updated, trained), features, labels, parameters, cache, grads)
+
+
 def test_two_calls_give_two_results(backend):
     """No scratch memory of a kernel is handed out twice."""
     features, labels = plain_data(3, 2, 9)
@@ -739,6 +755,7 @@ def test_two_calls_give_two_results(backend):
         (np.float32, np.int64, np.float64),
         (np.float16, np.float16, np.float64),
         (bool, bool, np.float64),
+        (">f4", ">f4", np.float32),
     ],
 )
 def test_dtype_of_the_work(backend, x_dtype, p_dtype, wanted):

@@ -78,6 +78,14 @@ for wrong in NOT_NUMERIC.values():
 refuse("forward_prop backward_prop model predict", "X", NOT_NUMERIC["complex"], TypeError, "complex", "real|float")
 refuse("sigmoid", "z", 1j, TypeError, r"\bz\b", "complex")
 
+# What numpy holds as objects, although all are numbers; and masked values, which are none.
+refuse("forward_prop backward_prop model predict", "X", X.astype(object), TypeError, r"\bX\b", "object")
+refuse("sigmoid", "z", np.array(10**20), TypeError, r"\bz\b", "object")
+refuse("sigmoid", "z", 10**400, TypeError, r"\bz\b")
+MASKED = np.ma.masked_array(X.astype(float), [[0, 0, 0, 0], [0, 0, 0, 1]])
+refuse("forward_prop backward_prop model predict", "X", MASKED, ValueError, r"\bX\b", "masked")
+refuse("calculate_cost backward_prop model", "Y", MASKED[1:], ValueError, r"\bY\b", "masked")
+
 # Lists that are no matrix.
 for ragged in ([[0, 1, 0, 1], [1, 0]], [[0, 1], 3]):
     refuse("forward_prop backward_prop model predict", "X", ragged, (TypeError, ValueError), r"\bX\b")
@@ -223,7 +231,19 @@ for size in ("n_x", "n_h", "n_y"):
         refuse("initialize_parameters model", size, wrong, TypeError, rf"\b{size}\b", "int")
 for wrong in (-1, -100, np.int64(-5)):
     refuse("model", "num_of_iters", wrong, ValueError, r"\bnum_of_iters\b", str(wrong), r"\b0\b|negative")
-for wrong in (1.5, np.float64(10.5), "10", None, True, [10], float("nan"), float("inf"), 1j):
+for wrong in (
+    1.5,
+    np.float64(10.5),
+    "10",
+    None,
+    True,
+    [10],
+    float("nan"),
+    float("inf"),
+    1j,
+    np.array(1.5),
+    np.array([10]),
+):
     refuse("model", "num_of_iters", wrong, TypeError, r"\bnum_of_iters\b", "int")
 
 # The learning rate.
@@ -231,7 +251,7 @@ for wrong in (float("nan"), float("inf"), -float("inf"), -0.1, -1, np.float32("n
     refuse("model update_parameters", "learning_rate", wrong, ValueError, r"\blearning_rate\b", r"(?i)nan|inf|-0\.1|-1")
 for wrong in ("0.3", None, 1j, {}):
     refuse("model update_parameters", "learning_rate", wrong, TypeError, r"\blearning_rate\b", "number|float|real")
-for wrong in ([0.3, 0.1], np.array([0.1, 0.2])):
+for wrong in ([0.3, 0.1], np.array([0.1, 0.2]), np.array([0.1]), np.array("0.3"), np.array(1j), np.array(True)):
     refuse("model update_parameters", "learning_rate", wrong, (TypeError, ValueError), r"\blearning_rate\b", "number")
 
 # Random states and dtypes.
@@ -276,6 +296,19 @@ def test_what_the_table_starts_from_is_accepted(core, capsys, function):
 
 def test_the_start_of_the_model_rows_is_accepted(core):
     fx.model(**STARTED, print_cost=False, backend=core)
+
+
+def test_arrays_without_axes_are_numbers(core):
+    wanted = fx.model(**STARTED, print_cost=False, backend=core)
+    sizes = {name: np.array(STARTED[name]) for name in ("n_x", "n_h", "n_y", "num_of_iters", "learning_rate")}
+    got = fx.model(**{**STARTED, **sizes}, print_cost=False, backend=core)
+    for key in KEYS:
+        np.testing.assert_array_equal(got[key], wanted[key])
+
+
+def test_a_masked_array_without_masked_values_is_an_array(core):
+    A2, _cache = fx.forward_prop(np.ma.masked_array(X), PARAMETERS, backend=core)
+    np.testing.assert_array_equal(A2, fx.forward_prop(X, PARAMETERS, backend=core)[0])
 
 
 def test_the_table_covers_every_argument_of_the_tutorial():
