@@ -14,14 +14,29 @@ from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.page import page
 from fastxor.bench.peers import PEERS
-from fastxor.bench.problems import PROBLEMS, Problem, sweeps
+from fastxor.bench.problems import PROBLEMS, Problem, Sweep, sweeps
 from fastxor.bench.progress import Progress
-from fastxor.bench.report import Record
+from fastxor.bench.report import Record, Swept
 from fastxor.bench.worker import Missing, Refused, Worker
 
-FULL = Effort(0.03, 0.1, rounds=21, points=11, sweepers=frozenset({"numpy", "c", "jax", "sklearn"}), seeds=10)
+FULL = Effort(
+    trial=0.03,
+    sample=0.1,
+    point=0.05,
+    rounds=21,
+    points=11,
+    sweepers=frozenset({"numpy", "c", "jax", "sklearn"}),
+    seeds=10,
+)
 QUICK = Effort(
-    0.003, 0.08, rounds=5, points=6, sweepers=frozenset({"numpy"}), seeds=2, without=frozenset({"torch.compile"})
+    trial=0.003,
+    sample=0.06,
+    point=0.01,
+    rounds=5,
+    points=6,
+    sweepers=frozenset({"numpy"}),
+    seeds=2,
+    without=frozenset({"torch.compile"}),
 )
 CASES = (*PROBLEMS, *sweeps(2))
 QUICK_CASES = ("xor", "expm", *sweeps(2))
@@ -83,17 +98,17 @@ class Session:
     def run(self, options: argparse.Namespace) -> None:
         names = options.cases or (QUICK_CASES if options.quick else CASES)
         problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
-        lines = {axis: points for axis, points in sweeps(self.effort.points).items() if axis in names}
+        lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
         workers = self.start(options.peers or PEERS, options.threads)
         self.record.machine.clock, self.record.machine.peaks = workers[OURS]("floor")
         few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
         self.progress.total = len(problems) * (len(workers) + self.effort.rounds)
-        self.progress.total += sum(map(len, lines.values())) * (len(few) + self.effort.rounds)
+        self.progress.total += sum(len(sweep.problems) for sweep in lines) * (len(few) + self.effort.rounds)
 
         for problem in problems:
             self.case(Outcome(problem, options.threads), workers)
-        for axis, points in lines.items():
-            self.sweep(axis, points, few, options.threads)
+        for sweep in lines:
+            self.sweep(sweep, few, options.threads)
         if options.asked:
             self.ask(problems, workers)
 
@@ -120,19 +135,20 @@ class Session:
     def case(self, outcome: Outcome, workers: dict[str, Worker]) -> None:
         self.progress.case(f"{outcome.label}: {outcome.problem.description}")
         self.record.cases.append(outcome)
-        self.measure(outcome, workers)
+        self.measure(outcome, workers, self.effort.sample)
         self.progress.clear()
         print(f"{report.details(outcome, self.record.machine).text()}\n", flush=True)
 
-    def sweep(self, axis: str, points: dict[int, Problem], workers: dict[str, Worker], threads: int) -> None:
-        self.progress.case(f"{axis}: {', '.join(map(str, points))}")
-        found = self.record.sweeps[axis] = {}
-        for place, problem in points.items():
-            found[place] = Outcome(problem, threads)
-            self.measure(found[place], workers)
+    def sweep(self, sweep: Sweep, workers: dict[str, Worker], threads: int) -> None:
+        self.progress.case(f"by {sweep.axis}: {sweep.description}")
+        swept = Swept(sweep.axis, sweep.description)
+        self.record.sweeps.append(swept)
+        for place, problem in sweep.problems.items():
+            swept.outcomes[place] = Outcome(problem, threads)
+            self.measure(swept.outcomes[place], workers, self.effort.point)
 
-    def measure(self, outcome: Outcome, workers: dict[str, Worker]) -> None:
-        measure(outcome, list(workers.values()), self.effort, self.progress.step)
+    def measure(self, outcome: Outcome, workers: dict[str, Worker], sample: float) -> None:
+        measure(outcome, list(workers.values()), self.effort, sample, self.progress.step)
         for name, reason in outcome.left_out.items():
             self.progress.note(f"{outcome.label}: {name} is left out: {report.one_line(reason)}")
 

@@ -20,15 +20,15 @@ Entry = tuple[Worker, Way]
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look: the seconds of a sample that helps to choose a peer's fastest way and of one that counts, the
-    rounds of those, the points of a sweep and who goes along, and the seeds of the comparison of accuracies."""
+    """How long to look, in seconds, and at how much."""
 
-    trial: float
-    sample: float
+    trial: float  # of a sample that helps to choose a peer's fastest way
+    sample: float  # of one that counts
+    point: float  # of one that counts in a sweep
     rounds: int
-    points: int
-    sweepers: frozenset[str]
-    seeds: int
+    points: int  # of a sweep
+    sweepers: frozenset[str]  # the peers that go along
+    seeds: int  # of a comparison of accuracies
     without: frozenset[str] = frozenset()  # contenders that take too long to make ready
 
 
@@ -129,7 +129,9 @@ def fastest(ways: list[Entry], sample: float) -> Entry:
     return min(ways, key=seconds) if len(ways) > 1 else ways[0]
 
 
-def measure(outcome: Outcome, workers: list[Worker], effort: Effort, step: Callable[[str], None]) -> None:
+def measure(
+    outcome: Outcome, workers: list[Worker], effort: Effort, sample: float, step: Callable[[str], None]
+) -> None:
     """Fill in the outcome, round by round, so that it holds what is known whenever this is interrupted.
 
     Every round times all contenders, in an order that turns by one. `step` hears of each piece of work before it
@@ -141,7 +143,7 @@ def measure(outcome: Outcome, workers: list[Worker], effort: Effort, step: Calla
     for name, ways in candidates(outcome, workers, effort, step).items():
         try:
             worker, way = fastest(ways, trial)
-            chosen[name] = (worker, way), worker("length", way, effort.sample)
+            chosen[name] = (worker, way), worker("length", way, sample)
         except Refused as refusal:
             outcome.left_out[name] = str(refusal)
         else:

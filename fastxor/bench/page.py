@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor.bench import plots, report
-from fastxor.bench.measuring import OURS, Outcome
+from fastxor.bench.measuring import OURS
 from fastxor.bench.report import CONTENDERS, Record
 
 COLOURS = {name: f"c{number}" for number, name in enumerate((OURS, *CONTENDERS))}
@@ -23,7 +23,7 @@ def page(record: Record) -> str:
         for key in COLOURS.values()
     )
     parts = [*_ratios(record), *_sweeps(record), *_details(record)]
-    return template.substitute(colours=colours, machine=html.escape(str(record.machine)), body="\n".join(parts))
+    return template.substitute(colours=colours, body="\n".join(parts))
 
 
 def _ratios(record: Record) -> list[str]:
@@ -48,30 +48,24 @@ def _ratios(record: Record) -> list[str]:
 
 def _sweeps(record: Record) -> list[str]:
     parts = []
-    for axis, sweep in record.sweeps.items():
-        timed = {place: outcome for place, outcome in sweep.items() if outcome.names}
-        if len(timed) < 2:
-            continue
+    for swept in record.sweeps:
         series: dict[str, dict[float, plots.Spread]] = {}
         limit: dict[float, float] = {}
-        for place, outcome in timed.items():
+        for place, outcome in swept.complete.items():
             problem = outcome.problem
             for name in outcome.names:
-                rates = problem.m / outcome.seconds(name)
-                series.setdefault(name, {})[place] = _spread(rates)
+                series.setdefault(name, {})[place] = _spread(problem.m / outcome.seconds(name))
             floor = record.machine.floor(problem.multiply_adds, problem.dtype, outcome.threads)
             if floor is not None:
                 limit[place] = problem.m / floor
-        caption = (
-            f"{_family(list(timed.values()))}. Dashed: the floor of the time, what the matrix products alone take "
-        )
-        caption += "at the peak of the machine's multiply-adds. Both scales are logarithmic; higher is faster."
-        plot = plots.curves(report.AXES[axis], "samples trained per second", series, limit, COLOURS.__getitem__)
-        parts += [
-            f"<h2>By {report.AXES[axis]}</h2>",
-            _figure(plot, caption),
-            _more("times", report.scaling(axis, sweep)),
-        ]
+        if len(swept.complete) > 1:
+            plot = plots.curves(swept.axis, "samples trained per second", series, limit, COLOURS.__getitem__)
+            caption = (
+                f"{swept.description}. Dashed is the floor of the time: what the matrix products alone take at the "
+                "peak of multiply-adds seen in the run. Higher is faster; both scales are logarithmic."
+            )
+            parts += [f"<h2>By {swept.axis}</h2>", _figure(plot, caption)]
+            parts.append(f"<details><summary>times of a step</summary>{report.scaling(swept).html()}</details>")
     return parts
 
 
@@ -87,12 +81,6 @@ def _details(record: Record) -> list[str]:
     return parts
 
 
-def _family(outcomes: list[Outcome]) -> str:
-    """What the problems of a sweep have in common."""
-    first, last = (outcome.problem.description for outcome in (outcomes[0], outcomes[-1]))
-    return f"From {html.escape(first)} to {html.escape(last)}"
-
-
 def _spread(values: NDArray[np.float64]) -> plots.Spread:
     low, median, high = np.percentile(values, [25, 50, 75])
     return float(low), float(median), float(high)
@@ -100,7 +88,3 @@ def _spread(values: NDArray[np.float64]) -> plots.Spread:
 
 def _figure(plot: str, caption: str) -> str:
     return f"<figure><div class=wide>{plot}</div><figcaption>{caption}</figcaption></figure>"
-
-
-def _more(what: str, table: report.Table) -> str:
-    return f"<details><summary>{what}</summary>{table.html()}</details>"

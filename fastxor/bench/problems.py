@@ -214,23 +214,34 @@ PROBLEMS = {
 }
 
 
-# By what grows: small networks as in the tutorial, 8-h-1 and 8-32-1, one step on all samples.
-SWEEP: dict[str, Any] = {
-    "hidden": "tanh",
-    "output": "sigmoid",
-    "dtype": "float32",
-    "learning_rate": 0.1,
-    "tolerance": 1e-3,
-}
+@dataclass(frozen=True)
+class Sweep:
+    """Problems that differ in one number alone, by that number."""
+
+    axis: str
+    description: str
+    problems: dict[int, Problem]
 
 
-def sweeps(points: int) -> dict[str, dict[int, Problem]]:
-    """By axis and place on it, problems that grow along that axis, evenly on a scale of logarithms."""
+def sweeps(points: int) -> dict[str, Sweep]:
+    """Small networks as in the tutorial, by what grows: so many of each, even on a scale of logarithms."""
 
-    def scale(largest: int) -> list[int]:
-        return sorted({int(value) for value in np.geomspace(1, largest, points).round()})
+    def scale(most: int) -> list[int]:
+        return sorted({int(value) for value in np.geomspace(1, most, points).round()})
 
+    def problem(name: str, hidden: int, m: int) -> Problem:
+        return Problem(name, (8, hidden, 1), "tanh", "sigmoid", m, "float32", 0.1, tolerance=1e-3)
+
+    rule = "tanh/sigmoid, {}, float32, gradient descent on all samples"
     return {
-        "hidden": {n: Problem(f"hidden-{n}", (8, n, 1), m=256, **SWEEP) for n in scale(1024)},
-        "samples": {m: Problem(f"samples-{m}", (8, 32, 1), m=m, **SWEEP) for m in scale(65536)},
+        "hidden": Sweep(
+            "hidden units",
+            f"8-n-1 {rule.format('256 samples')}",
+            {n: problem(f"hidden-{n}", n, 256) for n in scale(1024)},
+        ),
+        "samples": Sweep(
+            "samples",
+            f"8-32-1 {rule.format('n samples')}",
+            {m: problem(f"samples-{m}", 32, m) for m in scale(65536)},
+        ),
     }

@@ -35,11 +35,22 @@ CONTENDERS = {
     "cannot be turned off.",
 }
 
-AXES = {"hidden": "hidden units", "samples": "samples"}
-
 BEGIN = "<!-- fastxor bench: begin, sha256 {} of what follows, made by `fastxor bench --update-readme` -->"
 END = "<!-- fastxor bench: end -->"
 SECTION = re.compile(rf"{BEGIN.format('([0-9a-f]*)')}\n(.*){END}", re.DOTALL)
+
+
+@dataclass
+class Swept:
+    """What a sweep found, by the number that grows."""
+
+    axis: str
+    description: str
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> dict[int, Outcome]:
+        return {place: outcome for place, outcome in self.outcomes.items() if outcome.names}
 
 
 @dataclass
@@ -50,7 +61,7 @@ class Record:
     machine: Machine
     rounds: int
     cases: list[Outcome] = field(default_factory=list)
-    sweeps: dict[str, dict[int, Outcome]] = field(default_factory=dict)
+    sweeps: list[Swept] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
@@ -62,7 +73,7 @@ class Record:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        return [*self.cases, *(outcome for sweep in self.sweeps.values() for outcome in sweep.values())]
+        return [*self.cases, *(outcome for swept in self.sweeps for outcome in swept.outcomes.values())]
 
     def left_out(self) -> Iterator[tuple[str, str, str]]:
         """Case (or a dash for all), who, and why."""
@@ -75,27 +86,37 @@ class Record:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, the first column on the left and the others on the right; `**` marks what is bold."""
+    """Rows of cells, `**` around what is bold; the first column and the last few are words, the others numbers."""
 
     head: list[str]
     rows: list[list[str]]
+    words: int = 0
+
+    def lefts(self) -> list[bool]:
+        """For each column, whether it goes to the left."""
+        numbers = len(self.head) - 1 - self.words
+        return [True, *[False] * numbers, *[True] * self.words]
 
     def markdown(self) -> str:
-        lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
+        lines = [self.head, ["---" if left else "---:" for left in self.lefts()], *self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def html(self) -> str:
         def line(cells: list[str], tag: str) -> str:
-            return f"<tr>{''.join(f'<{tag}>{inline(cell)}</{tag}>' for cell in cells)}</tr>"
+            sides = (" class=left" * left for left in self.lefts())
+            return "".join(f"<{tag}{side}>{inline(cell)}" for cell, side in zip(cells, sides, strict=True))
 
-        body = "".join(line(row, "td") for row in self.rows)
-        return f"<div class=wide><table><thead>{line(self.head, 'th')}</thead><tbody>{body}</tbody></table></div>"
+        body = "".join(f"<tr>{line(row, 'td')}" for row in self.rows)
+        return f"<div class=wide><table><thead><tr>{line(self.head, 'th')}<tbody>{body}</table></div>"
 
     def text(self) -> str:
         lines = [[cell.replace("**", "") for cell in line] for line in (self.head, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        padded = ([f"{line[0]:<{widths[0]}}", *map(str.rjust, line[1:], widths[1:])] for line in lines)
-        return "\n".join("  ".join(line).rstrip() for line in padded)
+        sides = [str.ljust if left else str.rjust for left in self.lefts()]
+        return "\n".join(
+            "  ".join(side(cell, width) for side, cell, width in zip(sides, line, widths, strict=True)).rstrip()
+            for line in lines
+        )
 
 
 def inline(text: str) -> str:
@@ -131,14 +152,14 @@ def show_share(machine: Machine, outcome: Outcome, name: str = OURS) -> str:
 
 
 def details(outcome: Outcome, machine: Machine) -> Table:
-    """Everybody who was timed: time, share of the peak, times as long as fastxor, and how it was done."""
+    """Everybody who was timed, the fastest first: time, share of the peak, times as long as fastxor, and which way."""
     rows = []
-    for name in outcome.names:
+    for name in sorted(outcome.names, key=outcome.median):
         ratio = "1" if name == OURS else show_ratio(outcome.ratios(name)) if OURS in outcome.names else ""
         rows.append(
             [name, show_time(outcome.median(name)), show_share(machine, outcome, name), ratio, outcome.ways[name]]
         )
-    return Table([outcome.label, "time", "of peak", "x fastxor", "fastest way"], rows)
+    return Table([outcome.label, "time", "of peak", "x fastxor", "fastest way"], rows, words=1)
 
 
 def summary(record: Record) -> Table:
@@ -180,26 +201,25 @@ def notes(record: Record) -> list[str]:
 def asked(record: Record) -> Table:
     verdict = {None: "", True: "met", False: "**not met**"}
     rows = [[claim.case, claim.what, claim.asked, claim.got, verdict[claim.met]] for claim in record.claims]
-    return Table(["case", "what", "asked", "got", ""], rows)
+    return Table(["case", "what", "asked", "got", ""], rows, words=4)
 
 
-def scaling(axis: str, sweep: dict[int, Outcome]) -> Table:
+def scaling(swept: Swept) -> Table:
     """Times along a sweep, a column for each contender."""
-    timed = {place: outcome for place, outcome in sweep.items() if outcome.names}
-    columns = list(dict.fromkeys(name for outcome in timed.values() for name in outcome.names))
+    columns = list(dict.fromkeys(name for outcome in swept.complete.values() for name in outcome.names))
     rows = [
         [
             f"{place:,}",
             *(show_time(outcome.median(name)) if name in outcome.names else "" for name in columns),
         ]
-        for place, outcome in timed.items()
+        for place, outcome in swept.complete.items()
     ]
-    return Table([AXES[axis], *columns], rows)
+    return Table([swept.axis, *columns], rows)
 
 
 def left_out(record: Record) -> Table:
     rows = [[case, name, one_line(reason)] for case, name, reason in record.left_out()]
-    return Table(["case", "left out", "why"], rows)
+    return Table(["case", "left out", "why"], rows, words=2)
 
 
 def one_line(text: str, most: int = 200) -> str:
@@ -215,8 +235,8 @@ def table(record: Record) -> str:
 def markdown(record: Record) -> str:
     parts = ["# fastxor bench", table(record), "## Each case"]
     parts += [details(outcome, record.machine).markdown() for outcome in record.complete]
-    for axis, sweep in record.sweeps.items():
-        parts += [f"## By {AXES[axis]}", scaling(axis, sweep).markdown()]
+    for swept in record.sweeps:
+        parts += [f"## By {swept.axis}", f"{swept.description}; one step.", scaling(swept).markdown()]
     if record.claims:
         parts += ["## Asked and got", asked(record).markdown()]
     if any(record.left_out()):
@@ -232,7 +252,8 @@ def as_json(record: Record) -> str:
         "machine": asdict(record.machine),
         "cases": [outcome.as_dict() for outcome in record.complete],
         "sweeps": {
-            axis: {place: found.as_dict() for place, found in sweep.items()} for axis, sweep in record.sweeps.items()
+            swept.axis: {place: outcome.as_dict() for place, outcome in swept.complete.items()}
+            for swept in record.sweeps
         },
         "asked": [asdict(claim) for claim in record.claims],
         "left_out": [dict(zip(("case", "name", "why"), row, strict=True)) for row in record.left_out()],
