@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     effort = QUICK if options.quick else FULL
     record = Record(_command(options), Machine(), effort.rounds)
-    with ExitStack() as stack:
-        session = Session(record, effort, Progress(), stack)
+    with ExitStack() as workers:
+        session = Session(record, effort, Progress(), workers)
         try:
             session.run(options)
         except KeyboardInterrupt:
@@ -67,23 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         finally:
             session.progress.clear()
+        _finish(record, options.output)  # before the workers, who may be slow to stop
+    if options.update_readme and not record.interrupted:
+        report.update_readme(readme, report.table(record))
+        print(readme)
+    failed = any(OURS in outcome.left_out for outcome in record.outcomes)
+    return 130 if record.interrupted else int(failed)
 
-    print(f"x fastxor: time over fastxor's, the median of {effort.rounds} interleaved rounds' own ratios, with their")
+
+def _finish(record: Record, output: Path) -> None:
+    """What the tables on the terminal mean, and the files."""
+    print(f"x fastxor: time over fastxor's, the median of {record.rounds} interleaved rounds' own ratios, with their")
     print("quartiles; above 1 fastxor is the faster one, below 1 the slower one. All results were compared first.")
     if record.claims:
         print(f"\n{report.asked(record).text()}")
     print(f"\n{record.machine}\n")
     for ending, content in (("json", report.as_json), ("md", report.markdown), ("html", page)):
-        path = options.output / f"fastxor-bench.{ending}"
+        path = output / f"fastxor-bench.{ending}"
         path.write_text(content(record), encoding="utf-8", newline="\n")
         print(path)
     if record.interrupted:
         print("Interrupted: these hold what was measured until then.")
-        return 130
-    if options.update_readme:
-        report.update_readme(readme, report.table(record))
-        print(readme)
-    return int(any(OURS in outcome.left_out for outcome in record.outcomes))
 
 
 @dataclass
@@ -167,7 +171,6 @@ class Session:
                 claims.append(asked.scaling(PROBLEMS["expm"], workers[OURS], pairs[OURS], effort.sample, effort.rounds))
         for outcome in self.record.cases:
             claims += asked.of_outcome(outcome, self.record.machine)
-        claims.sort(key=lambda claim: claim.case)
 
 
 def _parser() -> argparse.ArgumentParser:

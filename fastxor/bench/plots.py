@@ -142,5 +142,5 @@ def dots(xlabel: str, rows: dict[str, dict[str, Spread]], colour: Callable[[str]
     for name in dict.fromkeys(name for row in rows.values() for name in row):
         parts.append(f'<circle cx="{place}" cy="{bottom + 57}" r="4" class="{colour(name)}"/>')
         parts.append(_text(place + 8, bottom + 61, name, ""))
-        place += 26 + 7 * len(name)
+        place += 30 + 6.5 * len(name)
     return _svg(height, xlabel, parts)

@@ -182,6 +182,9 @@ def summary(record: Record) -> Table:
 def notes(record: Record) -> list[str]:
     """What a reader must know to believe the summary, or not to."""
     present = {name for outcome in record.complete for name in outcome.names}
+    absent = record.missing | {
+        name: reason for outcome in record.cases for name, reason in outcome.left_out.items() if name not in present
+    }
     cases = "; ".join(f"**{outcome.problem.name}** {outcome.problem.description}" for outcome in record.complete)
     found = [
         f"Each case: {cases}.",
@@ -192,6 +195,7 @@ def notes(record: Record) -> list[str]:
         "Of peak: the time that the matrix products alone would take at the peak of multiply-adds seen in the run, "
         "over the time that everything took.",
         "Not quite fair: " + " ".join(note for name, note in CONTENDERS.items() if note and name in present),
+        "Left out: " + "; ".join(f"{name}: {one_line(reason)}" for name, reason in absent.items()),
         f"{record.machine}.",
         f"Made by `{record.command}`{', which was interrupted' * record.interrupted}.",
     ]
