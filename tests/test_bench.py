@@ -307,7 +307,7 @@ def test_a_missing_peer_is_named_with_how_to_get_it(capsys, tmp_path, trouble, n
     assert files["json"]["left_out"] == [
         {"case": "-", "name": name, "why": f"not installed; to have it: {command.PEERS[name]}"}
     ]
-    assert f"Left out: {name}: not installed" in files["md"]
+    assert f"Left out: {name} (not installed; to have it: " in files["md"]
 
 
 def test_data_that_are_not_here(capsys, tmp_path, trouble, monkeypatch):
@@ -385,7 +385,8 @@ class Terminal:
 def test_the_bar_is_for_a_terminal(monkeypatch):
     terminal = Terminal()
     progress = Progress(terminal)
-    progress.total = 4
+    progress.step("before")
+    progress.expect(4)
     for number in range(4):
         progress.step(f"piece {number}")
     progress.note("done")
@@ -454,6 +455,30 @@ def test_an_interrupted_run_leaves_the_readme_alone(capsys, tmp_path, trouble, m
     trouble["numpy", "seconds"] = broken(KeyboardInterrupt())
     assert bench(capsys, tmp_path / "out", "--quick", "--update-readme", "--peers", "numpy")[0] == 130
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234.5, "1,234"),
+        (317.6, "318"),
+        (63.21, "63.2"),
+        (5.01, "5.01"),
+        (1, "1.00"),
+        (0.844, "0.84"),
+        (0.0415, "0.041"),
+    ],
+)
+def test_digits(value, shown):
+    assert report.digits(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(5.32e-8, "53.2 ns"), (9.999e-7, "1,000 ns"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
+)
+def test_times(seconds, shown):
+    assert report.show_time(seconds) == shown
 
 
 # ---------------------------------------------------------------- the problems

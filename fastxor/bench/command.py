@@ -106,8 +106,9 @@ class Session:
         workers = self.start(options.peers or PEERS, options.threads)
         self.record.machine.clock, self.record.machine.peaks = workers[OURS]("floor")
         few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
-        self.progress.total = len(problems) * (len(workers) + self.effort.rounds)
-        self.progress.total += sum(len(sweep.problems) for sweep in lines) * (len(few) + self.effort.rounds)
+        points = sum(len(sweep.problems) for sweep in lines)
+        rounds = self.effort.rounds
+        self.progress.expect(len(problems) * (len(workers) + rounds) + points * (len(few) + rounds))
 
         for problem in problems:
             self.case(Outcome(problem, options.threads), workers)
@@ -133,7 +134,8 @@ class Session:
                 self.progress.note(f"{name} is left out: {report.one_line(self.record.missing[name])}")
             else:
                 workers[name] = worker
-                self.record.machine.versions.append(version)
+                if version not in self.record.machine.versions:
+                    self.record.machine.versions.append(version)
         return workers
 
     def case(self, outcome: Outcome, workers: dict[str, Worker]) -> None:
@@ -158,19 +160,20 @@ class Session:
 
     def ask(self, problems: list[Problem], workers: dict[str, Worker]) -> None:
         """What was asked of the cases that ran, and of a few things beside them."""
-        claims, effort = self.record.claims, self.effort
-        if PROBLEMS["digits"] in problems:
-            self.progress.step("digits: accuracy")
-            claims.append(asked.same_accuracy(PROBLEMS["digits"], workers, effort.seeds))
+        effort, few = self.effort, []
         if PROBLEMS["expm"] in problems:
             self.progress.step("expm: fresh processes")
-            claims.append(asked.fresh_process())
+            few.append(asked.fresh_process())
             if len(cores()) > 1:
                 pairs = self.start([name for name in workers if name != OURS], 2)
                 self.case(Outcome(PROBLEMS["expm"], 2), pairs)
-                claims.append(asked.scaling(PROBLEMS["expm"], workers[OURS], pairs[OURS], effort.sample, effort.rounds))
+                few.append(asked.scaling(PROBLEMS["expm"], workers[OURS], pairs[OURS], effort.sample, effort.rounds))
+        if PROBLEMS["digits"] in problems:
+            self.progress.step("digits: accuracy")
+            few.append(asked.same_accuracy(PROBLEMS["digits"], workers, effort.seeds))
         for outcome in self.record.cases:
-            claims += asked.of_outcome(outcome, self.record.machine)
+            self.record.claims += asked.of_outcome(outcome, self.record.machine)
+        self.record.claims += few
 
 
 def _parser() -> argparse.ArgumentParser:

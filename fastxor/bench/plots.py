@@ -138,7 +138,7 @@ def dots(xlabel: str, rows: dict[str, dict[str, Spread]], colour: Callable[[str]
             parts.append(_line(across(low), y, across(high), y, f"spread {colour(name)}"))
             parts.append(_point(across(median), y, colour(name), f"{case}, {name}: {median:.3g}x"))
     parts.append(_text((LEFT + WIDTH) / 2, bottom + 38, xlabel, 'text-anchor="middle"'))
-    place = LEFT
+    place = float(LEFT)
     for name in dict.fromkeys(name for row in rows.values() for name in row):
         parts.append(f'<circle cx="{place}" cy="{bottom + 57}" r="4" class="{colour(name)}"/>')
         parts.append(_text(place + 8, bottom + 61, name, ""))

@@ -11,11 +11,15 @@ WIDTH = 24
 
 
 class Progress:
-    """`case` names what comes next, `step` each of the `total` pieces of work; `note` says something in between."""
+    """`case` names what comes next, `step` each of the expected pieces of work; `note` says something in between."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.total, self.done, self.began, self.live = 0, 0, time.monotonic(), self.stream.isatty()
+
+    def expect(self, total: int) -> None:
+        """So many pieces of work from here on."""
+        self.total, self.done = total, 0
 
     def case(self, text: str) -> None:
         if not self.live:
@@ -23,7 +27,7 @@ class Progress:
 
     def step(self, text: str) -> None:
         if self.live:
-            share = min(1.0, self.done / max(1, self.total))
+            share = min(1.0, self.done / self.total) if self.total else 0.0
             bar = f"{'#' * round(WIDTH * share):.<{WIDTH}}"
             minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
             line = f"[{bar}] {share:4.0%}  {minutes}:{seconds:02d}  {text}"

@@ -126,8 +126,9 @@ def inline(text: str) -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, no more than two after the point."""
-    return f"{value:,.{min(2, max(0, 2 - math.floor(math.log10(value))))}f}" if value > 0 else "0"
+    """Three significant digits, two below 1."""
+    places = (2 if value >= 1 else 1) - math.floor(math.log10(value))
+    return f"{value:,.{min(4, max(0, places))}f}"
 
 
 def show_time(seconds: float) -> str:
@@ -186,20 +187,22 @@ def notes(record: Record) -> list[str]:
         name: reason for outcome in record.cases for name, reason in outcome.left_out.items() if name not in present
     }
     cases = "; ".join(f"**{outcome.problem.name}** {outcome.problem.description}" for outcome in record.complete)
+    unfair = " ".join(note for name, note in CONTENDERS.items() if note and name in present)
+    missing = "; ".join(f"{name} ({one_line(reason)})" for name, reason in absent.items())
     found = [
         f"Each case: {cases}.",
-        f"A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
+        "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
         f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles. Each "
         "peer ran warm in a process of its own, on the same core, and its result was compared before it was timed. "
         "Compiling is not counted, for anybody.",
         "Of peak: the time that the matrix products alone would take at the peak of multiply-adds seen in the run, "
         "over the time that everything took.",
-        "Not quite fair: " + " ".join(note for name, note in CONTENDERS.items() if note and name in present),
-        "Left out: " + "; ".join(f"{name}: {one_line(reason)}" for name, reason in absent.items()),
+        f"Not quite fair: {unfair}" if unfair else "",
+        f"Left out: {missing}." if missing else "",
         f"{record.machine}.",
         f"Made by `{record.command}`{', which was interrupted' * record.interrupted}.",
     ]
-    return [note for note in found if not note.endswith(": ")]
+    return [note for note in found if note]
 
 
 def asked(record: Record) -> Table:
