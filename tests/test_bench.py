@@ -466,7 +466,7 @@ def test_an_interrupted_run_leaves_the_readme_alone(capsys, tmp_path, trouble, m
         (5.01, "5.01"),
         (1, "1.00"),
         (0.844, "0.84"),
-        (0.0415, "0.041"),
+        (0.0417, "0.042"),
     ],
 )
 def test_digits(value, shown):
@@ -475,7 +475,7 @@ def test_digits(value, shown):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(5.32e-8, "53.2 ns"), (9.999e-7, "1,000 ns"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
+    [(5.32e-8, "53.2 ns"), (9.999e-7, "1.00 us"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
 )
 def test_times(seconds, shown):
     assert report.show_time(seconds) == shown

@@ -132,9 +132,9 @@ def digits(value: float) -> str:
 
 
 def show_time(seconds: float) -> str:
-    unit, size = next(
-        ((unit, size) for unit, size in (("ns", 1e-9), ("us", 1e-6)) if seconds < 1e3 * size), ("ms", 1e-3)
-    )
+    for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * size or unit == "ms":
+            break
     return f"{digits(seconds / size)} {unit}"
 
 
