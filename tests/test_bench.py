@@ -366,7 +366,7 @@ def test_interrupted_before_anything_was_measured(capsys, tmp_path, trouble):
     code, _, _, files = bench(capsys, tmp_path, "--quick", "--peers", "numpy")
     assert code == 130
     assert files["json"]["cases"] == []
-    assert "Nothing was compared" in files["html"]
+    assert "No case was timed" in files["html"]
     assert "which was interrupted" in files["md"]
 
 

@@ -190,7 +190,7 @@ def notes(record: Record) -> list[str]:
     unfair = " ".join(note for name, note in CONTENDERS.items() if note and name in present)
     missing = "; ".join(f"{name} ({one_line(reason)})" for name, reason in absent.items())
     found = [
-        f"Each case: {cases}.",
+        f"The cases: {cases}." if cases else "No case was timed.",
         "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
         f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles. Each "
         "peer ran warm in a process of its own, on the same core, and its result was compared before it was timed. "
@@ -240,8 +240,9 @@ def table(record: Record) -> str:
 
 
 def markdown(record: Record) -> str:
-    parts = ["# fastxor bench", table(record), "## Each case"]
-    parts += [details(outcome, record.machine).markdown() for outcome in record.complete]
+    parts = ["# fastxor bench", table(record)]
+    if record.complete:
+        parts += ["## Each case", *(details(outcome, record.machine).markdown() for outcome in record.complete)]
     for swept in record.sweeps:
         parts += [f"## By {swept.axis}", f"{swept.description}; one step.", scaling(swept).markdown()]
     if record.claims:
