@@ -193,7 +193,7 @@ def notes(record: Record) -> list[str]:
         f"The cases: {cases}." if cases else "No case was timed.",
         "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
         f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles. Each "
-        "peer ran warm in a process of its own, on the same core, and its result was compared before it was timed. "
+        "peer ran warm in a process of its own, on the same cores, and its result was compared before it was timed. "
         "Compiling is not counted, for anybody.",
         "Of peak: the time that the matrix products alone would take at the peak of multiply-adds seen in the run, "
         "over the time that everything took.",
