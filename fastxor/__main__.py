@@ -26,7 +26,7 @@ _SECONDS = 0.3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these command-line arguments (default: those of the process); the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["bench"]:
         from fastxor.bench.command import main as bench
 

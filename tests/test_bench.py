@@ -14,7 +14,7 @@ import pytest
 from support import ROOT, run_python
 
 from fastxor.__main__ import main
-from fastxor.bench import asked, command, report
+from fastxor.bench import asked, command, floor, report
 from fastxor.bench.measuring import Outcome
 from fastxor.bench.peers import numpy_peer
 from fastxor.bench.problems import PROBLEMS, sweeps
@@ -511,7 +511,20 @@ def test_times(seconds, shown):
     assert report.show_time(seconds) == shown
 
 
-# ---------------------------------------------------------------- the problems
+# ---------------------------------------------------------------- the machine and the problems
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("width", floor.widths())
+def test_the_loop_of_multiply_adds(width, bits):
+    """Each sum i comes halfway to 1 with every turn."""
+    count = 5
+    wanted = sum(1 + (i - 1) / 2**count for i in range(floor.SUMS))
+    assert floor._multiply_adds(width, bits)(count) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_chain_of_additions():
+    assert floor._additions()(5) == 3 * 5 * floor.CHAIN
 
 
 @pytest.mark.parametrize("name", ["xor", "xor-wide-8", "xor-wide-32", "functions", "gradient", "predict", "hidden-1"])

@@ -1,22 +1,27 @@
-"""What the core itself can do, seen in the run: its clock, and its peak of multiply-adds in registers."""
+"""What the core itself can do, seen in the run: its clock, and its peak of multiply-adds in registers.
+
+The loops are written in LLVM's own language, so that there is nothing in them but what is to be timed.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import time
 from collections.abc import Callable
-from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import llvmlite.binding as llvm
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 SUMS = 12  # independent, so that no multiply-add waits for another one; they fit into 16 registers
 CHAIN = 64
 LEA, ADD = "leaq ($1, $2), $0", "add $0, $1, $2"  # neither touches the flags that the loop around it may need
 ADDITION = {"x86_64": LEA, "AMD64": LEA, "aarch64": ADD, "arm64": ADD}
+
+NEWLINE = "\n        "
+
+Loop = Callable[[int], object]
 
 
 def widths() -> tuple[int, ...]:
@@ -25,88 +30,88 @@ def widths() -> tuple[int, ...]:
     return (256,) * bool(features.get("avx2")) + (512,) * bool(features.get("avx512f")) or (128,)
 
 
-def _multiply_adds(width: int, bits: int) -> Callable:
-    """A loop of `SUMS` vector multiply-adds of numbers of this many bits and nothing else."""
-    number, lanes = {32: ir.FloatType(), 64: ir.DoubleType()}[bits], width // bits
-    vector = ir.VectorType(number, lanes)
-
-    @intrinsic
-    def multiply_adds(context, count, factor):
-        def generate(context, builder, signature, arguments):
-            count, factor = arguments
-            kind = ir.FunctionType(vector, [vector] * 3)
-            fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{lanes}f{bits}")
-            factor = builder.fptrunc(factor, number) if bits == 32 else factor
-            spread = ir.Constant(vector, ir.Undefined)
-            for lane in range(lanes):
-                spread = builder.insert_element(spread, factor, ir.IntType(32)(lane))
-            sums = [cgutils.alloca_once_value(builder, spread) for _ in range(SUMS)]
-            start = builder.fadd(spread, spread)
-            for i, total in enumerate(sums):  # all different, or they would be one
-                builder.store(builder.fmul(start, ir.Constant(vector, [float(i)] * lanes)), total)
-            with cgutils.for_range(builder, count):
-                for total in sums:
-                    builder.store(builder.call(fma, [builder.load(total), spread, spread]), total)
-            result = builder.load(sums[0])
-            for total in sums[1:]:
-                result = builder.fadd(result, builder.load(total))
-            result = builder.extract_element(result, ir.IntType(32)(0))
-            return builder.fpext(result, ir.DoubleType()) if bits == 32 else result
-
-        return types.float64(types.int64, types.float64), generate
-
-    return njit(lambda count, factor: multiply_adds(count, factor))
+def _multiply_adds(width: int, bits: int) -> Loop:
+    """`SUMS` vector multiply-adds of numbers of this many bits, again and again: s <- s / 2 + 1 / 2."""
+    lanes, number = width // bits, {32: "float", 64: "double"}[bits]
+    vector, fma = f"<{lanes} x {number}>", f"@llvm.fma.v{lanes}f{bits}"
+    starts = [f"<{', '.join([f'{number} {i}.0'] * lanes)}>" for i in range(SUMS)]  # all different, or they would be one
+    steps = [f"%new{i} = call {vector} {fma}({vector} %old{i}, {vector} %half, {vector} %half)" for i in range(SUMS)]
+    before = [
+        f"%one = insertelement {vector} poison, {number} %given, i32 0",
+        f"%half = shufflevector {vector} %one, {vector} poison, <{lanes} x i32> zeroinitializer",
+    ]
+    after = [f"%all{i} = fadd {vector} {f'%all{i - 1}' if i > 1 else '%new0'}, %new{i}" for i in range(1, SUMS)]
+    after.append(f"%result = extractelement {vector} %all{SUMS - 1}, i32 0")
+    declared = f"declare {vector} {fma}({vector}, {vector}, {vector})"
+    loop = _compiled(number, vector, starts, steps, before, after, declared)
+    return lambda count: loop(count, 0.5)
 
 
-@intrinsic
-def _additions(context, count, step):
+def _additions() -> Loop:
     """A chain of integer additions, each of which takes the one before: one a cycle on every CPU."""
-
-    def generate(context, builder, signature, arguments):
-        count, step = arguments
-        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)] * 2)
-        total = cgutils.alloca_once_value(builder, step)
-        with cgutils.for_range(builder, count):
-            value = builder.load(total)
-            for _ in range(CHAIN):
-                value = builder.asm(kind, ADDITION[platform.machine()], "=r,r,r", [value, step], side_effect=False)
-            builder.store(value, total)
-        return builder.load(total)
-
-    return types.int64(types.int64, types.int64), generate
+    names = ["%old0", *(f"%sum{i}" for i in range(1, CHAIN)), "%new0"]
+    add = f'call i64 asm "{ADDITION[platform.machine()]}", "=r,r,r"'
+    steps = [f"{new} = {add}(i64 {old}, i64 %given)" for old, new in pairwise(names)]
+    loop = _compiled("i64", "i64", ["0"], steps, [], ["%result = add i64 %new0, 0"])
+    return lambda count: loop(count, 3)
 
 
-def _rate(call: Callable[[int], object], work: int, count: int = 200_000) -> float:
+def _compiled(
+    number: str, kind: str, starts: list[str], steps: list[str], before: list[str], after: list[str], declared: str = ""
+) -> Callable[[int, float], object]:
+    """A function of a count and of %given: so often, the steps make %new0, ... of %old0, ..., at first `starts`.
+
+    What stands `after` makes %result of all that is new, or there would be no need to compute it.
+    """
+    phis = [f"%old{i} = phi {kind} [{start}, %entry], [%new{i}, %loop]" for i, start in enumerate(starts)]
+    text = f"""{declared}
+    define {number} @loop(i64 %count, {number} %given) {{
+    entry:
+        {NEWLINE.join([*before, "br label %loop"])}
+    loop:
+        %done = phi i64 [0, %entry], [%next, %loop]
+        {NEWLINE.join([*phis, *steps])}
+        %next = add i64 %done, 1
+        %more = icmp slt i64 %next, %count
+        br i1 %more, label %loop, label %end
+    end:
+        {NEWLINE.join(after)}
+        ret {number} %result
+    }}"""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(text), _target())
+    engine.finalize_object()
+    types: dict[str, type[ctypes._SimpleCData[Any]]]
+    types = {"float": ctypes.c_float, "double": ctypes.c_double, "i64": ctypes.c_int64}
+    function = ctypes.CFUNCTYPE(types[number], ctypes.c_int64, types[number])(engine.get_function_address("loop"))
+    return lambda *arguments: (function(*arguments), engine)[0]  # the code lives as long as the engine
+
+
+def _target() -> llvm.TargetMachine:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(llvm.get_host_cpu_name(), features, opt=3)
+
+
+def _rate(loop: Loop, work: int, count: int = 200_000) -> float:
     """Units of work per second, the best of several short runs."""
-    call(1)
     best = float("inf")
-    for _ in range(7):
+    for _ in range(8):
         start = time.perf_counter()
-        call(count)
+        loop(count)
         best = min(best, time.perf_counter() - start)
     return work * count / best
 
 
-@cache
-def _loops() -> dict[tuple[int, int], Callable]:
-    return {(width, bits): _multiply_adds(width, bits) for width in widths() for bits in (32, 64)}
-
-
 def peaks() -> dict[str, float]:
     """Floating-point operations per second on one core, two to a multiply-add, by dtype: at the best vector width."""
-    rates = {"float32": 0.0, "float64": 0.0}
-    for (width, bits), loop in _loops().items():
-        rate = _rate(lambda count, loop=loop: loop(count, 0.5), 2 * SUMS * width // bits)
-        rates[f"float{bits}"] = max(rates[f"float{bits}"], rate)
-    return rates
-
-
-@cache
-def _chain() -> Callable:
-    llvm.initialize_native_asmparser()  # Numba itself has no use for it
-    return njit(lambda count: _additions(count, 3))
+    return {
+        f"float{bits}": max(_rate(_multiply_adds(width, bits), 2 * SUMS * width // bits) for width in widths())
+        for bits in (32, 64)
+    }
 
 
 def clock() -> float | None:
     """Cycles per second, where this machine's addition is known."""
-    return _rate(_chain(), CHAIN) if platform.machine() in ADDITION else None
+    return _rate(_additions(), CHAIN) if platform.machine() in ADDITION else None
