@@ -1,4 +1,7 @@
-"""``python -m fastxor``: the tutorial's main program, the truth table it learned, and the speed of each core."""
+"""``python -m fastxor``: the tutorial's main program, the truth table it learned, and the speed of each core.
+
+``python -m fastxor bench`` is the benchmark, in `fastxor.bench`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,11 @@ _SECONDS = 0.3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these command-line arguments (default: those of the process); the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["bench"]:
+        from fastxor.bench.command import main as bench
+
+        return bench(arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -105,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastxor",
         description="Teach the XOR function to a network of one hidden layer, show what it learned, "
         "and how many training iterations per second the numpy core and the numba core reach.",
+        epilog="fastxor bench: the benchmark, with the peers that are installed; see fastxor bench --help.",
     )
     parser.add_argument("--hidden", type=_integer(1), default=2, metavar="N", help="hidden units (default: 2)")
     parser.add_argument(
