@@ -1,6 +1,5 @@
 """asv: what a speed-up must not cost, and what it is worth: distance from numpy, ratios to it and to peers."""
 
-import contextlib
 import os
 
 import numpy as np
@@ -57,19 +56,22 @@ class Peers:
     timeout = 600
     unit = "x"
 
-    def track_ratio(self, name, peer):
+    def setup(self, name, peer):
+        """asv shows a peer as n/a when `setup` refuses it."""
         cores = {max(os.sched_getaffinity(0))} if hasattr(os, "sched_getaffinity") else set()
-        with contextlib.ExitStack() as stack:
-            workers = [Worker(each, 1, cores) for each in (OURS, peer)]
-            for worker in workers:
-                stack.callback(worker.close)
-            try:
-                workers[1]("version")
-            except Refused as missing:
-                raise NotImplementedError(f"{peer} is not here") from missing
-            times = {name: seconds for name, (_way, seconds) in measure(TRAINED[name], workers, EFFORT).items()}
+        self.workers = [Worker(each, 1, cores) for each in (OURS, peer)]
+        try:
+            self.workers[1]("version")
+        except Refused as missing:
+            self.teardown(name, peer)
+            raise NotImplementedError(f"{peer} is not here: {missing}") from None
+
+    def teardown(self, name, peer):
+        for worker in self.workers:
+            worker.close()
+
+    def track_ratio(self, name, peer):
+        times = {name: seconds for name, (_way, seconds) in measure(TRAINED[name], self.workers, EFFORT).items()}
         ours = times.pop(OURS)
         times.pop("fastxor's reference", None)
-        if not times:
-            raise NotImplementedError(f"{peer} does not do this case")
         return float(min(np.median(theirs / ours) for theirs in times.values()))

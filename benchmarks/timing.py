@@ -18,7 +18,8 @@ def seconds(run: Sized, iterations: int) -> float:
 
 
 def length(run: Sized, sample: float) -> int:
-    """How many iterations take about `sample` seconds; they also warm everything that gets warm."""
+    """How many iterations take about `sample` seconds, when everything is compiled and warm."""
+    run(1)
     count = 1
     while (taken := seconds(run, count) * count) < sample / 4:
         count *= max(2, min(10, int(sample / 2 / taken)))
