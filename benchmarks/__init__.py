@@ -1,4 +1,4 @@
-"""The benchmarks: one table of cases, timed by asv, by pytest-benchmark and by the README's comparison.
+"""The benchmarks of the repository: one table of cases, timed by asv and by pytest-benchmark.
 
 Importing this package before numpy holds BLAS to one thread, so that every implementation is timed on one core.
 """

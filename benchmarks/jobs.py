@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import fastxor
-from benchmarks import tutorial_numpy
 from benchmarks.cases import Array, Case
+from fastxor.bench import tutorial_numpy
 
 IMPLEMENTATIONS = ("tutorial", "numpy", "numba")  # the baseline, then fastxor's backends by name
 
@@ -34,14 +34,8 @@ def own_loop(case: Case, implementation: str) -> Job:
     start = case.parameters()
 
     def run() -> dict[str, Array]:
-        parameters = start
         with chosen():
-            for _ in range(case.iterations + 1):
-                A2, cache = functions.forward_prop(X, parameters)
-                functions.calculate_cost(A2, Y)
-                grads = functions.backward_prop(X, Y, cache, parameters)
-                parameters = functions.update_parameters(parameters, grads, case.learning_rate)
-        return parameters
+            return tutorial_numpy.own_loop(functions, X, Y, start, case.iterations + 1, case.learning_rate)
 
     return run
 

@@ -1,4 +1,7 @@
-"""``python -m fastxor``: the tutorial's main program, the truth table it learned, and the speed of each core."""
+"""``python -m fastxor``: the tutorial's main program, the truth table it learned, and the speed of each core.
+
+``python -m fastxor bench`` is the benchmark, in `fastxor.bench`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,11 @@ _SECONDS = 0.3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these command-line arguments (default: those of the process); the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bench"]:
+        from fastxor.bench.command import main as bench
+
+        return bench(arguments[1:])
     options = _parser().parse_args(arguments)
     start = fx.initialize_parameters(2, options.hidden, 1, random_state=options.seed)
     train = functools.partial(
@@ -76,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastxor",
         description="Teach the XOR function to a network of one hidden layer, show what it learned, "
         "and how many training iterations per second the numpy core and the numba core reach.",
+        epilog="fastxor bench: the benchmark, with the peers that are installed; see fastxor bench --help.",
     )
     parser.add_argument("--hidden", type=_integer(1), default=2, metavar="N", help="hidden units (default: 2)")
     parser.add_argument(

@@ -13,8 +13,9 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # its pool of compi
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers.problem import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
 
+KINDS = ("train", "gradient", "predict")
 HIDDEN = {"tanh": torch.tanh, "relu": torch.relu}
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU}
 

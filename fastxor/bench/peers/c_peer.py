@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.problem import Contenders, Problem, Result, Run, flat, views
+from fastxor.bench.problems import Contenders, Problem, Result, Run, flat, views
+
+KINDS = ("train", "gradient", "predict")
 
 SOURCE = Path(__file__).with_name("network.c")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-pthread")
@@ -23,7 +26,7 @@ BLOCKS = {256: {"ROWS": 8, "VECTORS": 1, "COLUMNS": 2}, 512: {"ROWS": 8, "VECTOR
 
 COMPILER = shutil.which("gcc")
 if COMPILER is None:
-    raise ImportError("no gcc on this machine")
+    raise ImportError("there is no gcc")
 
 
 @cache
@@ -35,7 +38,10 @@ def build(source: Path, macros: Mapping[str, object], flags: tuple[str, ...] = (
     """Compile into a directory of this process's own, and load."""
     with tempfile.NamedTemporaryFile(suffix=".so", dir=_directory().name, delete=False) as library:
         defined = [f"-D{name}={value}" for name, value in macros.items()]
-        subprocess.run([COMPILER, *FLAGS, *flags, *defined, str(source), "-o", library.name, "-lm"], check=True)
+        command = [COMPILER, *FLAGS, *flags, *defined, str(source), "-o", library.name, "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{COMPILER} failed: {done.stderr.strip()}")
     return ctypes.CDLL(library.name)
 
 
@@ -106,7 +112,8 @@ def contenders(problem: Problem, threads: int) -> Contenders:
     runs: dict[str, Run] = {}
     for math, width, samples in product(("libm", "own"), BLOCKS, tiles):
         chosen = {"OWN_MATH": int(math == "own"), "WIDTH": width, "TILE": samples, **BLOCKS[width]}
-        library = build(SOURCE, macros | chosen, (f"-mprefer-vector-width={width}",))
+        prefer = (f"-mprefer-vector-width={width}",) if platform.machine() in ("x86_64", "AMD64") else ()
+        library = build(SOURCE, macros | chosen, prefer)
         runs[f"{math} math, {width} bits, tile {samples}"] = _run(problem, library)
     return {"C": runs}
 

@@ -1,4 +1,4 @@
-"""The engine's table of cases as problems: data, starting parameters and batch order, the same bits for every peer."""
+"""What is timed, as problems: data, starting parameters and batch order, the same bits for every peer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, in every peer
 
 @dataclass(frozen=True)
 class Problem:
-    """One case. `train` runs iterations (one update each); `gradient` and `predict` make calls from Python."""
+    """One case. `train` runs iterations, one update each, in one call; `functions` makes them from the tutorial's
+    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python."""
 
     name: str
     sizes: tuple[int, ...]
@@ -56,14 +57,23 @@ class Problem:
 
     @property
     def multiply_adds(self) -> int:
-        """Of one full-batch iteration: products forward, for the weights' gradients, and back to all but the inputs."""
+        """Of all samples once: products forward, for the weights' gradients, and back to all but the inputs."""
         weights = [n * k for n, k in zip(self.sizes[1:], self.sizes, strict=False)]
-        return self.m * (3 * sum(weights) - weights[0])
+        return self.m * (sum(weights) if self.kind == "predict" else 3 * sum(weights) - weights[0])
+
+    @property
+    def description(self) -> str:
+        layers = f"{'-'.join(map(str, self.sizes))} {self.hidden}/{self.output}"
+        samples = "one sample" if self.m == 1 else f"{self.m:,} samples"
+        batch = "" if self.batch is None else f" in batches of {self.batch}"
+        rule = "" if self.kind in ("gradient", "predict") else ", Adam" if self.adam else ", gradient descent"
+        loop = ", the tutorial's functions in one's own loop" if self.kind == "functions" else ""
+        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}; one {self.unit}"
 
     @cached_property
     def data(self) -> tuple[Array, Array]:
         """X (n_x, m) and Y (n_y, m)."""
-        X, Y = DATA.get(self.name.partition(" ")[0], random_data)(self)
+        X, Y = DATA.get(self.name.partition("-")[0], random_data)(self)
         return np.ascontiguousarray(X, self.dtype), np.ascontiguousarray(Y, self.dtype)
 
     @cached_property
@@ -156,7 +166,7 @@ def digits_split(problem: Problem) -> tuple[tuple[Array, Array], tuple[Array, Ar
     return (X[:, :m], Y[:, :m]), (X[:, m:], Y[:, m:])
 
 
-DATA = {"xor": xor, "xor-wide": xor, "expm": matrix_exponential, "digits": digits}
+DATA = {"xor": xor, "functions": xor, "expm": matrix_exponential, "digits": digits}
 
 XOR: dict[str, Any] = {
     "hidden": "tanh",
@@ -178,8 +188,9 @@ PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem("xor", (2, 2, 1), **XOR),
-        Problem("xor-wide 8", (2, 8, 1), **XOR),
-        Problem("xor-wide 32", (2, 32, 1), **XOR),
+        Problem("xor-wide-8", (2, 8, 1), **XOR),
+        Problem("xor-wide-32", (2, 32, 1), **XOR),
+        Problem("functions", (2, 2, 1), kind="functions", **XOR),
         Problem("expm", m=10_000, adam=True, unit="epoch", tolerance=1e-2, **EXPM),
         Problem(
             "digits",
@@ -201,3 +212,36 @@ PROBLEMS = {
         Problem("predict", m=1, kind="predict", unit="call", check=1, tolerance=1e-5, **EXPM),
     )
 }
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Problems that differ in one number alone, by that number."""
+
+    axis: str
+    description: str
+    problems: dict[int, Problem]
+
+
+def sweeps(points: int) -> dict[str, Sweep]:
+    """Small networks as in the tutorial, by what grows: so many of each, even on a scale of logarithms."""
+
+    def scale(most: int) -> list[int]:
+        return sorted({int(value) for value in np.geomspace(1, most, points).round()})
+
+    def problem(name: str, hidden: int, m: int) -> Problem:
+        return Problem(name, (8, hidden, 1), "tanh", "sigmoid", m, "float32", 0.1, tolerance=1e-3)
+
+    rule = "tanh/sigmoid, {}, float32, gradient descent on all samples"
+    return {
+        "hidden": Sweep(
+            "hidden units",
+            f"8-n-1 {rule.format('256 samples')}",
+            {n: problem(f"hidden-{n}", n, 256) for n in scale(1024)},
+        ),
+        "samples": Sweep(
+            "samples",
+            f"8-32-1 {rule.format('n samples')}",
+            {m: problem(f"samples-{m}", 32, m) for m in scale(65536)},
+        ),
+    }

@@ -10,7 +10,9 @@ import sklearn
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from benchmarks.peers.problem import BETA1, BETA2, EPSILON, Contenders, Problem, Result
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result
+
+KINDS = ("train", "predict")
 
 Model = MLPClassifier | MLPRegressor
 
@@ -90,8 +92,6 @@ def predict_calls(problem: Problem, model: Model, calls: int) -> Result:
 
 
 def contenders(problem: Problem, threads: int) -> Contenders:
-    if problem.kind == "gradient":
-        return {}
     model = prepared(problem)
     if problem.kind == "predict":
         return {"scikit-learn": {"predict": partial(predict_calls, problem, model)}}

@@ -6,8 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks import tutorial_numpy
-from benchmarks.peers.problem import BETA1, BETA2, EPSILON, Array, Contenders, Problem, Result, flat, views
+from fastxor.bench import tutorial_numpy
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Array, Contenders, Problem, Result, flat, views
+
+KINDS = ("train", "functions", "gradient", "predict")
 
 
 def hidden(problem: Problem, Z: Array, out: Array | None = None) -> Array:
@@ -127,6 +129,10 @@ def tutorial(problem: Problem, iterations: int) -> Result:
     )
 
 
+def functions(problem: Problem, iterations: int) -> Result:
+    return tutorial_numpy.own_loop(tutorial_numpy, *problem.data, problem.start, iterations, problem.learning_rate)
+
+
 def gradient_calls(problem: Problem, calls: int) -> Result:
     X, Y = problem.data
     for _ in range(calls):
@@ -147,6 +153,8 @@ def contenders(problem: Problem, threads: int) -> Contenders:
         return {"numpy": {"textbook": partial(gradient_calls, problem)}}
     if problem.kind == "predict":
         return {"numpy": {"textbook": partial(predict_calls, problem)}}
+    if problem.kind == "functions":
+        return {"tutorial": {"own loop": partial(functions, problem)}}
     runs: Contenders = {"numpy": {"textbook": partial(textbook, problem), "in place": partial(in_place, problem)}}
     if problem.name.startswith("xor"):
         runs["tutorial"] = {"the tutorial's program": partial(tutorial, problem)}
@@ -159,5 +167,5 @@ def version() -> str:
 
 def reference(problem: Problem) -> Result:
     """What every run of `problem.check` iterations is compared with."""
-    calls = {"train": textbook, "gradient": gradient_calls, "predict": predict_calls}
+    calls = {"train": textbook, "functions": textbook, "gradient": gradient_calls, "predict": predict_calls}
     return calls[problem.kind](problem, problem.check)

@@ -15,8 +15,9 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")
 import jax
 import jax.numpy as jnp
 
-from benchmarks.peers.problem import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
 
+KINDS = ("train", "gradient", "predict")
 IDIOMATIC = ("autodiff, dot, columns", "autodiff, dot, rows")
 MOST = {"autodiff": 100_000, "by hand": 10_000_000}  # elements of a product as a broadcast sum; more takes far longer
 WIDE = {"xla_cpu_prefer_vector_width": 512}  # XLA's own choice is 256

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import time
-import traceback
+from contextlib import suppress
 from typing import Any
 
-from benchmarks.peers.problem import Problem, Result
+from fastxor.bench.problems import Problem, Result
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -20,14 +21,16 @@ class Peer:
     """What runs in the worker's process; every method is called from the other side of the pipe."""
 
     def __init__(self, name: str, threads: int) -> None:
-        self.module, self.threads = importlib.import_module(f"benchmarks.peers.{name}_peer"), threads
+        self.module, self.threads = importlib.import_module(f"fastxor.bench.peers.{name}_peer"), threads
 
     def version(self) -> str:
         return self.module.version()
 
     def prepare(self, problem: Problem) -> list[Way]:
-        self.problem, self.ran = problem, set()
-        self.contenders = self.module.contenders(problem, self.threads)
+        self.problem = problem
+        self.ran: set[tuple[Way, int]] = set()
+        fits = problem.kind in self.module.KINDS
+        self.contenders = self.module.contenders(problem, self.threads) if fits else {}
         return [(name, way) for name, ways in self.contenders.items() for way in ways]
 
     def run(self, way: Way, iterations: int) -> Result:
@@ -49,30 +52,41 @@ class Peer:
             units *= max(2, min(10, int(sample / 2 / taken)))
         return max(1, round(units * sample / taken)) * self.problem.per_unit
 
-    def floor(self) -> tuple[float | None, dict[int, float]]:
-        from benchmarks.peers import floor
+    def floor(self) -> tuple[float | None, dict[str, float]]:
+        from fastxor.bench import floor
 
         return floor.clock(), floor.peaks()
 
 
 def _serve(pipe: Any, name: str, threads: int, cores: set[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which will say what becomes of this one
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     peer = None
-    while (message := pipe.recv()) is not None:
+    while True:
+        try:
+            message = pipe.recv()
+        except EOFError:  # the parent is gone
+            message = None
+        if message is None:
+            return
         method, arguments = message
         try:
             if peer is None:
                 peer = Peer(name, threads)
-            pipe.send((True, getattr(peer, method)(*arguments)))
+            pipe.send((None, getattr(peer, method)(*arguments)))
         except ImportError as missing:
-            pipe.send((False, str(missing)))
-        except Exception:
-            pipe.send((False, traceback.format_exc()))
+            pipe.send((Missing, str(missing)))
+        except Exception as error:
+            pipe.send((Refused, f"{type(error).__name__}: {error}"))
 
 
 class Refused(Exception):
-    """The peer is missing, or could not do what it was asked."""
+    """The peer could not do what it was asked."""
+
+
+class Missing(Refused):
+    """The peer's library, or something that it needs, is not installed."""
 
 
 class Worker:
@@ -93,16 +107,18 @@ class Worker:
     def __call__(self, method: str, *arguments: Any) -> Any:
         try:
             self.pipe.send((method, arguments))
-            fine, answer = self.pipe.recv()
-        except (EOFError, BrokenPipeError):
+            refusal, answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join(1)
             raise Refused(f"its process ended with exit code {self.process.exitcode}") from None
-        if not fine:
-            raise Refused(answer)
+        if refusal is not None:
+            raise refusal(answer)
         return answer
 
-    def close(self) -> None:
-        if self.process.is_alive():
+    def close(self, patience: float = 5) -> None:
+        """Have the process end by itself, and end it if it does not."""
+        with suppress(OSError):
             self.pipe.send(None)
-            self.process.join(5)
+        self.process.join(patience)
         if self.process.is_alive():
             self.process.terminate()

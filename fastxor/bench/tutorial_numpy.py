@@ -1,5 +1,7 @@
 """The from-scratch tutorial's own eight functions in plain numpy: the baseline that every comparison starts from."""
 
+# mypy: ignore-errors
+
 import numpy as np
 
 
@@ -73,6 +75,16 @@ def model(X, Y, n_x, n_h, n_y, num_of_iters, learning_rate, *, print_cost=True, 
 def predict(X, parameters):
     A2, _ = forward_prop(X, parameters)
     return 1 if np.squeeze(A2) >= 0.5 else 0
+
+
+def own_loop(functions, X, Y, parameters, iterations, learning_rate):
+    """A learner's own loop over the functions, of this module or of one that has the same ones."""
+    for _ in range(iterations):
+        A2, cache = functions.forward_prop(X, parameters)
+        functions.calculate_cost(A2, Y)
+        grads = functions.backward_prop(X, Y, cache, parameters)
+        parameters = functions.update_parameters(parameters, grads, learning_rate)
+    return parameters
 
 
 def main():

@@ -1,0 +1,97 @@
+"""fastxor itself: its fused core, and its numpy reference beside it."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from functools import partial
+
+import numba
+
+import fastxor as fx
+from fastxor.bench import tutorial_numpy
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, flat
+
+KINDS = ("train", "functions", "gradient", "predict")
+HAS_THREADS = "threads" in inspect.signature(fx.train).parameters
+TINY = 160, 16  # parameters and samples up to which a long run may compile a kernel for the exact sizes
+LONG = 2.5  # seconds
+
+
+def network(problem: Problem) -> fx.Network:
+    return fx.Network(problem.sizes, hidden=problem.hidden, output=problem.output, loss=problem.loss)
+
+
+def train(problem: Problem, net: fx.Network, backend: str, threads: int, iterations: int) -> Result:
+    X, Y = problem.data
+    rate = problem.learning_rate
+    run = fx.train(
+        net,
+        X,
+        Y,
+        parameters=problem.start,
+        optimizer=fx.Adam(rate, BETA1, BETA2, EPSILON) if problem.adam else fx.SGD(rate),
+        iterations=iterations,
+        batch_size=problem.batch,
+        random_state=problem.generator(),
+        backend=backend,
+        interval=iterations,  # no peer works out costs on its way
+        **({"threads": threads} if HAS_THREADS else {}),
+    )
+    return dict(run.parameters)
+
+
+def functions(problem: Problem, net: fx.Network, backend: str, threads: int, iterations: int) -> Result:
+    with fx.use_backend(backend):
+        return tutorial_numpy.own_loop(fx, *problem.data, problem.start, iterations, problem.learning_rate)
+
+
+def own(problem: Problem, net: fx.Network) -> Result:
+    """The starting parameters as fastxor hands them out, views of one vector."""
+    return fx.train(net, *problem.data, parameters=problem.start, iterations=0).parameters
+
+
+def gradient_calls(problem: Problem, net: fx.Network, backend: str, threads: int, calls: int) -> Result:
+    X, Y = problem.data
+    parameters = own(problem, net)
+    with fx.use_backend(backend):
+        for _ in range(calls):
+            cost, grads = net.gradient(parameters, X, Y)
+    return {"cost": cost, **grads}
+
+
+def predict_calls(problem: Problem, net: fx.Network, backend: str, threads: int, calls: int) -> Result:
+    X, _ = problem.data
+    parameters = own(problem, net)
+    with fx.use_backend(backend):
+        for _ in range(calls):
+            outputs = net.predict(parameters, X)
+    return {"outputs": outputs}
+
+
+def compile_for(problem: Problem, run: Run) -> None:
+    """What a long run of a tiny network would compile at its start, as the other peers' compilers have done by now."""
+    iterations, taken = 1000, 0.0
+    run(iterations)  # for what every run compiles or loads
+    while taken < LONG / 50:
+        iterations *= 4
+        start = time.perf_counter()
+        run(iterations)
+        taken = time.perf_counter() - start
+    run(int(iterations * LONG / taken))
+
+
+def contenders(problem: Problem, threads: int) -> Contenders:
+    if threads > 1 and not HAS_THREADS:
+        return {}
+    kinds = {"train": train, "functions": functions, "gradient": gradient_calls, "predict": predict_calls}
+    fused, plain = (
+        partial(kinds[problem.kind], problem, network(problem), backend, threads) for backend in ("numba", "numpy")
+    )
+    if problem.kind == "train" and flat(problem.start).size <= TINY[0] and problem.m <= TINY[1]:
+        compile_for(problem, fused)
+    return {"fastxor": {"numba": fused}, "fastxor's numpy": {"numpy": plain}}
+
+
+def version() -> str:
+    return f"fastxor {fx.__version__}, numba {numba.__version__}"

@@ -1,0 +1,501 @@
+"""`fastxor bench`: its options, its files, and what it does when a peer is missing, wrong, or interrupted."""
+
+import functools
+import json
+import os
+import re
+import signal
+import sys
+from html.parser import HTMLParser
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from support import ROOT, run_python
+
+from fastxor.__main__ import main
+from fastxor.bench import command, report
+from fastxor.bench.measuring import Outcome
+from fastxor.bench.peers import numpy_peer
+from fastxor.bench.problems import PROBLEMS, sweeps
+from fastxor.bench.progress import Progress
+from fastxor.bench.worker import Missing, Refused, Worker
+
+FLAGS = ("--quick", "--cases", "--peers", "--threads", "--asked", "--output", "--update-readme")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTENDERS = {"fastxor": ("fastxor", "fastxor's numpy"), "numpy": ("numpy",), "c": ("C",)}
+SECONDS = {"fastxor": 1e-6, "fastxor's numpy": 5e-5, "numpy": 3e-5, "C": 5e-7}  # an iteration
+
+reference = functools.cache(numpy_peer.reference)
+
+
+class Stub:
+    """A worker without a process. What it says is numpy's own result, in a time of its contenders' own."""
+
+    trouble: ClassVar = {}  # (name, method) to what is done instead
+
+    def __init__(self, name, threads, cores):
+        self.name, self.threads = name, threads
+        assert len(cores) == threads
+
+    def __call__(self, method, *arguments):
+        if (self.name, method) in self.trouble:
+            return self.trouble[self.name, method](self, *arguments)
+        return getattr(self, method)(*arguments)
+
+    def version(self):
+        return f"{self.name} 1.0"
+
+    def floor(self):
+        return 3e9, {"float32": 1e11, "float64": 5e10}
+
+    def prepare(self, problem):
+        self.problem = problem
+        return [(contender, "way") for contender in CONTENDERS[self.name]]
+
+    def run(self, way, iterations):
+        return reference(self.problem)
+
+    def length(self, way, sample):
+        return 10 * self.problem.per_unit
+
+    def seconds(self, way, iterations):
+        return SECONDS[way[0]] * iterations * np.random.default_rng(iterations).uniform(0.98, 1.02)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def trouble(monkeypatch):
+    """Has `Stub` in the place of the workers, and says where one should fail."""
+    monkeypatch.setattr(command, "Worker", Stub)
+    monkeypatch.setattr(numpy_peer, "reference", reference)
+    monkeypatch.setattr(Stub, "trouble", {})
+    return Stub.trouble
+
+
+def bench(capsys, directory, *arguments):
+    """The command's exit code, output, errors, and the three files by their endings."""
+    try:
+        code = main(["bench", "--output", str(directory), *arguments])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    files = {path.suffix[1:]: path.read_text(encoding="utf-8") for path in directory.glob("fastxor-bench.*")}
+    if "json" in files:
+        files["json"] = json.loads(files["json"])
+    return code, captured.out, captured.err, files
+
+
+def broken(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+def wrong(stub, way, iterations):
+    return {key: value * 1.01 for key, value in reference(stub.problem).items()}
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def test_help(capsys, tmp_path):
+    code, out, err, _ = bench(capsys, tmp_path, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: fastxor bench ")
+    for name in (*FLAGS, *PROBLEMS, *sweeps(2), *command.PEERS, "fastxor[peers]"):
+        assert name in out
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_the_program_tells_of_the_benchmark(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "fastxor bench --help" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--cases", "xr"], ["xr", "did you mean xor?", *PROBLEMS, "hidden", "samples"]),
+        (["--cases", "xor", "nothing"], ["nothing", *PROBLEMS]),
+        (["--peers", "pytorch"], ["pytorch", "torch", *command.PEERS]),
+        (["--threads", "0"], ["threads"]),
+        (["--threads", "1000"], ["threads"]),
+        (["surplus"], ["surplus"]),
+    ],
+)
+def test_refusals(capsys, tmp_path, arguments, words):
+    code, out, err, files = bench(capsys, tmp_path, *arguments)
+    assert (code, out, files) == (2, "", {})
+    assert err.startswith("usage: fastxor bench")
+    for word in words:
+        assert word in err.splitlines()[-1]
+
+
+def test_an_output_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    code, _, err, _ = bench(capsys, tmp_path / "file" / "directory")
+    assert code == 2
+    assert "--output" in err
+
+
+def test_importing_fastxor_does_not_import_the_benchmark(tmp_path):
+    run_python("-c", "import fastxor.__main__, sys; assert 'fastxor.bench' not in sys.modules", cwd=tmp_path)
+
+
+# ---------------------------------------------------------------- whole runs
+
+
+def test_a_real_run(capsys, tmp_path, monkeypatch):
+    """numpy against numba in processes of their own, with a peer that is not installed."""
+    (tmp_path / "jax.py").write_text("raise ImportError('no jax here')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    output = tmp_path / "new" / "directory"
+    code, out, err, files = bench(capsys, output, "--quick", "--cases", "predict", "--peers", "numpy", "jax")
+    assert code == 0
+    assert "jax is left out: no jax here" in err
+    assert "pip install 'fastxor[peers]'" in err
+    assert set(files) == {"json", "md", "html"}
+    for name in files:
+        assert str(output / f"fastxor-bench.{name}") in out
+    (case,) = files["json"]["cases"]
+    assert set(case["contenders"]) == {"fastxor", "fastxor's numpy", "numpy"}
+    for found in case["contenders"].values():
+        assert len(found["seconds"]) == command.QUICK.rounds
+        assert 0 < min(found["seconds"]) <= found["median"] <= max(found["seconds"]) < 0.1
+    assert case["contenders"]["fastxor"]["ratio"] == 1
+    assert set(files["json"]["machine"]["peaks"]) == {"float32", "float64"}
+    assert 1e8 < files["json"]["machine"]["peaks"]["float64"] < files["json"]["machine"]["peaks"]["float32"] < 1e13
+    assert [entry["name"] for entry in files["json"]["left_out"]] == ["jax"]
+    assert re.search(r"^fastxor +\d", out, re.MULTILINE)
+
+
+def test_all_that_is_shown(capsys, tmp_path, trouble):
+    code, out, err, files = bench(capsys, tmp_path, "--quick", "--peers", "c", "numpy")
+    assert code == 0
+    lines = {line.split("  ")[0]: line for line in out.partition("\n\n")[0].splitlines()}
+    assert list(lines) == ["xor", "C", "fastxor", "numpy", "fastxor's numpy"]  # the fastest first
+    assert re.search(r" 0\.\d\d \(0\.\d\d-0\.\d\d\)", lines["C"])  # a loss is kept
+    assert re.search(r" (29|30|31)\.\d \(.*\)", lines["numpy"])
+    assert " 0.22% " in lines["fastxor"]  # 2 x 56 multiply-adds at 50 GFLOP/s would take 2.24 ns
+
+    markdown = files["md"]
+    assert re.search(r"\| \*\*xor\*\* \| .* \| \*\*0\.5\d?\*\* \(0\.\d+-0\.\d+\) \|", markdown)
+    for word in ("Not quite fair", "fastxor 1.0", "c 1.0", "3.00 GHz", "`fastxor bench --quick --peers c numpy`"):
+        assert word in markdown
+    assert str(tmp_path) not in markdown
+
+    record = files["json"]
+    assert record["interrupted"] is False
+    assert [case["case"] for case in record["cases"]] == ["xor", "expm"]
+    assert list(record["sweeps"]) == ["hidden units", "samples"]
+    for sweep in record["sweeps"].values():
+        assert len(sweep) == command.QUICK.points
+        assert set(sweep["1"]["contenders"]) == {"fastxor", "fastxor's numpy", "numpy"}
+    assert "xor: 2-2-1" in err  # where there is no terminal, a line for each case
+
+
+def test_asked_and_got(capsys, tmp_path, trouble):
+    code, out, _, files = bench(capsys, tmp_path, "--quick", "--asked", "--cases", "xor", "gradient", "--peers", "c")
+    assert code == 0
+    claims = {(claim["case"], claim["what"]): claim for claim in files["json"]["asked"]}
+    assert claims["xor", "C"]["met"] is False
+    assert claims["xor", "JAX"] | {"met": None, "got": "not here"} == claims["xor", "JAX"]
+    assert claims["gradient", "a call"]["met"] is True
+    assert re.search(r"^xor +C +>= 1.5 x +0\.\d+ \(.*\) +not met$", out, re.MULTILINE)
+    assert "**not met**" in files["md"]
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and whatever would be fetched."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.fetched = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.fetched += [(tag, name) for name, _ in attributes if name in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_page(capsys, tmp_path, trouble):
+    """One file that fetches nothing, with three plots: every contender in the first, and the floor in the others."""
+    text = bench(capsys, tmp_path, "--quick", "--peers", "c", "numpy")[3]["html"]
+    page = Page(text)
+    assert page.fetched == []
+    assert not re.search(r"https?:|//|url\(|@import|<script|<link|<iframe", text)
+    assert "prefers-color-scheme: dark" in text
+    assert "$" not in text
+    plots = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(plots) == 3
+    for name in ("numpy", "C", "fastxor&#x27;s numpy"):
+        assert f"xor, {name}: " in plots[0]
+    for axis, plot in zip(("hidden units", "samples"), plots[1:], strict=True):
+        assert axis in plot
+        assert plot.count('class="floor"') == 1
+        assert "the machine&#x27;s peak" in plot
+        assert plot.count("<polyline") == 4
+        assert plot.count("<circle") == 3 * command.QUICK.points
+    for value in re.findall(r' (?:cx|cy|x|y|x1|x2|y1|y2)="([^"]*)"', text):
+        assert 0 <= float(value) <= 880
+
+
+def test_the_plots_are_to_scale(capsys, tmp_path, trouble):
+    """Ten times the hidden units are as far apart as ten times those, and the peak's line falls with them."""
+    plot = re.findall(r"<svg.*?</svg>", bench(capsys, tmp_path, "--quick", "--peers", "numpy")[3]["html"], re.DOTALL)[1]
+    ((first, *_, last),) = [
+        [tuple(map(float, point.split(","))) for point in line.split()]
+        for line in re.findall(r'class="floor" points="([^"]*)"', plot)
+    ]
+    ticks = dict(re.findall(r'<text x="([\d.]+)" y="[\d.]+" class="tick" text-anchor="middle">(\w+)<', plot))
+    places = {label: float(x) for x, label in ticks.items()}
+    decade = places["10"] - places["1"]
+    assert places["1k"] - places["100"] == pytest.approx(decade, abs=0.3)
+    assert last[0] - first[0] == pytest.approx(decade * np.log10(1024), abs=1)
+    heights = re.findall(r'y="([\d.]+)" class="tick" text-anchor="end">([\w.]+)<', plot)
+    heights = {label: float(y) - 4 for y, label in heights}
+    tenfold = heights["100M"] - heights["1G"]
+    assert last[1] - first[1] == pytest.approx(tenfold * np.log10((3 * 9 * 1024 - 8 * 1024) / (3 * 9 - 8)), abs=1)
+
+
+# ---------------------------------------------------------------- trouble
+
+
+def test_a_peer_that_computes_something_else_gets_no_ratio(capsys, tmp_path, trouble):
+    trouble["c", "run"] = wrong
+    code, out, err, files = bench(capsys, tmp_path, "--quick", "--cases", "xor", "--peers", "c", "numpy")
+    assert code == 0
+    assert re.search(r"C is left out: its result is 1.\de-02 from numpy's, and 1e-09 is allowed", err)
+    assert not re.search(r"^C ", out, re.MULTILINE)
+    assert "| C |" not in files["md"].partition("Left out")[0]
+    assert set(files["json"]["cases"][0]["contenders"]) == {"fastxor", "fastxor's numpy", "numpy"}
+    assert files["json"]["left_out"][0]["name"] == "C"
+
+
+def test_no_ratio_at_all_where_fastxor_is_wrong(capsys, tmp_path, trouble):
+    trouble["fastxor", "run"] = wrong
+    code, _, err, files = bench(capsys, tmp_path, "--quick", "--cases", "xor", "--peers", "numpy")
+    assert code == 1
+    assert "fastxor is left out: its result is" in err
+    assert "ratio" not in files["json"]["cases"][0]["contenders"]["numpy"]
+    assert "**xor**" not in report.table(report.Record("", report.Machine(), 1, [Outcome(PROBLEMS["xor"])]))
+    assert files["html"].count("<svg") == 0
+
+
+@pytest.mark.parametrize("method", ["prepare", "run", "length", "seconds"])
+def test_a_peer_that_fails_is_left_out_and_the_others_go_on(capsys, tmp_path, trouble, method):
+    trouble["c", method] = broken(Refused("its process ended with exit code -11"))
+    code, _, err, files = bench(capsys, tmp_path, "--quick", "--cases", "xor", "gradient", "--peers", "c", "numpy")
+    assert code == 0
+    for case in files["json"]["cases"]:
+        assert set(case["contenders"]) == {"fastxor", "fastxor's numpy", "numpy"}
+        assert all(len(found["seconds"]) == command.QUICK.rounds for found in case["contenders"].values())
+    assert len(re.findall(r"(?i)\bc is left out: its process ended with exit code -11", err)) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in command.PEERS if name != "numpy"])
+def test_a_missing_peer_is_named_with_how_to_get_it(capsys, tmp_path, trouble, name):
+    trouble[name, "version"] = broken(Missing("not installed"))
+    code, _, err, files = bench(capsys, tmp_path, "--quick", "--cases", "gradient", "--peers", name)
+    assert code == 0
+    assert f"{name} is left out: not installed; to have it: {command.PEERS[name]}" in err
+    assert files["json"]["left_out"] == [
+        {"case": "-", "name": name, "why": f"not installed; to have it: {command.PEERS[name]}"}
+    ]
+    assert f"Left out: {name} (not installed; to have it: " in files["md"]
+
+
+def test_data_that_are_not_here(capsys, tmp_path, trouble, monkeypatch):
+    """The digits come with scikit-learn."""
+    monkeypatch.setattr(numpy_peer, "reference", broken(ImportError("No module named 'sklearn'")))
+    code, _, err, files = bench(capsys, tmp_path, "--quick", "--cases", "digits", "--peers", "numpy")
+    assert code == 0
+    assert "digits: all is left out: No module named 'sklearn', which has its data: pip install" in err
+    assert files["json"]["cases"] == []
+
+
+def test_fastxor_itself_is_not_optional(capsys, tmp_path, trouble):
+    trouble["fastxor", "version"] = broken(Missing("No module named 'numba'"))
+    code, _, err, files = bench(capsys, tmp_path, "--quick")
+    assert (code, files) == (1, {})
+    assert "fastxor itself cannot run: No module named 'numba'" in err
+
+
+@pytest.mark.parametrize("turn", [0, 3])
+def test_an_interrupted_run_leaves_what_was_measured(capsys, tmp_path, trouble, turn):
+    """The first case, and of the second the rounds that all finished."""
+    left = [turn]
+
+    def seconds(stub, way, iterations):
+        if stub.problem.name == "gradient":
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        return stub.seconds(way, iterations)
+
+    trouble["numpy", "seconds"] = seconds
+    arguments = ["--quick", "--cases", "xor", "gradient", "expm", "hidden", "--peers", "numpy", "c"]
+    code, out, _, files = bench(capsys, tmp_path, *arguments)
+    assert code == 130
+    assert "Interrupted" in out
+    assert files["json"]["interrupted"] is True
+    cases = {case["case"]: case["contenders"] for case in files["json"]["cases"]}
+    assert list(cases) == ["xor", "gradient"][: 1 + bool(turn)]
+    if turn:
+        assert {len(found["seconds"]) for found in cases["gradient"].values()} == {turn}
+    assert "which was interrupted" in files["md"]
+    assert "<svg" in files["html"]
+
+
+def test_ctrl_c_does_not_reach_a_worker():
+    """It is the parent that decides; a terminal sends the signal to both."""
+    worker = Worker("numpy", 1, set(command.cores()[-1:]))
+    try:
+        assert worker("version").startswith("numpy ")
+        if sys.platform != "win32":
+            os.kill(worker.process.pid, signal.SIGINT)
+        assert worker("version").startswith("numpy ")
+        with pytest.raises(Refused, match="AttributeError"):
+            worker("no such method")
+    finally:
+        worker.close()
+    with pytest.raises(Refused, match="its process ended with exit code 0"):
+        worker("version")
+
+
+class Terminal:
+    def __init__(self):
+        self.written = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.written += text
+
+    def flush(self):
+        pass
+
+
+def test_the_bar_is_for_a_terminal(monkeypatch):
+    terminal = Terminal()
+    progress = Progress(terminal)
+    progress.step("before")
+    progress.expect(4)
+    for number in range(4):
+        progress.step(f"piece {number}")
+    progress.note("done")
+    bars = re.findall(r"\r\[(#*\.*)\] +(\d+)%  0:0\d  piece \d\x1b\[K", terminal.written)
+    assert [share for _, share in bars] == ["0", "25", "50", "75"]
+    assert [bar.count("#") for bar, _ in bars] == [0, 6, 12, 18]
+    assert terminal.written.endswith("\r\x1b[Kdone\n")
+
+
+# ---------------------------------------------------------------- the README
+
+
+def test_the_readme_holds_the_table_as_it_was_made():
+    assert report.readme_is_as_made(README), "change it with `fastxor bench --update-readme`, not by hand"
+    section = report.SECTION.search(README)[2]
+    for words in ("| case | fastxor | of peak |", "| **xor** |", "Not quite fair", "Made by `fastxor bench", "numba "):
+        assert words in section
+
+
+def test_a_change_by_hand_is_found():
+    """Every figure, every word, a lost line, a lost mark."""
+    section = report.SECTION.search(README)
+    begin, end = section.span(2)
+    figures = [begin + found.start() for found in re.finditer(r"\d", section[2])]
+    assert len(figures) > 100
+    for place in figures:
+        changed = "1" if README[place] != "1" else "2"
+        assert not report.readme_is_as_made(README[:place] + changed + README[place + 1 :])
+    for edited in (
+        README.replace("Not quite fair", "Fair"),
+        README[:begin] + README[begin + 1 :],
+        README[:end] + "\n" + README[end:],
+        README.replace(report.END, ""),
+    ):
+        assert edited != README
+        assert not report.readme_is_as_made(edited)
+    assert report.readme_is_as_made("Another beginning\n" + README + "and end\n")
+
+
+def test_the_readme_is_updated(capsys, tmp_path, trouble, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(README, encoding="utf-8")
+    code, _, _, files = bench(capsys, tmp_path / "out", "--quick", "--update-readme", "--peers", "numpy")
+    assert code == 0
+    new = readme.read_text(encoding="utf-8")
+    assert report.readme_is_as_made(new)
+    assert report.SECTION.search(new)[2].strip() in files["md"]
+    assert "fastxor 1.0" in new
+    assert report.SECTION.sub("", new) == report.SECTION.sub("", README)
+
+
+def test_no_readme_no_update(capsys, tmp_path, trouble, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in (None, "# Another project\n"):
+        if text:
+            (tmp_path / "README.md").write_text(text)
+        code, _, err, files = bench(capsys, tmp_path / "out", "--quick", "--update-readme")
+        assert (code, files) == (2, {})
+        assert "--update-readme wants a README.md" in err
+
+
+def test_an_interrupted_run_leaves_the_readme_alone(capsys, tmp_path, trouble, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    trouble["numpy", "seconds"] = broken(KeyboardInterrupt())
+    assert bench(capsys, tmp_path / "out", "--quick", "--update-readme", "--peers", "numpy")[0] == 130
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1234.5, "1,234"),
+        (317.6, "318"),
+        (63.21, "63.2"),
+        (5.01, "5.01"),
+        (1, "1.00"),
+        (0.844, "0.84"),
+        (0.0415, "0.041"),
+    ],
+)
+def test_digits(value, shown):
+    assert report.digits(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(5.32e-8, "53.2 ns"), (9.999e-7, "1,000 ns"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
+)
+def test_times(seconds, shown):
+    assert report.show_time(seconds) == shown
+
+
+# ---------------------------------------------------------------- the problems
+
+
+@pytest.mark.parametrize("name", ["xor", "xor-wide-8", "xor-wide-32", "functions", "gradient", "predict", "hidden-1"])
+def test_fastxor_and_numpy_solve_them_alike(name):
+    """As the benchmark checks before it takes a time, without its processes."""
+    from fastxor.bench.peers import fastxor_peer
+
+    problem = PROBLEMS.get(name) or sweeps(2)["hidden"].problems[1]
+    expected = numpy_peer.reference(problem)
+    kinds = {name: getattr(fastxor_peer, name) for name in ("train", "functions")}
+    kinds |= {"gradient": fastxor_peer.gradient_calls, "predict": fastxor_peer.predict_calls}
+    for backend in ("numba", "numpy"):
+        found = kinds[problem.kind](problem, fastxor_peer.network(problem), backend, 1, problem.check)
+        assert problem.difference(found, expected) <= problem.tolerance
+    for ways in numpy_peer.contenders(problem, 1).values():
+        for run in ways.values():
+            assert problem.difference(run(problem.check), expected) <= problem.tolerance
