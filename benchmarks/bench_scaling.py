@@ -1,8 +1,6 @@
 """asv: how a step's time grows with hidden units, samples, layers and threads. A figure is the best step's seconds."""
 
-import os
-
-from benchmarks.problems import Problem, ways
+from benchmarks.problems import HAS_THREADS, Problem, cores, run_of
 from benchmarks.timing import best
 
 BACKENDS = ["numpy", "numba"]
@@ -17,7 +15,7 @@ class _Scaling:
     unit = "s"
 
     def step(self, backend, sizes=(16, 32, 4), samples=256, threads=1):
-        return best(ways(problem(sizes, samples), threads)[backend])
+        return best(run_of(problem(sizes, samples), backend, threads))
 
 
 class Hidden(_Scaling):
@@ -58,9 +56,9 @@ class Threads(_Scaling):
 
     def setup(self, threads, samples):
         """asv shows a combination as n/a when `setup` refuses it."""
-        if threads > (os.cpu_count() or 1):
+        if threads > len(cores()):
             raise NotImplementedError("fewer cores")
-        if not ways(problem((4, 4), 1), threads):
+        if threads > 1 and not HAS_THREADS:
             raise NotImplementedError("this version of fastxor has no threads")
 
     def track_step(self, threads, samples):

@@ -1,7 +1,5 @@
 """asv: what a speed-up must not cost, and what it is worth: distance from numpy, ratios to it and to peers."""
 
-import os
-
 import numpy as np
 
 from benchmarks.problems import (
@@ -9,16 +7,19 @@ from benchmarks.problems import (
     PEERS,
     TRAINED,
     Effort,
-    Refused,
+    Missing,
+    Outcome,
     Worker,
     checked,
+    cores,
     measure,
     numpy_peer,
-    ways,
+    run_of,
 )
 from benchmarks.timing import interleaved
 
-EFFORT = Effort(trial=0.003, sample=0.02, rounds=7, seeds=1)
+SAMPLE, ROUNDS = 0.02, 7
+EFFORT = Effort(trial=0.003, sample=SAMPLE, point=SAMPLE, rounds=ROUNDS, points=0, sweepers=frozenset(), seeds=0)
 
 
 class Distance:
@@ -31,7 +32,7 @@ class Distance:
 
     def track_from_numpy(self, name):
         problem = TRAINED[name]
-        return problem.difference(ways(problem)["numba"](problem.check), numpy_peer.reference(problem))
+        return problem.difference(run_of(problem, "numba")(problem.check), numpy_peer.reference(problem))
 
 
 class Backends:
@@ -44,7 +45,7 @@ class Backends:
 
     def track_ratio(self, name):
         runs = {backend: checked(TRAINED[name], backend) for backend in ("numpy", "numba")}
-        times = interleaved(runs, rounds=7, sample=0.02)
+        times = interleaved(runs, ROUNDS, SAMPLE)
         return float(np.median(times["numpy"] / times["numba"]))
 
 
@@ -58,11 +59,10 @@ class Peers:
 
     def setup(self, name, peer):
         """asv shows a peer as n/a when `setup` refuses it."""
-        cores = {max(os.sched_getaffinity(0))} if hasattr(os, "sched_getaffinity") else set()
-        self.workers = [Worker(each, 1, cores) for each in (OURS, peer)]
+        self.workers = [Worker(each, 1, {cores()[-1]}) for each in (OURS, peer)]
         try:
             self.workers[1]("version")
-        except Refused as missing:
+        except Missing as missing:
             self.teardown(name, peer)
             raise NotImplementedError(f"{peer} is not here: {missing}") from None
 
@@ -71,7 +71,7 @@ class Peers:
             worker.close()
 
     def track_ratio(self, name, peer):
-        times = {name: seconds for name, (_way, seconds) in measure(TRAINED[name], self.workers, EFFORT).items()}
-        ours = times.pop(OURS)
-        times.pop("fastxor's reference", None)
-        return float(min(np.median(theirs / ours) for theirs in times.values()))
+        outcome = Outcome(TRAINED[name])
+        measure(outcome, self.workers, EFFORT, SAMPLE, lambda step: None)
+        theirs = [contender for contender in outcome.names if not contender.startswith(OURS)]
+        return min(float(np.median(outcome.ratios(contender))) for contender in theirs)

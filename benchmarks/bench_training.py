@@ -17,8 +17,8 @@ DTYPES = ["float64", "float32"]
 # iterations of the engine's runs: long enough for one call, short enough for numpy
 LENGTHS = {
     "xor": 10_000,
-    "xor-wide 8": 10_000,
-    "xor-wide 32": 10_000,
+    "xor-wide-8": 10_000,
+    "xor-wide-32": 10_000,
     "expm": 20,
     "digits": 45,
     "mid": 50,

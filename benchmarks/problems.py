@@ -1,6 +1,6 @@
-"""The engine's problems, and the peers that solve them, as the benchmarks here use them.
+"""The problems of `fastxor bench`, and who solves them, as the benchmarks here use them.
 
-The one place that knows where they live.
+The one place here that knows where they live.
 """
 
 from __future__ import annotations
@@ -10,33 +10,43 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 
-from benchmarks.engine import Effort, measure
-from benchmarks.peers import fastxor_peer, numpy_peer
-from benchmarks.peers.floor import peaks
-from benchmarks.peers.problem import PROBLEMS, Problem, Result
-from benchmarks.peers.worker import Refused, Worker
+from fastxor.bench.floor import clock, peaks
+from fastxor.bench.machine import Machine, cores
+from fastxor.bench.measuring import OURS, Effort, Outcome, measure
+from fastxor.bench.peers import PEERS, numpy_peer
+from fastxor.bench.peers.fastxor_peer import HAS_THREADS, network, train
+from fastxor.bench.problems import PROBLEMS, Problem, Result
+from fastxor.bench.report import digits, show_time
+from fastxor.bench.worker import Missing, Worker
 
 __all__ = [
+    "HAS_THREADS",
     "OURS",
     "PEERS",
     "PROBLEMS",
     "TRAINED",
     "Effort",
+    "Machine",
+    "Missing",
+    "Outcome",
     "Problem",
-    "Refused",
+    "Result",
+    "Run",
     "Worker",
     "checked",
+    "clock",
+    "cores",
+    "digits",
     "in_dtype",
     "measure",
+    "network",
     "numpy_peer",
     "peaks",
-    "ways",
+    "run_of",
+    "show_time",
 ]
 
-Run = Callable[[int], Result]
-
-OURS = "fastxor"
-PEERS = ("c", "jax", "torch", "sklearn", "numpy")
+Run = Callable[[int], Result]  # so many iterations from the start, and what they end with
 
 # The whole runs, by name; those whose data come with a library that is not here are left out.
 TRAINED = {
@@ -52,15 +62,14 @@ def in_dtype(problem: Problem, dtype: str) -> Problem:
     return problem if dtype == problem.dtype else replace(problem, dtype=dtype, tolerance=TOLERANCE[dtype])
 
 
-def ways(problem: Problem, threads: int = 1) -> dict[str, Run]:
-    """fastxor's backends on a problem: each runs so many iterations from the start. Empty if it has no threads."""
-    return {way: run for runs in fastxor_peer.contenders(problem, threads).values() for way, run in runs.items()}
+def run_of(problem: Problem, backend: str, threads: int = 1) -> Run:
+    return functools.partial(train, problem, network(problem), backend, threads)
 
 
 @functools.cache
-def checked(problem: Problem, backend: str, threads: int = 1) -> Run:
+def checked(problem: Problem, backend: str) -> Run:
     """The backend's run, after one that compiles what has to be compiled and must end where plain numpy ends."""
-    run = ways(problem, threads)[backend]
+    run = run_of(problem, backend)
     difference = problem.difference(run(problem.check), numpy_peer.reference(problem))
     assert difference <= problem.tolerance, f"{problem.name}, {backend}: {difference:.1e} from numpy"
     return run
