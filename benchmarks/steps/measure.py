@@ -69,7 +69,7 @@ def of_dtype(make: Callable, **options) -> Callable[[Problem], Callable]:
 
 def with_sizes(problem: Problem) -> Callable | None:
     n_x, n_h, _ = problem.sizes
-    return unrolled.make(problem.dtype, n_x, n_h, problem.m) if n_x * n_h < unrolled.MOST_WEIGHTS else None
+    return unrolled.make(problem.dtype, n_x, n_h) if n_x * n_h < unrolled.MOST_WEIGHTS else None
 
 
 def with_blocks(problem: Problem) -> Callable | None:
@@ -203,19 +203,21 @@ def table(rounds: int, sample: float) -> str:
 def explain(names: list[str]) -> None:
     """Compile these steps in a process where LLVM says why it does not vectorise a loop."""
     llvm.set_option("", "-pass-remarks-analysis=loop-vectorize")
+    llvm.set_option("", "-pass-remarks=loop-vectorize")
     for step in STEPS:
         if step.name in names:
-            run_with(step.kernel(MIDDLE), MIDDLE)(1)
+            problem = TINY if step.kernel is with_sizes else MIDDLE
+            run_with(step.kernel(problem), problem)(1)
 
 
 def remarks() -> str:
     """What LLVM says about each step's loops, and how often."""
     lines = ["```text"]
-    for step in (step for step in STEPS if step.kernel and with_sizes is not step.kernel):
+    for step in (step for step in STEPS if step.kernel and step.kernel is not with_blocks):
         command = [sys.executable, "-m", "benchmarks.steps.measure", "--explain", step.name]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-        found = Counter(re.findall(r"remark: [^:]*:\d+:\d+: loop not vectorized: (.+)", said))
-        found += Counter(re.findall(r"remark: [^:]*:\d+:\d+: (vectorized loop)", said))
+        found = Counter(re.findall(r"remark: [^:]*:\d+:\d+: ((?:loop not )?vectorized.+)", said))
+        found = Counter({text: count for text, count in found.items() if "already been vectorized" not in text})
         lines.append(step.name)
         lines += [f"    {count:2} x {text}" for text, count in found.most_common()] or ["     nothing to say"]
     return "\n".join([*lines, "```"])
