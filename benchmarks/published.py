@@ -124,11 +124,11 @@ def test_the_grid_has_a_graph_for_every_file_of_benchmarks(site, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "benchmark",
+    "name",
     ["bench_training.Engine.time_run", "bench_math.Elementary.time_million_values", "bench_scaling.Hidden.track_step"],
 )
-def test_the_page_of_a_benchmark_has_its_graph(site, tmp_path, benchmark):
-    found = plots(opened(f"{site}#{benchmark}", tmp_path))
+def test_the_page_of_a_benchmark_has_its_graph(site, tmp_path, name):
+    found = plots(opened(f"{site}#{name}", tmp_path))
     points, drawn = found["main-graph"]
     assert points > 0
     assert drawn

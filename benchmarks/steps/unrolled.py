@@ -2,7 +2,8 @@
 
 `source` writes a step out line by line, with a name for each weight, so that they stay in registers; the one loop that
 is left is vectorised. Samples are filled up to a whole register with some that have no weight: LLVM goes over four of
-them one by one, if eight fit into a register. For thousands of weights there are no registers, and compiling them takes minutes.
+them one by one, if eight fit into a register. For thousands of weights there are no registers, and already two hundred
+take minutes to compile.
 """
 
 import numba
@@ -12,7 +13,7 @@ from benchmarks.steps.own_exp import functions
 from benchmarks.steps.plain import FREE
 from fastxor.backends.fused._jit import VECTOR_BITS
 
-MOST_WEIGHTS = 200
+MOST_WEIGHTS = 50
 
 
 def source(n_x, n_h):
