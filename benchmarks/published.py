@@ -20,7 +20,13 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).resolve().parent.parent / ".asv" / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+BROWSERS = (
+    "chromium",
+    "google-chrome",
+    "chrome",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+)
 
 # The file's name in the pages, and the package and place that it comes from.
 SCRIPTS = {
@@ -47,10 +53,11 @@ setInterval(function () {
         plot.getData().forEach(function (series) {
             points += series.data.filter(function (point) { return point && point[1] !== null; }).length;
         });
+        if ($(this).attr("data-points") == points) return;
         var pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
         $(this).attr({"data-points": points, "data-drawn": pixels.some(function (value) { return value > 0; })});
     });
-}, 100);
+}, 500);
 </script>
 """
 
@@ -95,7 +102,7 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 def opened(address: str, tmp_path: Path) -> str:
     """The page's document once its scripts have run."""
-    options = ["--headless", "--disable-gpu", "--window-size=1500,20000", "--virtual-time-budget=20000", "--dump-dom"]
+    options = ["--headless", "--disable-gpu", "--window-size=1500,4000", "--virtual-time-budget=10000", "--dump-dom"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--no-sandbox")  # Chromium has none for root
     browser = command(*BROWSERS)
