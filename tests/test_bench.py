@@ -14,7 +14,7 @@ import pytest
 from support import ROOT, run_python
 
 from fastxor.__main__ import main
-from fastxor.bench import command, report
+from fastxor.bench import asked, command, report
 from fastxor.bench.measuring import Outcome
 from fastxor.bench.peers import numpy_peer
 from fastxor.bench.problems import PROBLEMS, sweeps
@@ -199,15 +199,24 @@ def test_all_that_is_shown(capsys, tmp_path, trouble):
     assert "xor: 2-2-1" in err  # where there is no terminal, a line for each case
 
 
-def test_asked_and_got(capsys, tmp_path, trouble):
-    code, out, _, files = bench(capsys, tmp_path, "--quick", "--asked", "--cases", "xor", "gradient", "--peers", "c")
+def test_asked_and_got(capsys, tmp_path, trouble, monkeypatch):
+    """A verdict for everything that was asked of these cases; what could not be measured is not met, nor failed."""
+    monkeypatch.setattr(command, "cores", lambda: [0, 1])
+    monkeypatch.setattr(asked, "fresh_process", broken(Refused("no processes")))
+    arguments = ["--quick", "--asked", "--cases", "xor", "gradient", "expm", "--peers", "c"]
+    code, out, err, files = bench(capsys, tmp_path, *arguments)
     assert code == 0
+    assert "asked, but not measured: no processes" in err
     claims = {(claim["case"], claim["what"]): claim for claim in files["json"]["asked"]}
     assert claims["xor", "C"]["met"] is False
     assert claims["xor", "JAX"] | {"met": None, "got": "not here"} == claims["xor", "JAX"]
     assert claims["gradient", "a call"]["met"] is True
+    assert claims["expm", "share of the peak"]["met"] is True  # a stub knows no limits
+    assert claims["expm, 2 threads", "C"]["met"] is False
+    assert claims["expm", "two threads over one"]["met"] is None
     assert re.search(r"^xor +C +>= 1.5 x +0\.\d+ \(.*\) +not met$", out, re.MULTILINE)
     assert "**not met**" in files["md"]
+    assert "Asked and got" in files["html"]
 
 
 class Page(HTMLParser):
@@ -352,6 +361,27 @@ def test_an_interrupted_run_leaves_what_was_measured(capsys, tmp_path, trouble, 
     assert "<svg" in files["html"]
 
 
+def test_interrupted_before_anything_was_measured(capsys, tmp_path, trouble):
+    trouble["fastxor", "floor"] = broken(KeyboardInterrupt())
+    code, _, _, files = bench(capsys, tmp_path, "--quick", "--peers", "numpy")
+    assert code == 130
+    assert files["json"]["cases"] == []
+    assert "No case was timed" in files["html"]
+    assert "which was interrupted" in files["md"]
+
+
+def test_a_machine_whose_peak_is_not_known(capsys, tmp_path, trouble):
+    trouble["fastxor", "floor"] = broken(Refused("no vectors"))
+    code, _, err, files = bench(
+        capsys, tmp_path, "--quick", "--asked", "--cases", "gradient", "hidden", "--peers", "numpy"
+    )
+    assert code == 0
+    assert "the machine's peak is not known: no vectors" in err
+    assert "peak unknown" in files["md"]
+    assert files["html"].count("<svg") == 2
+    assert "the machine" not in files["html"].rpartition("<svg")[2].partition("</svg>")[0]
+
+
 def test_ctrl_c_does_not_reach_a_worker():
     """It is the parent that decides; a terminal sends the signal to both."""
     worker = Worker("numpy", 1, set(command.cores()[-1:]))
@@ -466,7 +496,7 @@ def test_an_interrupted_run_leaves_the_readme_alone(capsys, tmp_path, trouble, m
         (5.01, "5.01"),
         (1, "1.00"),
         (0.844, "0.84"),
-        (0.0415, "0.041"),
+        (0.0417, "0.042"),
     ],
 )
 def test_digits(value, shown):
@@ -475,7 +505,7 @@ def test_digits(value, shown):
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(5.32e-8, "53.2 ns"), (9.999e-7, "1,000 ns"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
+    [(5.32e-8, "53.2 ns"), (9.999e-7, "1.00 us"), (1e-6, "1.00 us"), (0.00345, "3.45 ms"), (2, "2,000 ms")],
 )
 def test_times(seconds, shown):
     assert report.show_time(seconds) == shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -104,7 +105,10 @@ class Session:
         problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
         lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
         workers = self.start(options.peers or PEERS, options.threads)
-        self.record.machine.clock, self.record.machine.peaks = workers[OURS]("floor")
+        try:
+            self.record.machine.clock, self.record.machine.peaks = workers[OURS]("floor")
+        except Refused as refusal:
+            self.progress.note(f"the machine's peak is not known: {report.one_line(str(refusal))}")
         few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
         points = sum(len(sweep.problems) for sweep in lines)
         rounds = self.effort.rounds
@@ -160,20 +164,25 @@ class Session:
 
     def ask(self, problems: list[Problem], workers: dict[str, Worker]) -> None:
         """What was asked of the cases that ran, and of a few things beside them."""
-        effort, few = self.effort, []
+        effort = self.effort
+        beside: list[Callable[[], asked.Claim]] = []
         if PROBLEMS["expm"] in problems:
-            self.progress.step("expm: fresh processes")
-            few.append(asked.fresh_process())
+            beside.append(asked.fresh_process)
             if len(cores()) > 1:
                 pairs = self.start([name for name in workers if name != OURS], 2)
                 self.case(Outcome(PROBLEMS["expm"], 2), pairs)
-                few.append(asked.scaling(PROBLEMS["expm"], workers[OURS], pairs[OURS], effort.sample, effort.rounds))
+                both = workers[OURS], pairs[OURS]
+                beside.append(lambda: asked.scaling(PROBLEMS["expm"], *both, effort.sample, effort.rounds))
         if PROBLEMS["digits"] in problems:
-            self.progress.step("digits: accuracy")
-            few.append(asked.same_accuracy(PROBLEMS["digits"], workers, effort.seeds))
+            beside.append(lambda: asked.same_accuracy(PROBLEMS["digits"], workers, effort.seeds))
         for outcome in self.record.cases:
             self.record.claims += asked.of_outcome(outcome, self.record.machine)
-        self.record.claims += few
+        for claim in beside:
+            self.progress.step("what was asked beside the cases")
+            try:
+                self.record.claims.append(claim())
+            except (Refused, subprocess.CalledProcessError) as error:
+                self.progress.note(f"asked, but not measured: {report.one_line(str(error))}")
 
 
 def _parser() -> argparse.ArgumentParser:

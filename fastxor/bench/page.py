@@ -22,7 +22,8 @@ def page(record: Record) -> str:
         f"svg .{key} {{ stroke: var(--{key}); }} svg :is(text, circle).{key} {{ stroke: none; fill: var(--{key}); }}"
         for key in COLOURS.values()
     )
-    parts = [*_ratios(record), *_sweeps(record), *_details(record)]
+    said = "".join(f"<li>{report.inline(note)}</li>" for note in report.notes(record))
+    parts = [*_ratios(record), f"<ul>{said}</ul>", *_sweeps(record), *_details(record)]
     return template.substitute(colours=colours, body="\n".join(parts))
 
 
@@ -33,16 +34,14 @@ def _ratios(record: Record) -> list[str]:
         if OURS in outcome.names
     }
     if not rows:
-        return ["<p>Nothing was compared.</p>"]
+        return []
     plot = plots.dots(
         "times as long as fastxor: to the right of the line fastxor is the faster one", rows, COLOURS.__getitem__
     )
-    said = "".join(f"<li>{report.inline(note)}</li>" for note in report.notes(record))
     return [
         "<h2>Against its peers</h2>",
         _figure(plot, "Medians of the rounds' own ratios, with their quartiles."),
         report.summary(record).html(),
-        f"<ul>{said}</ul>",
     ]
 
 
@@ -73,7 +72,8 @@ def _details(record: Record) -> list[str]:
     parts = []
     if record.claims:
         parts += ["<h2>Asked and got</h2>", report.asked(record).html()]
-    parts.append("<h2>Each case</h2>")
+    if record.complete:
+        parts.append("<h2>Each case</h2>")
     for outcome in record.complete:
         parts += [f"<p>{html.escape(outcome.problem.description)}</p>", report.details(outcome, record.machine).html()]
     if any(record.left_out()):

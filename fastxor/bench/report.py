@@ -132,9 +132,9 @@ def digits(value: float) -> str:
 
 
 def show_time(seconds: float) -> str:
-    unit, size = next(
-        ((unit, size) for unit, size in (("ns", 1e-9), ("us", 1e-6)) if seconds < 1e3 * size), ("ms", 1e-3)
-    )
+    for unit, size in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 999.5 * size or unit == "ms":
+            break
     return f"{digits(seconds / size)} {unit}"
 
 
@@ -190,10 +190,10 @@ def notes(record: Record) -> list[str]:
     unfair = " ".join(note for name, note in CONTENDERS.items() if note and name in present)
     missing = "; ".join(f"{name} ({one_line(reason)})" for name, reason in absent.items())
     found = [
-        f"Each case: {cases}.",
+        f"The cases: {cases}." if cases else "No case was timed.",
         "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
         f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles. Each "
-        "peer ran warm in a process of its own, on the same core, and its result was compared before it was timed. "
+        "peer ran warm in a process of its own, on the same cores, and its result was compared before it was timed. "
         "Compiling is not counted, for anybody.",
         "Of peak: the time that the matrix products alone would take at the peak of multiply-adds seen in the run, "
         "over the time that everything took.",
@@ -240,8 +240,9 @@ def table(record: Record) -> str:
 
 
 def markdown(record: Record) -> str:
-    parts = ["# fastxor bench", table(record), "## Each case"]
-    parts += [details(outcome, record.machine).markdown() for outcome in record.complete]
+    parts = ["# fastxor bench", table(record)]
+    if record.complete:
+        parts += ["## Each case", *(details(outcome, record.machine).markdown() for outcome in record.complete)]
     for swept in record.sweeps:
         parts += [f"## By {swept.axis}", f"{swept.description}; one step.", scaling(swept).markdown()]
     if record.claims:
