@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Go on with the run up to step `iterations`, on all samples or on batches in the order of ``run.next_batch``.
 
         At every `interval`-th iteration, from 0, the cost before the step is recorded, and passed to `report`.
-        `threads` is how many may share the work; None leaves it to the backend, and the result has the same bits for any.
+        `threads` is how many may share the work, which changes no bit of the result; None leaves it to the backend.
         Stops early, with ``run.diverged`` set, when the cost or a parameter is no longer finite.
         """
 

@@ -151,7 +151,7 @@ def train(
 
 
 def _useful_threads(threads: int | None, plan: workspace.Plan, parameters: int, samples: int) -> int:
-    """How many threads a run takes: no more than a step has tiles, and by default one where starting them costs more."""
+    """How many threads a run takes: no more than a step has tiles, and by default one for steps of little work."""
     if threads is None:
         threads = available_cores() if 6 * parameters * samples > _WORTH_THREADS else 1
     return min(threads, -(-samples // int(plan.entries[workspace.WIDTH])))

@@ -92,7 +92,7 @@ def _inner(function: Callable, compiler: type, **options: bool) -> Callable:
     template = dispatcher.get_call_template
 
     def get_call_template(args, kws):
-        """A constant argument is an argument like any other: by itself, Numba would compile a copy for each constant."""
+        """A constant is an argument like any other: by itself, Numba would compile a copy for each."""
         return template([types.unliteral(arg) for arg in args], kws)
 
     dispatcher.get_call_template = get_call_template

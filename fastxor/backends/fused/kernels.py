@@ -45,13 +45,13 @@ SPINS = 2000  # looks at DONE, about 10 us, before other threads may run
 
 @kernel
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval, shared,
-    thread,
+    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval,
+    shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples: every way through a network, so that it is compiled once.
 
-    X and Y are (rows, samples) or, where bit 0 or 1 of `by_sample` is set, (samples, rows). `order` lists the samples to go through in batches of `batch`, the rest of one epoch
-    and then whole ones, or is empty for all samples in every step.
+    X and Y are (rows, samples) or, where bit 0 or 1 of `by_sample` is set, (samples, rows). `order` lists the samples
+    to go through in batches of `batch`, the rest of one epoch and then whole ones, or is empty for all in every step.
 
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
@@ -207,8 +207,8 @@ def engine(
             hyper[TOTAL] = total
             hyper[FINITE] = 1.0 if finite else 0.0
         elif task == TRAIN:
-            # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole vectors
-            # of them can be loaded without waiting for it.
+            # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole
+            # vectors of them can be loaded without waiting for it.
             if is_narrow and not _all_finite(work, theta, P):
                 good = step - 1
             elif not finite or (record and not math.isfinite(total)):
@@ -268,7 +268,7 @@ def _wait(shared, tiles):
 
 @called
 def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, scratch):
-    """Copy `count` samples of a matrix (n, samples) or, with `by_sample`, (samples, n) into a tile, zeros behind them."""
+    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; zeros follow."""
     if by_sample:
         _load_samples(work, T, source, n, to, order, start, count, scratch)
         return
