@@ -195,20 +195,25 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
     for argument, value in arguments.items():
         for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
             label = f'{argument}["{name}"]' if name else argument
-            if not np.isfinite(array).all():
+            low, high = array.min(), array.max()  # no array of the size of this one, which may be large
+            if not (np.isfinite(low) and np.isfinite(high)):
                 where = np.argwhere(~np.isfinite(array))
                 place = tuple(where[0].tolist())
                 more = f", and {len(where) - 1} more such values" if len(where) > 1 else ""
                 raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
             if argument in ("A2", "Y") and loss.endswith("cross_entropy"):
-                if not (array.min() >= 0 and array.max() <= 1):
-                    raise ValueError(
-                        f"{label} must lie between 0 and 1, got values from {array.min()} to {array.max()}"
-                    )
-                sums = array.sum(axis=0)
-                if loss == "cross_entropy" and abs(sums - 1).max() > SUM_TOLERANCE:
-                    worst = int(abs(sums - 1).argmax())
-                    raise ValueError(f"{label} must have columns that sum to 1, got {sums[worst]} in column {worst}")
+                if not (low >= 0 and high <= 1):
+                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}")
+                if loss == "cross_entropy":
+                    _check_sums(label, array)
+
+
+def _check_sums(label: str, array: Array) -> None:
+    for start in range(0, array.shape[1], _AT_ONCE):
+        sums = array[:, start : start + _AT_ONCE].sum(axis=0)
+        worst = int(abs(sums - 1).argmax())
+        if abs(sums[worst] - 1) > SUM_TOLERANCE:
+            raise ValueError(f"{label} must have columns that sum to 1, got {sums[worst]} in column {start + worst}")
 
 
 def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> NoReturn:
@@ -219,6 +224,7 @@ def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Ma
 
 # How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
 SUM_TOLERANCE = 1e-3
+_AT_ONCE = 10_000  # columns whose sums are kept at a time
 _OUTPUTS = "(n_y, m), outputs down and samples across"
 
 
