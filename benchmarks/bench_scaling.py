@@ -1,6 +1,6 @@
 """asv: how a step's time grows with hidden units, samples, layers and threads. A figure is the best step's seconds."""
 
-from benchmarks.problems import HAS_THREADS, Problem, cores, run_of
+from benchmarks.problems import Problem, cores, run_of
 from benchmarks.timing import best
 
 BACKENDS = ["numpy", "numba"]
@@ -58,8 +58,6 @@ class Threads(_Scaling):
         """asv shows a combination as n/a when `setup` refuses it."""
         if threads > len(cores()):
             raise NotImplementedError("fewer cores")
-        if threads > 1 and not HAS_THREADS:
-            raise NotImplementedError("this version of fastxor has no threads")
 
     def track_step(self, threads, samples):
         return self.step("numba", sizes=(4, 32, 16, 4), samples=samples, threads=threads)

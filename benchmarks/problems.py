@@ -14,13 +14,12 @@ from fastxor.bench.floor import clock, peaks
 from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.peers import PEERS, numpy_peer
-from fastxor.bench.peers.fastxor_peer import HAS_THREADS, network, train
+from fastxor.bench.peers.fastxor_peer import network, train
 from fastxor.bench.problems import PROBLEMS, Problem, Result
 from fastxor.bench.report import digits, show_time
 from fastxor.bench.worker import Missing, Worker
 
 __all__ = [
-    "HAS_THREADS",
     "OURS",
     "PEERS",
     "PROBLEMS",

@@ -24,7 +24,6 @@ import numpy as np
 import fastxor
 from benchmarks.guard import fused
 from benchmarks.problems import (
-    HAS_THREADS,
     PROBLEMS,
     Machine,
     Problem,
@@ -109,7 +108,7 @@ STEPS = (
 
 
 def threads_here() -> bool:
-    return HAS_THREADS and len(cores()) >= THREADS
+    return len(cores()) >= THREADS
 
 
 def compared(step: Step, problem: Problem) -> Run | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from functools import partial
 
@@ -13,7 +12,6 @@ from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, flat
 
 KINDS = ("train", "functions", "gradient", "predict")
-HAS_THREADS = "threads" in inspect.signature(fx.train).parameters
 TINY = 160, 16  # parameters and samples up to which a long run may compile a kernel for the exact sizes
 LONG = 2.5  # seconds
 
@@ -36,7 +34,7 @@ def train(problem: Problem, net: fx.Network, backend: str, threads: int, iterati
         random_state=problem.generator(),
         backend=backend,
         interval=iterations,  # no peer works out costs on its way
-        **({"threads": threads} if HAS_THREADS else {}),
+        threads=threads,
     )
     return dict(run.parameters)
 
@@ -82,8 +80,6 @@ def compile_for(problem: Problem, run: Run) -> None:
 
 
 def contenders(problem: Problem, threads: int) -> Contenders:
-    if threads > 1 and not HAS_THREADS:
-        return {}
     kinds = {"train": train, "functions": functions, "gradient": gradient_calls, "predict": predict_calls}
     fused, plain = (
         partial(kinds[problem.kind], problem, network(problem), backend, threads) for backend in ("numba", "numpy")
