@@ -76,7 +76,7 @@ def train(
     at_once = min(batch_size or samples, samples)
     narrow = at_once * run.theta.itemsize <= VECTOR_BITS // 8
     plan = workspace.plan(network, at_once, run.theta.dtype, narrow)
-    work = np.zeros(plan.length, run.theta.dtype)
+    work = _workspace(plan.length, run.theta.dtype)
     theta = work[: network.count]  # THETA stands first
     theta[:] = run.theta
     moments = [work[start : start + network.count] for start in plan.moments]
@@ -164,13 +164,20 @@ def _pass(
     """One pass of the engine over all samples: its workspace, or None if it found a bad value, and the cost."""
     samples = X.shape[1]
     plan = workspace.plan(network, samples, theta.dtype)
-    work = np.zeros(plan.length, theta.dtype)
+    work = _workspace(plan.length, theta.dtype)
     work[: network.count] = theta  # THETA stands first
     costs = np.empty(1)
     good = kernels.engine(
         task, plan.entries, work, _flat(X), _flat(Y), samples, _ALL, samples, activations, costs, _NO_HYPER, 1, 1, 1
     )
     return work if good else None, costs.item()
+
+
+def _workspace(length: int, dtype: np.dtype) -> Array:
+    """Zeros that begin at a multiple of the vector's size: a vector across two cache lines is loaded as two."""
+    size = VECTOR_BITS // 8
+    memory = np.zeros(length * dtype.itemsize + size, np.uint8)
+    return memory[-memory.ctypes.data % size :][: length * dtype.itemsize].view(dtype)
 
 
 def _gradient_in(work: Array, network: Network, X: Array) -> Array:

@@ -54,7 +54,7 @@ def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hy
     is_narrow = lanes(work) == T
     is_plain = task == TRAIN and hyper[OPTIMIZER] == PLAIN
     rate = work.dtype.type(hyper[RATE])
-    one = work.dtype.type(1.0)
+    gain = -rate if is_plain else work.dtype.type(1.0)
     before = plan[BEFORE]
     theta = plan[THETA]
     after = plan[AFTER]
@@ -68,6 +68,9 @@ def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hy
     logistic = code == elementwise.SIGMOID and (task in (TRAIN, EVALUATE))
     target = plan[TARGET]
     weight = plan[WEIGHT]
+    is_straight = loss <= elementwise.CROSS_ENTROPY or (
+        loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
+    )
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
     recorded = 0
@@ -125,7 +128,10 @@ def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hy
                 place += samples * n_out
             if task == FORWARD:
                 continue
-            finite = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and finite
+            if not (is_narrow and is_straight):
+                finite = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and finite
+            if is_narrow:
+                finite = narrow.delta(work, out, target, weight, rows, gain, logistic, not is_straight) and finite
             for layer in range(last, LAYERS, -STRIDE):
                 n_out = get(plan, layer + ROWS)
                 n_in = get(plan, layer - STRIDE + ROWS)
@@ -136,9 +142,9 @@ def engine(task, plan, work, X, Y, samples, order, batch, activations, costs, hy
                 if not is_narrow:
                     dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a)
                 elif is_plain:  # the parameters move as soon as their gradient is known
-                    narrow.gradient(work, after, theta, -rate, w, b, n_out, n_in, d, a)
+                    narrow.gradient(work, after, theta, w, b, n_out, n_in, d, a)
                 else:
-                    narrow.gradient(work, gradient, gradient, one, w, b, n_out, n_in, d, a)
+                    narrow.gradient(work, gradient, gradient, w, b, n_out, n_in, d, a)
                 if layer > LAYERS + STRIDE:
                     below = layer - STRIDE
                     w = theta + get(plan, layer + W)
