@@ -72,7 +72,7 @@ def engine(
     is_narrow = lanes(work) == width
     is_plain = task == TRAIN and hyper[OPTIMIZER] == PLAIN
     rate = work.dtype.type(hyper[RATE])
-    one = work.dtype.type(1.0)
+    gain = -rate if is_plain else work.dtype.type(1.0)
     base = max(thread, 0) * plan[PRIVATE]
     before = plan[BEFORE]
     theta = plan[THETA]
@@ -86,6 +86,9 @@ def engine(
     target = plan[TARGET] + base
     weight = plan[WEIGHT] + base
     scratch = plan[SCRATCH] + base
+    is_straight = loss <= elementwise.CROSS_ENTROPY or (
+        loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
+    )
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
     total = 0.0
@@ -167,9 +170,12 @@ def engine(
             place += samples * n_out
         if task == FORWARD:
             continue
-        fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine
-        if is_narrow and not is_plain:
-            _fill(work, gradient, P, 0.0)
+        if not (is_narrow and is_straight):
+            fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine
+        if is_narrow:
+            fine = narrow.delta(work, out, target, weight, rows, gain, logistic, not is_straight) and fine
+            if not is_plain:
+                _fill(work, gradient, P, 0.0)
         for layer in range(last, LAYERS, -STRIDE):
             n_out = get(plan, layer + ROWS)
             n_in = get(plan, layer - STRIDE + ROWS)
@@ -180,9 +186,9 @@ def engine(
             if not is_narrow:
                 dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, scratch)
             elif is_plain:  # the parameters move as soon as their gradient is known
-                narrow.gradient(work, after, theta, -rate, w, b, n_out, n_in, d, a)
+                narrow.gradient(work, after, theta, w, b, n_out, n_in, d, a)
             else:
-                narrow.gradient(work, gradient, gradient, one, w, b, n_out, n_in, d, a)
+                narrow.gradient(work, gradient, gradient, w, b, n_out, n_in, d, a)
             if layer > LAYERS + STRIDE:
                 below = layer - STRIDE
                 w = theta + get(plan, layer + W)

@@ -5,7 +5,7 @@ The loop over samples is gone: a row is one register, and a neuron's weights are
 
 from ._jit import inlined
 from .simd import broadcast, fma, full, get, lanes, load, put, store, sum_lanes
-from .vmath import tanh
+from .vmath import sigmoid, tanh
 
 
 @inlined
@@ -27,30 +27,54 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh):
 
 
 @inlined
+def delta(work, at, target, weight, rows, gain, logistic, is_done):
+    """As elementwise.delta, where it is output less target, times `gain`; or, if `is_done`, what it left times `gain`.
+
+    The products with the target do not wait for the output: a single step is one long chain of operations.
+    """
+    V = lanes(work)
+    bad = full(work, 0.0)
+    gains = load(work, weight) * gain
+    end = at + V * rows
+    while at < end:
+        a = load(work, at)
+        bad = bad + (a - a)
+        if is_done:
+            store(work, at, a * gain)
+        else:
+            if logistic:
+                a = sigmoid(a)
+            store(work, at, fma(a, gains, -(load(work, target) * gains)))
+        at += V
+        target += V
+    return sum_lanes(bad) == 0.0
+
+
+@inlined
 def backward(work, w, n_out, n_in, d, a, is_tanh):
     """Rows at a, which hold activation derivatives or, with `is_tanh`, values of it, become W^T D times the former."""
     V = lanes(work)
     end = w + n_in
     d_end = d + V * n_out
     while w < end:
+        slope = load(work, a)
+        if is_tanh:
+            slope = fma(-slope, slope, 1.0)
         v = full(work, 0.0)
         weight = w
         row = d
         while row < d_end:
-            v = fma(broadcast(work, weight), load(work, row), v)
+            v = fma(broadcast(work, weight) * slope, load(work, row), v)
             weight += n_in
             row += V
-        slope = load(work, a)
-        if is_tanh:
-            slope = 1.0 - slope * slope
-        store(work, a, v * slope)
+        store(work, a, v)
         a += V
         w += 1
 
 
 @inlined
-def gradient(work, to, start, gain, w, b, n_out, n_in, d, a):
-    """Add `gain` times D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`."""
+def gradient(work, to, start, w, b, n_out, n_in, d, a):
+    """Add D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`."""
     V = lanes(work)
     end = b + n_out
     while b < end:
@@ -58,9 +82,9 @@ def gradient(work, to, start, gain, w, b, n_out, n_in, d, a):
         row = a
         row_end = w + n_in
         while w < row_end:
-            put(work, to + w, get(work, start + w) + gain * sum_lanes(delta * load(work, row)))
+            put(work, to + w, get(work, start + w) + sum_lanes(delta * load(work, row)))
             w += 1
             row += V
-        put(work, to + b, get(work, start + b) + gain * sum_lanes(delta))
+        put(work, to + b, get(work, start + b) + sum_lanes(delta))
         d += V
         b += 1

@@ -37,11 +37,11 @@ _EXACT = ("contract",)
 
 
 class Vector(types.Type):
-    """Numba type of one SIMD register of `dtype`."""
+    """Numba type of one SIMD register of `dtype`; of a part of one, with fewer `lanes` than the CPU has."""
 
-    def __init__(self, dtype):
+    def __init__(self, dtype, lanes=None):
         self.dtype = dtype
-        self.lanes = VECTOR_BITS // dtype.bitwidth
+        self.lanes = lanes or VECTOR_BITS // dtype.bitwidth
         super().__init__(f"Vector({dtype}, {self.lanes})")
 
 
@@ -54,14 +54,15 @@ class Tile(types.Type):
         super().__init__(f"Tile({dtype}, {rows}, {cols}, {self.vector.lanes})")
 
 
-def _llvm_vector(dtype):
-    return ir.VectorType(ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType(), VECTOR_BITS // dtype.bitwidth)
+def _llvm_vector(dtype, lanes=None):
+    scalar = ir.FloatType() if dtype.bitwidth == 32 else ir.DoubleType()
+    return ir.VectorType(scalar, lanes or VECTOR_BITS // dtype.bitwidth)
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
-        super().__init__(dmm, fe_type, _llvm_vector(fe_type.dtype))
+        super().__init__(dmm, fe_type, _llvm_vector(fe_type.dtype, fe_type.lanes))
 
 
 @register_model(Tile)
@@ -122,9 +123,9 @@ class _Builder:
         instruction = self.ir.store(vector, self.ir.bitcast(pointer, vector.type.as_pointer()))
         instruction.align = vector.type.element.get_abi_size(self.context.target_data)
 
-    def splat(self, scalar):
+    def splat(self, scalar, lanes=None):
         """A vector with `scalar` in every lane."""
-        kind = ir.VectorType(scalar.type, VECTOR_BITS // (32 if scalar.type == ir.FloatType() else 64))
+        kind = ir.VectorType(scalar.type, lanes or VECTOR_BITS // (32 if scalar.type == ir.FloatType() else 64))
         if isinstance(scalar, ir.Constant):
             return ir.Constant(kind, [scalar.constant] * kind.count)
         first = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
@@ -137,7 +138,7 @@ class _Builder:
         if isinstance(argument, Vector):
             return value
         scalar = self.context.cast(self.ir, value, argument, dtype)
-        return self.splat(scalar)
+        return self.splat(scalar, getattr(self.sig.return_type, "lanes", None))
 
     def call(self, name, *vectors, result=None):
         """Call an LLVM intrinsic overloaded on its first operand's type."""
@@ -239,7 +240,7 @@ def _(b, array, i):
 
 def store(array, i, vector):
     """array[i : i + lanes] = vector"""
-    array[i : i + lanes(array)] = vector
+    array[i : i + (vector.size if isinstance(vector, np.ndarray) else lanes(array))] = vector
 
 
 @_operation(store, lambda a, i, v: types.void if _is_array(a) and isinstance(v, Vector | types.Float) else None)
@@ -426,6 +427,72 @@ def _(b, array, i, stride, j, other):
         b.store(row, b.address(0, array, j))
         j = b.ir.add(j, other)
     return b.context.get_dummy_value()
+
+
+def pow2_of_bits(t):
+    """2**n for t = n + `rounder`, where n, biased like an exponent, stands in the last bits: one shift."""
+    bits, mantissa = (np.int32, 23) if t.dtype == np.float32 else (np.int64, 52)
+    return (t.view(bits) << mantissa).view(t.dtype)
+
+
+@_operation(pow2_of_bits, lambda t: t if isinstance(t, Vector) else None)
+def _(b, t):
+    kind, _bias, mantissa = b.float_layout(t)
+    return b.ir.bitcast(b.ir.shl(b.ir.bitcast(t, kind), ir.Constant(kind, [mantissa] * kind.count)), t.type)
+
+
+def part(vector, count):
+    """The first `count` lanes, a literal; the others are known to be of no account."""
+    return vector[:count]
+
+
+@_operation(
+    part,
+    lambda v, n: (
+        Vector(v.dtype, n.literal_value) if isinstance(v, Vector) and isinstance(n, types.IntegerLiteral) else None
+    ),
+)
+def _(b, vector, count):
+    return b.pick(vector, vector, range(b.sig.return_type.lanes))
+
+
+def sum_everywhere(vector):
+    """A vector with `sum_lanes`, to the bit, in every lane."""
+    return np.full_like(vector, sum_lanes(vector))
+
+
+@_operation(sum_everywhere, lambda x: x if isinstance(x, Vector) else None)
+def _(b, vector):
+    half = vector.type.count // 2
+    while half:
+        partner = b.pick(vector, vector, [lane ^ half for lane in range(vector.type.count)])
+        vector = b.ir.fadd(vector, partner, flags=_EXACT)
+        half //= 2
+    return vector
+
+
+def sum_each(*vectors):
+    """A vector with the `sum_lanes`, to the bit, of as many vectors as there are lanes."""
+    return np.array([sum_lanes(vector) for vector in vectors])
+
+
+@_operation(sum_each, lambda *args: args[0] if isinstance(args[0], Vector) and len(args) == args[0].lanes else None)
+def _(b, *vectors):
+    size = len(vectors)
+    while size > 1:  # both halves of each run of `size` lanes are added: of the first vector, then of the second
+        half, count = size // 2, len(vectors) // 2
+        lanes = [
+            lane + place * b.sig.return_type.lanes
+            for start in range(0, b.sig.return_type.lanes, size)
+            for place in range(2)
+            for lane in range(start, start + half)
+        ]
+        vectors = [
+            b.ir.fadd(b.pick(*pair, lanes), b.pick(*pair, [lane + half for lane in lanes]), flags=_EXACT)
+            for pair in zip(vectors[:count], vectors[count:], strict=True)
+        ]
+        size = half
+    return vectors[0]
 
 
 def sum_lanes(vector):
@@ -620,7 +687,9 @@ def _(b, x, single, double):
     dtype = b.sig.return_type.dtype
     position, table = (1, single) if dtype == types.float32 else (2, double)
     kind = b.sig.args[position]
-    terms = [b.splat(b.context.cast(b.ir, b.ir.extract_value(table, i), kind.dtype, dtype)) for i in range(kind.count)]
+    lanes = b.sig.return_type.lanes
+    values = [b.context.cast(b.ir, b.ir.extract_value(table, i), kind.dtype, dtype) for i in range(kind.count)]
+    terms = [b.splat(value, lanes) for value in values]
     while len(terms) > 1:
         pairs = [b.fma(high, x, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
         terms = pairs + terms[len(pairs) * 2 :]

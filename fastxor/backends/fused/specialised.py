@@ -1,8 +1,10 @@
-"""Kernels for one tiny network each: every weight in a register, not a loop nor a branch left.
+"""Kernels for one tiny network each: not a loop over neurons nor a branch left.
 
 `source` writes out a step of narrow.py for the exact sizes, one line for each operation, in the same order, so that
-the result has the same bits. What is saved is the traffic between registers and memory, a third of the time. Compiling
-takes a good part of a second, so it is done only when the work ahead repays it; see `pays_off`.
+the result has the same bits. What is saved is the traffic between registers and memory, and half of a wide register
+where the samples need no more than the other half. Few parameters stay in registers, each in every lane; of more,
+as many as there are lanes stand side by side in memory, so that one addition serves several sums over the samples.
+Compiling takes a good part of a second, so it is done only when the work ahead repays it; see `pays_off`.
 
 The kernel does not stop at infinity or NaN. Parameters that are not finite stay so, and `bad` keeps that of a logit, so
 the caller looks once, after many steps, and has a piece that failed done again by the engine, which does stop.
@@ -20,20 +22,23 @@ from fastxor.optimizers import Optimizer
 
 from . import simd, vmath
 from ._jit import VECTOR_BITS, is_ready, kernel
-from .workspace import LAYERS, STRIDE, TARGET, TILE, WEIGHT, plan
+from .workspace import AFTER, LAYERS, PADDED, STRIDE, TARGET, TILE, WEIGHT, plan
 
 # Above this many parameters the registers overflow and compiling gets slow.
 _MOST_PARAMETERS = 160
+
+# Up to so many, each is kept in a register (or what the compiler takes for one); more are kept in memory, in groups.
+_MOST_IN_REGISTERS = 16
 
 # What the general engine has left to do, in seconds, before compiling pays, and before loading what is compiled does.
 _WORTH_COMPILING = 2.0
 _WORTH_LOADING = 0.05
 
-# The activation of z, and its derivative from the value a; as in elementwise.py.
+# The activation of z, and w times its derivative from the value a; as in elementwise.py.
 _ACTIVATIONS = {
-    "tanh": ("tanh({z})", "(1.0 - {a} * {a})"),
-    "sigmoid": ("sigmoid({z})", "({a} * (1.0 - {a}))"),
-    "identity": ("{z}", "full(work, 1.0)"),
+    "tanh": ("tanh({z})", "{w} * fma(-{a}, {a}, 1.0)"),
+    "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))"),
+    "identity": ("{z}", "{w}"),
 }
 # The loss of one output with input z and target y, and its value.
 _LOSSES = {
@@ -68,60 +73,80 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
 def source(network: Network, samples: int, dtype: np.dtype) -> str:
     """Python text of the kernel, on the workspace that the engine uses for the same network and samples."""
     entries = plan(network, samples, dtype, narrow=True).entries.tolist()
-    lanes = VECTOR_BITS // 8 // dtype.itemsize
+    stride = VECTOR_BITS // 8 // dtype.itemsize
+    lanes = 2  # the smallest register for the samples: what it leaves out is padding, whose weight is 0
+    while lanes < samples:
+        lanes *= 2
     last = len(network.layers)
     tiles = [entries[LAYERS + STRIDE * number + TILE] for number in range(last + 1)]
 
     load, step, cost, update = [], [], [], []
-    load += [f"a0_{r} = load(work, {tiles[0] + r * lanes})" for r in range(network.sizes[0])]
-    load += [f"y_{r} = load(work, {entries[TARGET] + r * lanes})" for r in range(network.sizes[-1])]
-    load += [f"weight = load(work, {entries[WEIGHT]})"]
-    load += [f"p{i} = broadcast(work, {i})" for i in range(network.count)]
+    load += [f"a0_{r} = part(load(work, {tiles[0] + r * stride}), {lanes})" for r in range(network.sizes[0])]
+    load += [
+        f"weight = part(load(work, {entries[WEIGHT]}), {lanes})",
+        "zero = weight - weight",
+        "gain = weight * -rate",
+    ]
+    for r in range(network.sizes[-1]):
+        load += [f"y{r} = part(load(work, {entries[TARGET] + r * stride}), {lanes})", f"t{r} = -(y{r} * gain)"]
+    in_registers = network.count <= _MOST_IN_REGISTERS
+    if in_registers:
+        load += [f"p{i} = part(broadcast(work, {i}), {lanes})" for i in range(network.count)]
+        parameter = [f"p{i}" for i in range(network.count)]
+    else:  # the parameters at `here` become those at `there`
+        load += [f"here, there = 0, {entries[AFTER]}"]
+        parameter = [f"part(broadcast(work, here + {i}), {lanes})" for i in range(network.count)]
+    products = [""] * network.count  # whose sum over the samples is the step of each parameter
 
     for number, layer in enumerate(network.layers, 1):
         w, b = layer.weight.start, layer.bias.start
         for r in range(layer.n_out):
-            z = f"p{b + r}"
+            z = parameter[b + r]
             for k in range(layer.n_in):
-                z = f"fma(p{w + r * layer.n_in + k}, a{number - 1}_{k}, {z})"
+                z = f"fma({parameter[w + r * layer.n_in + k]}, a{number - 1}_{k}, {z})"
             if number < last:
                 step += [f"z = {z}", f"a{number}_{r} = {_ACTIVATIONS[layer.activation][0].format(z='z')}"]
             else:
                 step += [f"z{r} = {z}", f"bad = bad + (z{r} - z{r})"]
     loss, value = _LOSSES[network.loss]
-    cost += ["column = full(work, 0.0)"]
+    cost += ["column = zero"]
     for r in range(network.sizes[-1]):
-        cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y_{r}')}"]
-        update += [f"d{last}_{r} = ({value.format(z=f'z{r}')} - y_{r}) * weight"]
-    cost += ["costs[recorded] = sum_lanes(fma(weight, column, full(work, 0.0)))"]
+        cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
+        update += [f"d{last}_{r} = fma({value.format(z=f'z{r}')}, gain, t{r})"]
+    cost += ["costs[recorded] = sum_lanes(fma(weight, column, zero))"]
 
-    for number in range(last, 0, -1):
+    for number in range(last, 1, -1):  # before the weights move
         layer = network.layers[number - 1]
-        w, b = layer.weight.start, layer.bias.start
-        if number > 1:  # before the weights move
-            slope = _ACTIVATIONS[network.layers[number - 2].activation][1]
-            for k in range(layer.n_in):
-                d = "0.0"
-                for r in range(layer.n_out):
-                    d = f"fma(p{w + r * layer.n_in + k}, d{number}_{r}, {d})"
-                update += [f"d{number - 1}_{k} = {d} * {slope.format(a=f'a{number - 1}_{k}')}"]
+        slope = _ACTIVATIONS[network.layers[number - 2].activation][1]
+        for k in range(layer.n_in):
+            d = ""
+            for r in range(layer.n_out):
+                factor = slope.format(w=parameter[layer.weight.start + r * layer.n_in + k], a=f"a{number - 1}_{k}")
+                d = f"fma({factor}, d{number}_{r}, {d})" if d else f"({factor}) * d{number}_{r}"
+            update += [f"d{number - 1}_{k} = {d}"]
+    for number, layer in enumerate(network.layers, 1):
         for r in range(layer.n_out):
+            products[layer.bias.start + r] = f"d{number}_{r}"
             for k in range(layer.n_in):
-                update += [_descend(w + r * layer.n_in + k, f"d{number}_{r} * a{number - 1}_{k}")]
-            update += [_descend(b + r, f"d{number}_{r}")]
+                products[layer.weight.start + r * layer.n_in + k] = f"d{number}_{r} * a{number - 1}_{k}"
+    if in_registers:
+        update += [f"p{i} = p{i} + sum_everywhere({terms})" for i, terms in enumerate(products)]
+        # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
+        end = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(network.count)]
+    else:
+        products += ["zero"] * (-network.count % lanes)
+        for i in range(0, network.count, lanes):
+            sums = f"sum_each({', '.join(products[i : i + lanes])})"
+            update += [f"store(work, there + {i}, part(load(work, here + {i}), {lanes}) + {sums})"]
+        update += ["here, there = there, here"]
+        end = [f"store(work, {i}, load(work, here + {i}))" for i in range(0, entries[PADDED], stride)]
 
     lines = [
         (0, ["def train(work, costs, steps, rate, first, interval):"]),
-        (1, ["rate = full(work, rate)", "recorded = 0", "bad = full(work, 0.0)", *load, "for step in range(steps):"]),
+        (1, ["recorded = 0", *load, "bad = zero", "for step in range(steps):"]),
         (2, [*step, "if step == first:"]),
         (3, [*cost, "recorded += 1", "first += interval"]),
         (2, update),
-        # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
-        (1, [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(network.count)]),
-        (1, ["return sum_lanes(bad) == 0.0"]),
+        (1, [*end, "return sum_lanes(bad) == 0.0"]),
     ]
     return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
-
-
-def _descend(index: int, products: str) -> str:
-    return f"p{index} = fma(full(work, sum_lanes({products})), -rate, p{index})"
