@@ -10,12 +10,10 @@ All offsets are positions in `work`.
 
 from ._jit import REGISTERS, called, inlined
 from .simd import (
-    full,
     get,
     lanes,
-    load,
     put,
-    sum_lanes,
+    tile_add,
     tile_derive_tanh,
     tile_fill,
     tile_inner,
@@ -130,12 +128,20 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, scratch):
         _gradient_by_columns(work, T, gw, n_out, n_in, vectors * V, d, a, scratch)
     else:
         _gradient_by_sums(work, T, gw, n_out, n_in, d, a)
-    for r in range(n_out):
-        total = full(work, 0.0)
-        for s in range(0, T, V):
-            total = total + load(work, d + s)
-        put(work, gb + r, sum_lanes(total))
-        d += T
+    r = 0
+    while r + 4 <= n_out:
+        tile_sum(_add_up(tile_zeros(work, 4, 1), work, T, d + r * T), work, gb + r, 1)
+        r += 4
+    while r < n_out:
+        tile_sum(_add_up(tile_zeros(work, 1, 1), work, T, d + r * T), work, gb + r, 1)
+        r += 1
+
+
+@inlined
+def _add_up(tile, work, T, d):
+    for s in range(0, T, lanes(work)):
+        tile = tile_add(tile, work, d + s, T)
+    return tile
 
 
 @inlined

@@ -346,10 +346,10 @@ def _store_rows(work, T, to, samples, n, source, start, count):
 
 @inlined
 def _weigh(work, T, weight, count, size):
-    for s in range(count):
-        work[weight + s] = 1.0 / size
+    for s in range(0, T, lanes(work)):
+        store(work, weight + s, 1.0 / size)
     for s in range(count, T):
-        work[weight + s] = 0.0
+        put(work, weight + s, 0.0)
 
 
 # ---------------------------------------------------------------- parameter vectors

@@ -587,6 +587,27 @@ def _(b, tile, left, i, left_stride, right, j, right_stride):
     return tile
 
 
+def tile_add(tile, array, i, stride):
+    """tile[r] += array[i + r * stride :], vector by vector."""
+    rows, cols, n = tile.shape
+    return tile + np.stack([array[i + r * stride :][: cols * n].reshape(cols, n) for r in range(rows)])
+
+
+@_operation(tile_add, lambda t, a, i, s: t)
+def _(b, tile, array, i, stride):
+    kind = b.sig.return_type
+    step = b.context.get_constant(types.intp, kind.vector.lanes)
+    for r in range(kind.rows):
+        j = i
+        for c in range(kind.cols):
+            vector = b.load(b.address(1, array, j), kind.dtype)
+            vector = b.ir.fadd(b.ir.extract_value(tile, (r, c)), vector, flags=_EXACT)
+            tile = b.ir.insert_value(tile, vector, (r, c))
+            j = b.ir.add(j, step)
+        i = b.ir.add(i, stride)
+    return tile
+
+
 def tile_store(tile, array, i, stride):
     """array[i + r * stride :] = row r of the tile."""
     rows, cols, n = tile.shape

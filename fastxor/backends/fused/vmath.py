@@ -7,14 +7,14 @@ The constants come from ``mpmath.chebyfit(f, interval, number_of_coefficients)``
 from ._jit import inlined
 from .simd import absolute, by_dtype, copysign, exponent, fma, polynomial, pow2, pow2_of_bits, rint, select_less
 
-_LOG2E = 1.4426950408889634
+_LOG2E, _LN2 = 1.4426950408889634, 0.6931471805599453
 # ln 2 in two parts; the first has trailing zeros, so that n * _LN2_HIGH is exact without an FMA too.
 _LN2_HIGH_32, _LN2_LOW_32 = 0.693359375, -2.12194440e-4
 _LN2_HIGH_64, _LN2_LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 # The same with as many zeros as n below 2**11 needs.
 _LN2_LONG, _LN2_REST = 0.6931471805598903, 5.497923018708371e-14
-# x + _ROUNDER rounds x to an integer, and leaves it in the last bits with the bias of an exponent.
-_ROUNDER = 6755399441056767.0
+# x + the rounder rounds x to an integer, and leaves it in the last bits with the bias of an exponent.
+_ROUNDER_32, _ROUNDER_64 = 12583039.0, 6755399441056767.0
 # pi / 2 in three parts, likewise.
 _HALF_PI_HIGH_32 = 1.5703125
 _HALF_PI_MIDDLE_32 = 4.837512969970703e-4
@@ -37,8 +37,9 @@ _EXPM1_64 = (
     2.7620088445409746e-07,
     2.510038549551032e-08,
 )
-# tanh(r) / r as (1 + a1 q + a2 q**2) / (1 + b1 q + b2 q**2), q = r**2, |r| <= ln(2)/4: the error is 0 at 0 and at the
-# Chebyshev nodes of the interval.
+# tanh(r) / r as (1 + a1 q + a2 q**2) / (1 + b1 q + b2 q**2), q = r**2, |r| <= ln(2)/4, in float32 without a2 and b2:
+# the error is 0 at 0 and at two or four points inside.
+_TANH_A1_32, _TANH_B1_32 = 0.0665872289626443629, 0.399920317831005449
 _TANH_A1, _TANH_A2 = 0.11110026504289231181, 0.0010574784525743722974
 _TANH_B1, _TANH_B2 = 0.44443359837622272701, 0.015868677912611057346
 # (atanh(s) / s - 1) / s**2 as a function of s**2, 0 <= s**2 <= 1/9.
@@ -167,6 +168,12 @@ def _reduce(x):
 
 
 @inlined
+def _horner(x, c0, c1, c2, c3, c4):
+    """The polynomial by Horner's rule: fewer operations than `polynomial` where many values are under way at once."""
+    return fma(fma(fma(fma(c4, x, c3), x, c2), x, c1), x, c0)
+
+
+@inlined
 def exp(x):
     """e**x"""
     n, p = _reduce(clamp(x, by_dtype(x, -88.0, -709.0), by_dtype(x, 89.0, 710.0)))
@@ -201,70 +208,53 @@ def log(x):
 
 @inlined
 def tanh(x):
-    """Hyperbolic tangent; small x keep their relative accuracy."""
-    return by_dtype(x, _tanh_single(x), _tanh_double(x))
+    """Hyperbolic tangent; small x keep their relative accuracy.
 
-
-@inlined
-def _tanh_single(x):
-    """expm1(2x) / (expm1(2x) + 2)"""
-    x = clamp(x, -20.0, 20.0)
-    n, p = _reduce(x + x)
-    s = pow2(n)
-    e = fma(p, s, s - 1.0)
-    return e / (e + 2.0)
-
-
-@inlined
-def _tanh_double(x):
-    """With x = n ln(2)/2 + r, s = 2**n and tanh r = u: tanh x = ((s - 1) + u (s + 1)) / ((s + 1) + u (s - 1)).
-
-    u is a quotient a / b itself, so that numerator and denominator are multiplied by b and one division remains.
-    What the rounding of ln(2)/2 does to r does not count: where n is large, tanh is flat.
+    With x = n ln(2)/2 + r and s = 2**n, it is (p s + (s - 1)) / (p s + (s + 1)), where p = expm1(2r): a polynomial in
+    float32. In float64, p is a quotient too: with u = tanh r = a / b, the fraction is
+    ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a), a shorter chain of operations. What the rounding
+    of ln(2)/2 does to r does not count: where n is large, tanh is flat.
     """
-    t = fma(x, 2.0 * _LOG2E, _ROUNDER)
-    n = t - _ROUNDER
-    r = fma(n, -0.5 * (_LN2_HIGH_64 + _LN2_LOW_64), x)
+    rounder = by_dtype(x, _ROUNDER_32, _ROUNDER_64)
+    t = fma(x, 2.0 * _LOG2E, rounder)
+    n = t - rounder
     s = pow2_of_bits(t)
     low, high = s - 1.0, s + 1.0
+    r = fma(n, -_LN2, x + x)
+    p = fma(r * r, _horner(r, *_EXPM1_32), r)
+    top, bottom = fma(p, s, low), fma(p, s, high)
+    r = fma(n, -0.5 * _LN2, x)
     q = r * r
     a = fma(r * q, fma(q, _TANH_A2, _TANH_A1), r)
     b = fma(q, _TANH_B2, _TANH_B1)  # (b - 1) / q
-    y = fma(high, a, fma(b, q * low, low)) / fma(low, a, fma(b, q * high, high))
-    return select_less(20.0, absolute(x), copysign(1.0, x), y)
+    top = by_dtype(x, top, fma(high, a, fma(b, q * low, low)))
+    bottom = by_dtype(x, bottom, fma(low, a, fma(b, q * high, high)))
+    return select_less(20.0, absolute(x), copysign(1.0, x), top / bottom)
 
 
 @inlined
 def sigmoid(x):
-    """1 / (1 + e**-x)"""
-    return by_dtype(x, _sigmoid_single(x), _sigmoid_double(x))
+    """1 / (1 + e**-x)
 
-
-@inlined
-def _sigmoid_single(x):
-    n, p = _reduce(clamp(-x, -87.0, 88.0))
-    s = pow2(n)
-    return select_less(x, -87.33654, 0.0, 1.0 / (1.0 + fma(p, s, s)))
-
-
-@inlined
-def _sigmoid_double(x):
-    """As `_tanh_double`: with x = 2r - n ln(2), 1 / (1 + e**-x) = (1 + u) / ((s + 1) - u (s - 1)).
-
-    The second part of ln 2 goes into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is
-    taken 3/2 times: numbers a little above a power of two would be rounded more coarsely, relative to their size.
+    As `tanh`: with x = 2r - n ln(2), it is (1 + u) / ((s + 1) - u (s - 1)). In float64, the second part of ln 2 goes
+    into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is taken 3/2 times:
+    numbers a little above a power of two would be rounded more coarsely, relative to their size.
     """
-    t = fma(x, -_LOG2E, _ROUNDER)
-    n = t - _ROUNDER
-    r = fma(n, _LN2_LONG, x)  # twice the r above
+    rounder = by_dtype(x, _ROUNDER_32, _ROUNDER_64)
+    t = fma(x, -_LOG2E, rounder)
+    n = t - rounder
+    r = fma(n, by_dtype(x, _LN2_HIGH_32, _LN2_LONG), x)  # twice the r above
+    r = by_dtype(x, fma(n, _LN2_LOW_32, r), r)
     s = pow2_of_bits(t)
+    low, high = fma(s, 1.5, -1.5), fma(s, 1.5, 1.5)
     rest = n * (-1.5 * _LN2_REST)
-    low, high = fma(s, rest, fma(s, 1.5, -1.5)), fma(s, rest, fma(s, 1.5, 1.5))
+    low, high = by_dtype(x, low, fma(s, rest, low)), by_dtype(x, high, fma(s, rest, high))
     q = r * r
-    a = fma(r * q, fma(q, _TANH_A2 / 32.0, _TANH_A1 / 8.0), r * 0.5)
-    b = fma(q, _TANH_B2 / 16.0, _TANH_B1 / 4.0)
+    a = by_dtype(x, _TANH_A1_32 / 8.0, fma(q, _TANH_A2 / 32.0, _TANH_A1 / 8.0))
+    a = fma(r * q, a, r * 0.5)
+    b = by_dtype(x, _TANH_B1_32 / 4.0, fma(q, _TANH_B2 / 16.0, _TANH_B1 / 4.0))
     y = fma(a, 1.5, fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
-    return select_less(708.3964, absolute(x), select_less(x, 0.0, 0.0, 1.0), y)
+    return select_less(by_dtype(x, 87.33654, 708.3964), absolute(x), select_less(x, 0.0, 0.0, 1.0), y)
 
 
 @inlined
