@@ -208,11 +208,10 @@ class Network:
         """
         core = resolve(backend)
         theta, X = self._arguments(parameters, X)
-        activations = core.forward(self, theta, X)
-        if activations is None:
+        A = core.outputs(self, theta, X)
+        if A is None:
             validation.refuse_values(X=X, parameters=self.views(theta))
-        n_y, m = self.sizes[-1], X.shape[1]
-        return activations[-n_y * m :].reshape(n_y, m).copy()  # not a view that keeps all layers alive
+        return A
 
     def predict(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
         """What the outputs mean: labels, class numbers or values.

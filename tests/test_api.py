@@ -767,3 +767,29 @@ def test_memory_does_not_grow_with_the_samples(batch_size):
 
     peak()
     assert peak() < features.nbytes  # of all activations: 13,200,000 bytes
+
+
+def test_memory_of_a_prediction_is_that_of_its_result():
+    net = fx.Network([8, 16, 16, 1], output="identity")
+    parameters, features = net.initialize(0, dtype=np.float32), np.zeros((8, 100_000), np.float32)
+
+    def peak():
+        tracemalloc.start()
+        try:
+            net.predict(parameters, features, backend="numba")
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak()
+    assert peak() < 500_000  # the result 400,000 bytes, all activations 13,200,000
+
+
+def test_an_autoencoders_targets_are_its_inputs(backend):
+    net = fx.Network([3, 2, 3], output="identity")
+    parameters, features = net.initialize(0), np.random.RandomState(1).randn(3, 20)
+    cost, grads = net.gradient(parameters, features, features, backend=backend)
+    wanted = net.gradient(parameters, features, features.copy(), backend=backend)
+    assert cost == wanted[0]
+    for key, array in wanted[1].items():
+        np.testing.assert_array_equal(grads[key], array)

@@ -42,6 +42,9 @@ class Backend(Protocol):
     def forward(self, network: Network, theta: Array, X: Array) -> Array | None:
         """The activations A1, A2, … of every layer in one vector, laid out by ``network.activations(m)``; or None."""
 
+    def outputs(self, network: Network, theta: Array, X: Array) -> Array | None:
+        """The activations of the last layer alone, (n_y, m); or None."""
+
     def cost(self, A: Array, Y: Array) -> float | None:
         """Cross-entropy of the probabilities A, averaged over samples; or None."""
 

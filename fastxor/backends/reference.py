@@ -117,6 +117,12 @@ def forward(network: Network, theta: Array, X: Array) -> Array | None:
     return np.concatenate(A[1:], axis=None)
 
 
+@_quiet
+def outputs(network: Network, theta: Array, X: Array) -> Array | None:
+    """The last of them."""
+    return _forward(network, theta, X)[1][-1] if _finite(theta) and _finite(X) else None
+
+
 def _forward(network: Network, theta: Array, X: Array) -> tuple[list[Array], list[Array]]:
     """The inputs [Z1, Z2, …] and the values [X, A1, A2, …] of the activations."""
     Z: list[Array] = []

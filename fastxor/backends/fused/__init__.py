@@ -50,6 +50,12 @@ def forward(network: Network, theta: Array, X: Array) -> Array | None:
     return activations if _pass(kernels.FORWARD, network, theta, X, X, activations) else None
 
 
+def outputs(network: Network, theta: Array, X: Array) -> Array | None:
+    """The activations of the last layer alone."""
+    A = np.empty((network.sizes[-1], X.shape[1]), theta.dtype)
+    return A if _pass(kernels.PREDICT, network, theta, X, X, A.ravel()) else None
+
+
 def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
     return _pass(kernels.EVALUATE, network, theta, X, Y, theta)
@@ -263,7 +269,7 @@ def _pass(
     )
     if not good:
         return None  # and nobody meets the bad value again
-    result = desk.cost.item(), theta if task == kernels.FORWARD else desk.gradient.copy()
+    result = desk.cost.item(), desk.gradient.copy() if task in (kernels.EVALUATE, kernels.BACKWARD) else theta
     if desk.work.nbytes <= _KEPT_BYTES:
         idle.append(desk)
     return result

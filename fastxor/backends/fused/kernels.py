@@ -32,7 +32,7 @@ from .workspace import (
 )
 
 # What the engine is asked to do.
-TRAIN, FORWARD, EVALUATE, BACKWARD = 0, 1, 2, 3
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT = 0, 1, 2, 3, 4
 # Entries of `hyper`: the optimizer, then the cost of the step's tiles so far, and whether they were finite.
 OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, FINITE, HYPER = range(10)
 PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
@@ -57,9 +57,10 @@ def engine(
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
               cost, was not finite; THETA then holds the parameters before it.
     FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
+    PREDICT   writes those of the last layer alone.
     EVALUATE  puts the cost in costs[0] and its gradient at GRADIENT.
     BACKWARD  does so for the given `activations` of tanh layers and a sigmoid output, without the cost.
-              These three return 1, or 0 if an input is not finite or a target not what the loss wants.
+              These four return 1, or 0 if an input is not finite or a target not what the loss wants.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
     all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
@@ -89,6 +90,7 @@ def engine(
     is_straight = loss <= elementwise.CROSS_ENTROPY or (
         loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
     )
+    forward = task in (FORWARD, PREDICT)
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
     total = 0.0
@@ -129,12 +131,12 @@ def engine(
         if ticket == 0 or thread >= 0 or tiles > 1 or order.size > 0:  # else they are still there
             a = get(plan, LAYERS + TILE) + base
             _load_rows(work, T, X, by_sample & 1, samples, get(plan, LAYERS + ROWS), a, order, start, count, scratch)
-            if task != FORWARD:
+            if not forward:
                 _load_rows(work, T, Y, by_sample & 2, samples, rows, target, order, start, count, scratch)
                 _weigh(work, T, weight, count, size)
             if task != TRAIN:
                 fit = fit and _all_finite(work, a, get(plan, LAYERS + ROWS) * T)
-                if task != FORWARD:
+                if not forward:
                     fit = fit and elementwise.unfit(work, loss, target, weight, rows, T, 1e-3) == 0.0
         subtotal = 0.0
         fine = True
@@ -165,10 +167,11 @@ def engine(
                     if not logistic:
                         fine = _all_finite(work, z, n_out * T)
                         elementwise.output(work, code, out, rows, T)
-                if task == FORWARD:
+                if task == FORWARD or (task == PREDICT and layer == last):
                     _store_rows(work, T, activations, samples, n_out, z, place, count)
-            place += samples * n_out
-        if task == FORWARD:
+            if task != PREDICT:
+                place += samples * n_out
+        if forward:
             continue
         if not (is_narrow and is_straight):
             fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine
