@@ -366,11 +366,17 @@ def _fill(work, at, n, value):
 
 @inlined
 def _all_finite(work, at, n):
-    total = full(work, 0.0)  # x - x is 0 for every number, NaN for NaN and infinity
-    for i in range(at, at + n, lanes(work)):
+    V = lanes(work)
+    odd = even = full(work, 0.0)  # x - x is 0 for every number, NaN for NaN and infinity; two sums that need not wait
+    for i in range(at, at + n - V, 2 * V):
         x = load(work, i)
-        total = total + (x - x)
-    return sum_lanes(total) == 0.0
+        y = load(work, i + V)
+        even = even + (x - x)
+        odd = odd + (y - y)
+    if n % (2 * V) > 0:
+        x = load(work, at + n - V)
+        odd = odd + (x - x)
+    return sum_lanes(even + odd) == 0.0
 
 
 @inlined
