@@ -1,0 +1,197 @@
+"""`threads=`: the same bits for any number of them, and no run that hangs because one of them is missing."""
+
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine_cases import OPTIMIZERS, Job
+from support import assert_same_dict, run_python
+
+import fastxor as fx
+import fastxor.backends.fused as fused
+from fastxor.backends.fused import workspace
+
+# Five tiles, the last of them smaller, and with mini-batches steps of four tiles and of two.
+JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
+
+
+def same(a, b):
+    assert_same_dict(a.parameters, b.parameters, rtol=0)
+    assert a.history == b.history
+    assert a.iterations == b.iterations
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The threads that were started."""
+    threads = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: (threads.append(thread), start(thread))[1])
+    return threads
+
+
+@pytest.mark.parametrize("batch_size", [None, 800])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
+    job = replace(JOB, optimizer=optimizer, dtype=dtype, batch_size=batch_size)
+    alone = job.train("numba", threads=1)
+    assert not started
+    for threads in (2, 3, 8):
+        same(job.train("numba", threads=threads), alone)
+        assert started
+        started.clear()
+
+
+def test_the_default_gives_the_same_bits():
+    same(JOB.train("numba"), JOB.train("numba", threads=1))
+
+
+def test_the_default_starts_none_for_little_work_and_more_for_much(started, monkeypatch):
+    monkeypatch.setattr(fused, "available_cores", lambda: 2)
+    replace(JOB, sizes=(2, 8, 1), hidden=("tanh",), output="sigmoid", loss="squared_error", m=600).train("numba")
+    assert not started
+    net = fx.Network([64, 128, 1])
+    X, Y = np.ones((64, 4096), np.float32), np.ones((1, 4096))
+    fx.train(net, X, Y, iterations=2, random_state=0, backend="numba")
+    assert len(started) == 1
+
+
+def test_no_more_threads_than_tiles(started):
+    replace(JOB, m=200).train("numba", threads=8)
+    assert not started
+    JOB.train("numba", threads=100)
+    width = workspace.plan(JOB.network(), JOB.m, np.dtype(JOB.dtype)).entries[workspace.WIDTH]
+    assert 0 < len(started) < -(-JOB.m // int(width))
+
+
+def test_the_reference_takes_the_argument(core):
+    assert_same_dict(JOB.train(core, threads=2).parameters, JOB.train("numpy").parameters, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_refused(core, value, error):
+    with pytest.raises(error, match="threads must be"):
+        JOB.train(core, threads=value)
+
+
+def test_no_thread_is_to_be_had(monkeypatch):
+    """The system refuses: those that are there do the work."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    wanted = JOB.train("numba", threads=1)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    same(JOB.train("numba", threads=4), wanted)
+
+
+def test_the_first_thread_never_comes(monkeypatch):
+    """Ctrl-C between the start of the others and the first one's own call: they end by themselves."""
+    engine = fused.kernels.engine
+    done = []
+
+    def call(*arguments):
+        if arguments[-1] == 0:
+            raise KeyboardInterrupt
+        done.append(engine(*arguments))
+
+    monkeypatch.setattr(fused.kernels, "engine", call)
+    with pytest.raises(fx.TrainingInterrupted):
+        JOB.train("numba", threads=3)
+    assert done == [JOB.iterations] * 2
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_run_that_overflows_ends_alike(threads):
+    job = replace(JOB, hidden=("identity", "identity"), output="identity", loss="squared_error", optimizer="sgd")
+    with pytest.warns(fx.DivergenceWarning, match="iteration .* first in layer"):
+        alone = job.train("numba", threads=1, optimizer=fx.SGD(50.0), iterations=1000)
+    assert 0 < alone.iterations < 1000
+    with pytest.warns(fx.DivergenceWarning, match="iteration .* first in layer"):
+        same(job.train("numba", threads=threads, optimizer=fx.SGD(50.0), iterations=1000), alone)
+
+
+def test_many_callers_with_threads_of_their_own():
+    wanted = JOB.train("numba", threads=1)
+    results = [None] * 6
+
+    def call(place):
+        results[place] = JOB.train("numba", threads=2)
+
+    callers = [threading.Thread(target=call, args=(place,)) for place in range(6)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    for result in results:
+        same(result, wanted)
+
+
+def test_interrupted():
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        JOB.train("numba", threads=2)
+        for delay in (0.3, 2, 10):
+            timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
+            timer.start()
+            try:
+                with pytest.raises(fx.TrainingInterrupted) as raised:
+                    JOB.train("numba", threads=2, iterations=10**9, interval=10**9)
+            finally:
+                timer.join()
+            if raised.value.iterations:
+                break
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    again = JOB.train("numba", threads=1, iterations=raised.value.iterations, interval=10**9)
+    assert_same_dict(raised.value.parameters, again.parameters, rtol=0)
+
+
+FORKED = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from test_threads import JOB
+wanted = JOB.train("numba", threads=2)
+child = os.fork()
+if child == 0:
+    again = JOB.train("numba", threads=2)
+    os._exit(not all((again.parameters[k] == wanted.parameters[k]).all() for k in wanted.parameters))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+if hasattr(os, "fork") and sys.platform != "darwin":  # macOS: the system's own libraries do not survive it
+
+    def test_a_forked_child_trains_with_threads(tmp_path):
+        here = os.path.dirname(__file__)
+        assert run_python("-W", "ignore", "-c", FORKED, here, cwd=tmp_path).stdout == "0\n"
+
+
+# ---------------------------------------------------------------- how the samples lie in memory
+
+
+@pytest.mark.parametrize("batch_size", [None, 7, 64])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("sizes", [(3, 4, 1), (16, 5, 2), (33, 17, 3)])
+def test_rows_and_columns_give_the_same_bits(sizes, dtype, batch_size):
+    """Data as scikit-learn has them, one sample after the other, transposed; and one row after the other."""
+    job = Job(sizes, ("tanh",), "sigmoid", "squared_error", "adam", batch_size, 65, dtype)
+    X, Y = job.data()
+    net, start = job.network(), job.parameters()
+    wanted = job.train("numba")
+    for x in (X, np.asfortranarray(X)):
+        for y in (Y, np.asfortranarray(Y)):
+            run = fx.train(
+                net, x, y, parameters=start, optimizer=fx.Adam(0.01), iterations=job.iterations,
+                batch_size=batch_size, random_state=0, interval=3, backend="numba",
+            )  # fmt: skip
+            same(run, wanted)
+            grads = [net.gradient(start, *data, backend="numba") for data in ((x, y), (X, Y))]
+            assert grads[0][0] == grads[1][0]
+            assert_same_dict(grads[0][1], grads[1][1], rtol=0)
+            np.testing.assert_array_equal(net.forward(start, x), net.forward(start, X))
