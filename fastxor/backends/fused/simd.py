@@ -461,6 +461,29 @@ def _(b, vector, lane, count):
     return b.pick(vector, vector, [b.sig.args[1].literal_value] * b.sig.return_type.lanes)
 
 
+def join(*vectors):
+    """The vectors one after the other in a longer one: a function of it works on several registers by turns."""
+    return np.concatenate(vectors)
+
+
+@_operation(join, lambda *v: Vector(v[0].dtype, sum(x.lanes for x in v)) if isinstance(v[0], Vector) else None)
+def _(b, *vectors):
+    while len(vectors) > 1:
+        lanes = range(2 * vectors[0].type.count)
+        vectors = [b.pick(*pair, lanes) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]
+
+
+def part(vector, first, count):
+    """The `count` lanes from the `first` on; both are literals."""
+    return vector[first : first + count]
+
+
+@_operation(part, lambda v, first, n: Vector(v.dtype, n.literal_value) if isinstance(n, types.IntegerLiteral) else None)
+def _(b, vector, first, count):
+    return b.pick(vector, vector, [b.sig.args[1].literal_value + i for i in range(b.sig.return_type.lanes)])
+
+
 def sum_everywhere(vector):
     """A vector with `sum_lanes`, to the bit, in every lane."""
     return np.full_like(vector, sum_lanes(vector))
@@ -483,22 +506,22 @@ def sum_each(*vectors):
 
 @_operation(sum_each, lambda *v: Vector(v[0].dtype, len(v)) if isinstance(v[0], Vector) else None)
 def _(b, *vectors):
+    lanes = b.sig.return_type.lanes
     size = vectors[0].type.count
-    if len(vectors) < size:
-        return b.sum_each(vectors)
+
+    def halves(first, second, low):
+        return b.ir.fadd(b.pick(first, second, low), b.pick(first, second, [i + size // 2 for i in low]), flags=_EXACT)
+
+    while size > lanes:
+        vectors = [halves(vector, vector, range(size // 2)) for vector in vectors]
+        size //= 2
     while size > 1:  # both halves of each run of `size` lanes are added: of the first vector, then of the second
-        half, count = size // 2, len(vectors) // 2
-        lanes = [
-            lane + place * b.sig.return_type.lanes
-            for start in range(0, b.sig.return_type.lanes, size)
-            for place in range(2)
-            for lane in range(start, start + half)
+        low = [
+            start + place + lane for start in range(0, lanes, size) for place in (0, lanes) for lane in range(size // 2)
         ]
-        vectors = [
-            b.ir.fadd(b.pick(*pair, lanes), b.pick(*pair, [lane + half for lane in lanes]), flags=_EXACT)
-            for pair in zip(vectors[:count], vectors[count:], strict=True)
-        ]
-        size = half
+        half = len(vectors) // 2
+        vectors = [halves(*pair, low) for pair in zip(vectors[:half], vectors[half:], strict=True)]
+        size //= 2
     return vectors[0]
 
 

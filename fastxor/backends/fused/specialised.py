@@ -238,7 +238,7 @@ class _Writer:
         self.load += [f"for i in range({biases + n}, {biases + length}):", f"    put(work, i, {quiet})"]
 
         names = ["b", *(f"w{k}" for k in range(n_in)), *(f"v{r}" for r in range(n_out))]
-        self.place = {
+        places = {
             f"{name}_g{g}": biases + row * length + SIDE_BY_SIDE * g
             for row, name in enumerate(names)
             for g in self.groups
@@ -250,20 +250,28 @@ class _Writer:
             for s in range(self.samples)
         ]
         self.load += [f"none = spread(zero, 0, {SIDE_BY_SIDE})"]
-        if REG:
-            self.load += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in self.place.items()]
-            self.end[:0] = [f"store(work, {place}, {name})" for name, place in self.place.items()]
+        self.load += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in places.items()]
+        self.end[:0] = [f"store(work, {place}, {name})" for name, place in places.items()]
 
     def groups_forward(self) -> None:
-        first = self.network.layers[0]
-        value = _ACTIVATIONS[first.activation][0].format(z="z")
-        if not REG:
-            self.step += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in self.place.items()]
-        for g in self.groups:
-            for s in range(self.samples):
-                weights = [f"w{k}_g{g}" for k in range(first.n_in)]
-                z = _affine(f"b_g{g}", weights, [f"x{k}_s{s}" for k in range(first.n_in)], "none")
-                self.step += [f"z = {z}", f"a1_s{s}_g{g} = {value}"]
+        """Activations, two vectors at a time, for either waits long; and the factors of the deltas, already."""
+        first, second = self.network.layers[:2]
+        value, slope, _ = _ACTIVATIONS[first.activation]
+        inputs = range(first.n_in)
+        pairs = [(f"s{s}_g{g}", s, g) for g in self.groups for s in range(self.samples)]
+        for i in range(0, len(pairs), 2):
+            some = pairs[i : i + 2]
+            sums = [
+                _affine(f"b_g{g}", [f"w{k}_g{g}" for k in inputs], [f"x{k}_s{s}" for k in inputs], "none")
+                for _, s, g in some
+            ]
+            self.step += [f"z = join({', '.join(sums)})", f"a = {value.format(z='z')}"]
+            self.step += [
+                f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
+            ]
+        for name, _, g in pairs:
+            for r in range(second.n_out):
+                self.step += [f"f{r}_{name} = {slope.format(w=f'v{r}_g{g}', a=f'a1_{name}')}"]
 
     def groups_sum(self, r: int) -> str:
         """The products with the weights of output `r`, summed: a vector of samples."""
@@ -274,11 +282,11 @@ class _Writer:
     def groups_backward(self) -> None:
         """Deltas, and the parameters moved by their products with what went in: every lane is a neuron's own."""
         n_in, n_out = self.network.layers[0].n_in, self.network.layers[1].n_out
-        samples, slope = range(self.samples), self.slope(1)
+        samples = range(self.samples)
         self.update += [f"d2_{r}_s{s} = spread(d2_{r}, {s}, {SIDE_BY_SIDE})" for r in range(n_out) for s in samples]
         for g in self.groups:
             for s in samples:
-                factors = [slope.format(w=f"v{r}_g{g}", a=f"a1_s{s}_g{g}") for r in range(n_out)]
+                factors = [f"f{r}_s{s}_g{g}" for r in range(n_out)]
                 self.update += [f"d1_s{s}_g{g} = {_chain(factors, [f'd2_{r}_s{s}' for r in range(n_out)])}"]
             steps = {
                 f"b_g{g}": [f"d1_s{s}_g{g}" for s in samples],
@@ -287,15 +295,7 @@ class _Writer:
             }
             for name, products in steps.items():
                 products += ["none"] * (len(products) == 1)  # or the product would be rounded only with the sum
-                sums = f"{name} + sum_across({', '.join(products)})"
-                if REG:
-                    self.update += [f"{name} = {sums}"]
-                else:
-                    self.update += [f"store(work, {self.place[name]}, {sums})"]
-
-
-import os
-REG = os.environ.get("REG") == "1"
+                self.update += [f"{name} = {name} + sum_across({', '.join(products)})"]
 
 
 def _chain(factors: Sequence[str], values: Sequence[str], start: str = "") -> str:
