@@ -41,6 +41,7 @@ def used(monkeypatch):
     return names
 
 
+# Of few parameters and many; neurons side by side or not, with and without padding; sums of fewer and more than eight.
 NETWORKS = [
     fx.Network([2, 2, 1]),
     fx.Network([2, 1]),
@@ -48,24 +49,70 @@ NETWORKS = [
     fx.Network([2, 3, 4, 1], hidden=("tanh", "identity")),
     fx.Network([2, 4, 3], output="identity"),
     fx.Network([2, 3, 2]),
+    fx.Network([2, 6, 1]),
+    fx.Network([2, 32, 1]),
+    fx.Network([2, 8, 1], hidden="sigmoid"),
+    fx.Network([2, 13, 2], hidden="sigmoid"),
+    fx.Network([2, 9, 5, 1]),
+    fx.Network([2, 10, 2, 1], hidden=("identity", "tanh")),
+    fx.Network([2, 3, 9, 1]),
+    fx.Network([9, 8, 3], output="identity"),
+    fx.Network([9, 1]),
 ]
+
+
+def same(plain, special):
+    for name, array in plain.parameters.items():
+        np.testing.assert_array_equal(special.parameters[name], array)
+    assert special.history == plain.history
+
+
+def samples(network, count, dtype="float64"):
+    """The XOR problem or, for other sizes, numbers that look like it."""
+    if count == 4 and network.sizes[0] == 2:
+        return X.astype(dtype), np.resize(Y, (network.sizes[-1], 4)).astype(dtype)
+    rng = np.random.default_rng(count)
+    features = rng.standard_normal((network.sizes[0], count))
+    return features.astype(dtype), rng.integers(0, 2, (network.sizes[-1], count)).astype(dtype)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(map(str, network.sizes)))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_same_bits_as_the_engine(choose, used, network, dtype):
-    features, targets = X.astype(dtype), np.resize(Y, (network.sizes[-1], 4)).astype(dtype)
+    features, targets = samples(network, 4, dtype)
     start = network.initialize(3, dtype=dtype)
     results = []
     for always in (False, True):
         choose(always)
         results.append(fx.train(network, features, targets, parameters=start, iterations=701, interval=50))
         assert bool(used) is always
-    plain, special = results
-    for name, array in plain.parameters.items():
-        np.testing.assert_array_equal(special.parameters[name], array)
-    assert special.history == plain.history
-    assert list(special.history) == list(range(0, 701, 50))
+    same(*results)
+    assert list(results[0].history) == list(range(0, 701, 50))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 11, 2]], ids=["2-5-1", "2-11-2"])
+def test_same_bits_for_any_number_of_samples(choose, used, sizes, count):
+    network = fx.Network(sizes)
+    features, targets = samples(network, count)
+    results = []
+    for always in (False, True):
+        choose(always)
+        results.append(fx.train(network, features, targets, iterations=300, interval=50, random_state=1))
+    assert used
+    same(*results)
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 1], [2, 12, 3, 1]], ids=["2-2-1", "2-12-3-1"])
+def test_several_calls_are_one_run(choose, used, monkeypatch, sizes):
+    network = fx.Network(sizes)
+    targets = np.resize(Y, (1, 4))
+    choose(True)
+    whole = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
+    monkeypatch.setattr("fastxor.backends.fused._PIECE_SECONDS", 1e-6)
+    pieces = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
+    assert len(used) > 3
+    same(whole, pieces)
 
 
 def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):

@@ -4,8 +4,23 @@ The loop over samples is gone: a row is one register, and a neuron's weights are
 """
 
 from ._jit import inlined
-from .simd import broadcast, fma, full, get, lanes, load, put, store, sum_lanes
+from .simd import broadcast, fma, full, get, lanes, load, put, store, sum_across, sum_lanes
 from .vmath import sigmoid, tanh
+
+# A sum over so many neurons or more is added up as if that many of them stood side by side in a vector, which is how
+# the kernels of specialised.py may have them.
+SIDE_BY_SIDE = 8
+
+
+@inlined
+def _every(work, w, w_end, a):
+    """The sum over every eighth neuron of weight times activation."""
+    v = full(work, 0.0)
+    while w < w_end:
+        v = fma(broadcast(work, w), load(work, a), v)
+        w += SIDE_BY_SIDE
+        a += SIDE_BY_SIDE * lanes(work)
+    return v
 
 
 @inlined
@@ -15,12 +30,25 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh):
     end = b + n_out
     while b < end:
         v = broadcast(work, b)
-        row = a
         row_end = w + n_in
-        while w < row_end:
-            v = fma(broadcast(work, w), load(work, row), v)
-            w += 1
-            row += V
+        if n_in < SIDE_BY_SIDE:
+            row = a
+            while w < row_end:
+                v = fma(broadcast(work, w), load(work, row), v)
+                w += 1
+                row += V
+        else:
+            v = v + sum_across(
+                _every(work, w, row_end, a),
+                _every(work, w + 1, row_end, a + V),
+                _every(work, w + 2, row_end, a + V * 2),
+                _every(work, w + 3, row_end, a + V * 3),
+                _every(work, w + 4, row_end, a + V * 4),
+                _every(work, w + 5, row_end, a + V * 5),
+                _every(work, w + 6, row_end, a + V * 6),
+                _every(work, w + 7, row_end, a + V * 7),
+            )
+            w = row_end
         store(work, z, tanh(v) if is_tanh else v)
         z += V
         b += 1

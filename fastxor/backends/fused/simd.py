@@ -113,8 +113,8 @@ class _Builder:
         model = self.context.data_model_manager[self.sig.args[position]]
         return self.ir.gep(self.ir.extract_value(array, model.get_field_position("data")), [index])
 
-    def load(self, pointer, dtype):
-        vector = _llvm_vector(dtype)
+    def load(self, pointer, dtype, lanes=None):
+        vector = _llvm_vector(dtype, lanes)
         value = self.ir.load(self.ir.bitcast(pointer, vector.as_pointer()))
         value.align = dtype.bitwidth // 8
         return value
@@ -228,14 +228,21 @@ def _(b, array):
     return b.context.get_constant(types.intp, VECTOR_BITS // b.sig.args[0].dtype.bitwidth)
 
 
-def load(array, i):
-    """array[i : i + lanes]"""
-    return array[i : i + lanes(array)].copy()
+def _few(array, count=None):
+    """The type of a vector of `count` elements, a literal; without, of as many as the CPU has lanes."""
+    if _is_array(array) and isinstance(count, types.IntegerLiteral | None):
+        return Vector(array.dtype, count and count.literal_value)
+    return None
 
 
-@_operation(load, lambda a, i: Vector(a.dtype) if _is_array(a) else None)
-def _(b, array, i):
-    return b.load(b.address(0, array, i), b.sig.args[0].dtype)
+def load(array, i, count=None):
+    """array[i : i + lanes]; or `count`, a literal, instead of lanes."""
+    return array[i : i + (count or lanes(array))].copy()
+
+
+@_operation(load, lambda a, i, n=None: _few(a, n))
+def _(b, array, i, count=None):
+    return b.load(b.address(0, array, i), b.sig.args[0].dtype, b.sig.return_type.lanes)
 
 
 def store(array, i, vector):
@@ -270,14 +277,14 @@ def _(b, array, i, scalar):
     return b.context.get_dummy_value()
 
 
-def broadcast(array, i):
-    """A vector with array[i] in every lane."""
-    return np.full(lanes(array), array[i])
+def broadcast(array, i, count=None):
+    """A vector with array[i] in every lane; of `count` lanes, a literal."""
+    return np.full(count or lanes(array), array[i])
 
 
-@_operation(broadcast, lambda a, i: Vector(a.dtype) if _is_array(a) else None)
-def _(b, array, i):
-    return b.splat(b.ir.load(b.address(0, array, i)))
+@_operation(broadcast, lambda a, i, n=None: _few(a, n))
+def _(b, array, i, count=None):
+    return b.splat(b.ir.load(b.address(0, array, i)), b.sig.return_type.lanes)
 
 
 def full(array, scalar):
@@ -441,19 +448,40 @@ def _(b, t):
     return b.ir.bitcast(b.ir.shl(b.ir.bitcast(t, kind), ir.Constant(kind, [mantissa] * kind.count)), t.type)
 
 
-def part(vector, count):
-    """The first `count` lanes, a literal; the others are known to be of no account."""
-    return vector[:count]
+def spread(vector, lane, count):
+    """A vector of `count` lanes, each of them this one of `vector`; both are literals."""
+    return np.full(count, vector[lane])
 
 
 @_operation(
-    part,
-    lambda v, n: (
-        Vector(v.dtype, n.literal_value) if isinstance(v, Vector) and isinstance(n, types.IntegerLiteral) else None
-    ),
+    spread,
+    lambda v, lane, n: Vector(v.dtype, n.literal_value) if isinstance(lane, types.IntegerLiteral) else None,
 )
-def _(b, vector, count):
-    return b.pick(vector, vector, range(b.sig.return_type.lanes))
+def _(b, vector, lane, count):
+    return b.pick(vector, vector, [b.sig.args[1].literal_value] * b.sig.return_type.lanes)
+
+
+def join(*vectors):
+    """The vectors one after the other in a longer one: a function of it works on several registers by turns."""
+    return np.concatenate(vectors)
+
+
+@_operation(join, lambda *v: Vector(v[0].dtype, sum(x.lanes for x in v)) if isinstance(v[0], Vector) else None)
+def _(b, *vectors):
+    while len(vectors) > 1:
+        lanes = range(2 * vectors[0].type.count)
+        vectors = [b.pick(*pair, lanes) for pair in zip(vectors[::2], vectors[1::2], strict=True)]
+    return vectors[0]
+
+
+def part(vector, first, count):
+    """The `count` lanes from the `first` on; both are literals."""
+    return vector[first : first + count]
+
+
+@_operation(part, lambda v, first, n: Vector(v.dtype, n.literal_value) if isinstance(n, types.IntegerLiteral) else None)
+def _(b, vector, first, count):
+    return b.pick(vector, vector, [b.sig.args[1].literal_value + i for i in range(b.sig.return_type.lanes)])
 
 
 def sum_everywhere(vector):
@@ -472,27 +500,48 @@ def _(b, vector):
 
 
 def sum_each(*vectors):
-    """A vector with the `sum_lanes`, to the bit, of as many vectors as there are lanes."""
+    """A vector with the `sum_lanes`, to the bit, of each vector: a power of two, up to the number of lanes."""
     return np.array([sum_lanes(vector) for vector in vectors])
 
 
-@_operation(sum_each, lambda *args: args[0] if isinstance(args[0], Vector) and len(args) == args[0].lanes else None)
+@_operation(sum_each, lambda *v: Vector(v[0].dtype, len(v)) if isinstance(v[0], Vector) else None)
 def _(b, *vectors):
-    size = len(vectors)
+    lanes = b.sig.return_type.lanes
+    size = vectors[0].type.count
+
+    def halves(first, second, low):
+        return b.ir.fadd(b.pick(first, second, low), b.pick(first, second, [i + size // 2 for i in low]), flags=_EXACT)
+
+    while size > lanes:
+        vectors = [halves(vector, vector, range(size // 2)) for vector in vectors]
+        size //= 2
     while size > 1:  # both halves of each run of `size` lanes are added: of the first vector, then of the second
-        half, count = size // 2, len(vectors) // 2
-        lanes = [
-            lane + place * b.sig.return_type.lanes
-            for start in range(0, b.sig.return_type.lanes, size)
-            for place in range(2)
-            for lane in range(start, start + half)
+        low = [
+            start + place + lane for start in range(0, lanes, size) for place in (0, lanes) for lane in range(size // 2)
         ]
-        vectors = [
-            b.ir.fadd(b.pick(*pair, lanes), b.pick(*pair, [lane + half for lane in lanes]), flags=_EXACT)
-            for pair in zip(vectors[:count], vectors[count:], strict=True)
-        ]
-        size = half
+        half = len(vectors) // 2
+        vectors = [halves(*pair, low) for pair in zip(vectors[:half], vectors[half:], strict=True)]
+        size //= 2
     return vectors[0]
+
+
+def _halves_first(items, add):
+    """The sum in the order of `sum_lanes`; zeros that are missing for a power of two are left out."""
+    while len(items) > 1:
+        half = 1 << (len(items) - 1).bit_length() - 1
+        items = [*map(add, items[:half], items[half:]), *items[len(items) - half : half]]
+    return items[0]
+
+
+def sum_across(*vectors):
+    """A vector whose every lane is what `sum_lanes` makes, to the bit, of the lanes at this place."""
+    return _halves_first(vectors, operator.add)
+
+
+@_operation(sum_across, lambda *v: v[0] if len(set(v)) == 1 and isinstance(v[0], Vector) else None)
+def _(b, *vectors):
+    # Not contracted to an FMA, for lanes cannot be either: this flag means nothing to an addition.
+    return _halves_first(vectors, lambda x, y: b.ir.fadd(x, y, flags=("arcp",)))
 
 
 def sum_lanes(vector):

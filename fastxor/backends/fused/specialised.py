@@ -13,6 +13,7 @@ the caller looks once, after many steps, and has a piece that failed done again 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -21,8 +22,10 @@ from fastxor.network import Network
 from fastxor.optimizers import Optimizer
 
 from . import simd, vmath
-from ._jit import VECTOR_BITS, is_ready, kernel
-from .workspace import AFTER, LAYERS, PADDED, STRIDE, TARGET, TILE, WEIGHT, plan
+from ._jit import VECTOR_BITS, inlined, is_ready, kernel
+from .narrow import SIDE_BY_SIDE
+from .simd import get, put
+from .workspace import AFTER, GRADIENT, LAYERS, PADDED, STRIDE, TARGET, TILE, WEIGHT, plan
 
 # Above this many parameters the registers overflow and compiling gets slow.
 _MOST_PARAMETERS = 160
@@ -34,11 +37,11 @@ _MOST_IN_REGISTERS = 16
 _WORTH_COMPILING = 2.0
 _WORTH_LOADING = 0.05
 
-# The activation of z, and w times its derivative from the value a; as in elementwise.py.
+# The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
 _ACTIVATIONS = {
-    "tanh": ("tanh({z})", "{w} * fma(-{a}, {a}, 1.0)"),
-    "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))"),
-    "identity": ("{z}", "{w}"),
+    "tanh": ("tanh({z})", "{w} * fma(-{a}, {a}, 1.0)", 0.0),
+    "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))", -1000.0),
+    "identity": ("{z}", "{w}", 0.0),
 }
 # The loss of one output with input z and target y, and its value.
 _LOSSES = {
@@ -65,88 +68,247 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
     """The kernel ``train(work, costs, steps, rate, first, interval)``, not compiled yet; see `kernels.engine`."""
     text = source(network, samples, dtype)
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    namespace = {**vars(simd), **vars(vmath), "__name__": __name__}
+    namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
     exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
     return kernel(namespace[name])
 
 
 def source(network: Network, samples: int, dtype: np.dtype) -> str:
     """Python text of the kernel, on the workspace that the engine uses for the same network and samples."""
-    entries = plan(network, samples, dtype, narrow=True).entries.tolist()
-    stride = VECTOR_BITS // 8 // dtype.itemsize
-    lanes = 2  # the smallest register for the samples: what it leaves out is padding, whose weight is 0
-    while lanes < samples:
-        lanes *= 2
-    last = len(network.layers)
-    tiles = [entries[LAYERS + STRIDE * number + TILE] for number in range(last + 1)]
+    return _Writer(network, samples, dtype).text()
 
-    load, step, cost, update = [], [], [], []
-    load += [f"a0_{r} = part(load(work, {tiles[0] + r * stride}), {lanes})" for r in range(network.sizes[0])]
-    load += [
-        f"weight = part(load(work, {entries[WEIGHT]}), {lanes})",
-        "zero = weight - weight",
-        "gain = weight * -rate",
-    ]
-    for r in range(network.sizes[-1]):
-        load += [f"y{r} = part(load(work, {entries[TARGET] + r * stride}), {lanes})", f"t{r} = -(y{r} * gain)"]
-    in_registers = network.count <= _MOST_IN_REGISTERS
-    if in_registers:
-        load += [f"p{i} = part(broadcast(work, {i}), {lanes})" for i in range(network.count)]
-        parameter = [f"p{i}" for i in range(network.count)]
-    else:  # the parameters at `here` become those at `there`
-        load += [f"here, there = 0, {entries[AFTER]}"]
-        parameter = [f"part(broadcast(work, here + {i}), {lanes})" for i in range(network.count)]
-    products = [""] * network.count  # whose sum over the samples is the step of each parameter
 
-    for number, layer in enumerate(network.layers, 1):
-        w, b = layer.weight.start, layer.bias.start
+@inlined
+def move(work, start, down, across, to, down_to, across_to, rows, columns):
+    """Copy a matrix whose neighbours stand `down` and `across` from each other to where they stand otherwise."""
+    for r in range(rows):
+        for c in range(columns):
+            put(work, to + r * down_to + c * across_to, get(work, start + r * down + c * across))
+
+
+class _Writer:
+    """Writes the parts of a kernel; what a name in it stands for:
+
+    a1_2, d1_2     neuron 2 of layer 1, its activation and its delta: a vector of samples
+    a1_s3_g0       sample 3, group 0 of the neurons of layer 1: a vector of neurons; d1_s3_g0 likewise
+    x1_s3          input 1 of sample 3, in every lane
+    p7             parameter 7, in every lane
+    b_g0, w1_g0    of the neurons of group 0, the biases and the weights of input 1
+    v2_g0          the weights that output 2 of the next layer gives them
+    """
+
+    def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
+        self.network, self.samples = network, samples
+        self.entries = plan(network, samples, dtype, narrow=True).entries.tolist()
+        self.stride = VECTOR_BITS // 8 // dtype.itemsize
+        self.lanes = 2  # the smallest register for the samples: what it leaves out is padding, whose weight is 0
+        while self.lanes < samples:
+            self.lanes *= 2
+        self.last = len(network.layers)
+        self.load, self.step, self.cost, self.update, self.end = [], [], [], [], []
+        hidden = network.layers[0].n_out
+        in_groups = network.count > _MOST_IN_REGISTERS and self.last > 1 and hidden >= SIDE_BY_SIDE >= samples
+        self.groups = range(-(-hidden // SIDE_BY_SIDE) if in_groups else 0)
+
+    def text(self) -> str:
+        self.load_samples()
+        self.load_parameters()
+        if self.groups:
+            self.load_groups()
+            self.groups_forward()
+        for number in range(2 if self.groups else 1, self.last + 1):
+            self.forward(number)
+        self.output()
+        for number in range(self.last, 1, -1):  # before the weights move
+            if number > 2 or not self.groups:
+                self.backward(number)
+        if self.groups:
+            self.groups_backward()
+        self.descend()
+        lines = [
+            (0, ["def train(work, costs, steps, rate, first, interval):"]),
+            (1, ["recorded = 0", *self.load, "bad = zero", "for step in range(steps):"]),
+            (2, [*self.step, "if step == first:"]),
+            (3, [*self.cost, "recorded += 1", "first += interval"]),
+            (2, self.update),
+            (1, [*self.end, "return sum_lanes(bad) == 0.0"]),
+        ]
+        return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
+
+    # ------------------------------------------------------------ a vector of samples for each neuron
+
+    def load_samples(self) -> None:
+        entries, stride, lanes = self.entries, self.stride, self.lanes
+        self.load += [
+            f"weight = load(work, {entries[WEIGHT]}, {lanes})",
+            "zero = weight - weight",
+            "gain = weight * -rate",
+        ]
+        for r in range(self.network.sizes[-1]):
+            self.load += [f"y{r} = load(work, {entries[TARGET] + r * stride}, {lanes})", f"t{r} = -(y{r} * gain)"]
+        if not self.groups:
+            x = entries[LAYERS + TILE]
+            self.load += [f"a0_{r} = load(work, {x + r * stride}, {lanes})" for r in range(self.network.sizes[0])]
+
+    def load_parameters(self) -> None:
+        """Those that do not stand in groups: of the layers from the first or, after groups, the second bias on."""
+        count, lanes = self.network.count, self.lanes
+        self.begin = self.network.layers[1].bias.start if self.groups else 0
+        self.in_registers = count - self.begin <= _MOST_IN_REGISTERS
+        if self.in_registers:
+            self.load += [f"p{i} = broadcast(work, {i}, {lanes})" for i in range(self.begin, count)]
+            self.parameter = [f"p{i}" for i in range(count)]
+        else:  # the parameters at `here` become those at `there`
+            self.load += [f"here, there = 0, {self.entries[AFTER]}"]
+            self.parameter = [f"broadcast(work, here + {i}, {lanes})" for i in range(count)]
+
+    def forward(self, number: int) -> None:
+        layer = self.network.layers[number - 1]
         for r in range(layer.n_out):
-            z = parameter[b + r]
-            for k in range(layer.n_in):
-                z = f"fma({parameter[w + r * layer.n_in + k]}, a{number - 1}_{k}, {z})"
-            if number < last:
-                step += [f"z = {z}", f"a{number}_{r} = {_ACTIVATIONS[layer.activation][0].format(z='z')}"]
+            bias = self.parameter[layer.bias.start + r]
+            if number == 2 and self.groups:
+                z = f"{bias} + {self.groups_sum(r)}"
             else:
-                step += [f"z{r} = {z}", f"bad = bad + (z{r} - z{r})"]
-    loss, value = _LOSSES[network.loss]
-    cost += ["column = zero"]
-    for r in range(network.sizes[-1]):
-        cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
-        update += [f"d{last}_{r} = fma({value.format(z=f'z{r}')}, gain, t{r})"]
-    cost += ["costs[recorded] = sum_lanes(fma(weight, column, zero))"]
+                weights = self.parameter[layer.weight.start + r * layer.n_in :]
+                z = _affine(bias, weights, [f"a{number - 1}_{k}" for k in range(layer.n_in)], "zero")
+            if number < self.last:
+                value = _ACTIVATIONS[layer.activation][0].format(z="z")
+                self.step += [f"z = {z}", f"a{number}_{r} = {value}"]
+            else:
+                self.step += [f"z{r} = {z}", f"bad = bad + (z{r} - z{r})"]
 
-    for number in range(last, 1, -1):  # before the weights move
-        layer = network.layers[number - 1]
-        slope = _ACTIVATIONS[network.layers[number - 2].activation][1]
+    def output(self) -> None:
+        loss, value = _LOSSES[self.network.loss]
+        self.cost += ["column = zero"]
+        for r in range(self.network.sizes[-1]):
+            self.cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
+            self.update += [f"d{self.last}_{r} = fma({value.format(z=f'z{r}')}, gain, t{r})"]
+        self.cost += ["costs[recorded] = sum_lanes(fma(weight, column, zero))"]
+
+    def backward(self, number: int) -> None:
+        layer, slope = self.network.layers[number - 1], self.slope(number - 1)
         for k in range(layer.n_in):
-            d = ""
-            for r in range(layer.n_out):
-                factor = slope.format(w=parameter[layer.weight.start + r * layer.n_in + k], a=f"a{number - 1}_{k}")
-                d = f"fma({factor}, d{number}_{r}, {d})" if d else f"({factor}) * d{number}_{r}"
-            update += [f"d{number - 1}_{k} = {d}"]
-    for number, layer in enumerate(network.layers, 1):
-        for r in range(layer.n_out):
-            products[layer.bias.start + r] = f"d{number}_{r}"
-            for k in range(layer.n_in):
-                products[layer.weight.start + r * layer.n_in + k] = f"d{number}_{r} * a{number - 1}_{k}"
-    if in_registers:
-        update += [f"p{i} = p{i} + sum_everywhere({terms})" for i, terms in enumerate(products)]
-        # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
-        end = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(network.count)]
-    else:
-        products += ["zero"] * (-network.count % lanes)
-        for i in range(0, network.count, lanes):
-            sums = f"sum_each({', '.join(products[i : i + lanes])})"
-            update += [f"store(work, there + {i}, part(load(work, here + {i}), {lanes}) + {sums})"]
-        update += ["here, there = there, here"]
-        end = [f"store(work, {i}, load(work, here + {i}))" for i in range(0, entries[PADDED], stride)]
+            weights = self.parameter[layer.weight.start + k : layer.weight.stop : layer.n_in]
+            factors = [slope.format(w=w, a=f"a{number - 1}_{k}") for w in weights]
+            d = _chain(factors, [f"d{number}_{r}" for r in range(layer.n_out)])
+            self.update += [f"d{number - 1}_{k} = {d}"]
 
-    lines = [
-        (0, ["def train(work, costs, steps, rate, first, interval):"]),
-        (1, ["recorded = 0", *load, "bad = zero", "for step in range(steps):"]),
-        (2, [*step, "if step == first:"]),
-        (3, [*cost, "recorded += 1", "first += interval"]),
-        (2, update),
-        (1, [*end, "return sum_lanes(bad) == 0.0"]),
-    ]
-    return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
+    def slope(self, number: int) -> str:
+        return _ACTIVATIONS[self.network.layers[number - 1].activation][1]
+
+    def descend(self) -> None:
+        count, begin, lanes = self.network.count, self.begin, self.lanes
+        products = ["zero"] * count  # whose sum over the samples is the step of each parameter
+        for number, layer in enumerate(self.network.layers, 1):
+            for r in range(layer.n_out):
+                products[layer.bias.start + r] = f"d{number}_{r}"
+                for k in range(layer.n_in):
+                    products[layer.weight.start + r * layer.n_in + k] = f"d{number}_{r} * a{number - 1}_{k}"
+        if self.in_registers:
+            self.update += [f"p{i} = p{i} + sum_everywhere({products[i]})" for i in range(begin, count)]
+            # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
+            self.end[:0] = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(begin, count)]
+        else:
+            products = ["zero"] * begin + products[begin:] + ["zero"] * (-count % lanes)
+            for i in range(begin - begin % lanes, count, lanes):
+                sums = f"sum_each({', '.join(products[i : i + lanes])})"
+                self.update += [f"store(work, there + {i}, load(work, here + {i}, {lanes}) + {sums})"]
+            self.update += ["here, there = there, here"]
+            places = range(begin - begin % self.stride, self.entries[PADDED], self.stride)
+            self.end[:0] = [f"store(work, {i}, load(work, here + {i}))" for i in places]
+
+    # ------------------------------------------------------------ a vector of neurons for each sample
+
+    def load_groups(self) -> None:
+        """The first layer's parameters, and the second's weights, neuron beside neuron."""
+        first, second = self.network.layers[:2]
+        n_in, n, n_out = first.n_in, first.n_out, second.n_out
+        length = SIDE_BY_SIDE * len(self.groups)
+        biases = self.entries[GRADIENT]  # of which plain descent makes no use, nor of the moments behind it
+        columns, rows = biases + length, biases + (1 + n_in) * length
+        for start, there in (
+            (f"{first.bias.start}, {n}, 1", f"{biases}, {length}, 1, 1, {n}"),
+            (f"{first.weight.start}, 1, {n_in}", f"{columns}, {length}, 1, {n_in}, {n}"),
+            (f"{second.weight.start}, {n}, 1", f"{rows}, {length}, 1, {n_out}, {n}"),
+        ):
+            *place, height, width = there.split(", ")
+            self.load += [f"move(work, {start}, {', '.join(place)}, {height}, {width})"]
+            self.end += [f"move(work, {', '.join(place)}, {start}, {height}, {width})"]
+        quiet = _ACTIVATIONS[first.activation][2]
+        self.load += [f"for i in range({biases + n}, {biases + length}):", f"    put(work, i, {quiet})"]
+
+        names = ["b", *(f"w{k}" for k in range(n_in)), *(f"v{r}" for r in range(n_out))]
+        places = {
+            f"{name}_g{g}": biases + row * length + SIDE_BY_SIDE * g
+            for row, name in enumerate(names)
+            for g in self.groups
+        }
+        x = self.entries[LAYERS + TILE]
+        self.load += [
+            f"x{k}_s{s} = broadcast(work, {x + k * self.stride + s}, {SIDE_BY_SIDE})"
+            for k in range(n_in)
+            for s in range(self.samples)
+        ]
+        self.load += [f"none = spread(zero, 0, {SIDE_BY_SIDE})"]
+        self.load += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in places.items()]
+        self.end[:0] = [f"store(work, {place}, {name})" for name, place in places.items()]
+
+    def groups_forward(self) -> None:
+        """Activations, two vectors at a time, for either waits long; and the factors of the deltas, already."""
+        first, second = self.network.layers[:2]
+        value, slope, _ = _ACTIVATIONS[first.activation]
+        inputs = range(first.n_in)
+        pairs = [(f"s{s}_g{g}", s, g) for g in self.groups for s in range(self.samples)]
+        for i in range(0, len(pairs), 2):
+            some = pairs[i : i + 2]
+            sums = [
+                _affine(f"b_g{g}", [f"w{k}_g{g}" for k in inputs], [f"x{k}_s{s}" for k in inputs], "none")
+                for _, s, g in some
+            ]
+            self.step += [f"z = join({', '.join(sums)})", f"a = {value.format(z='z')}"]
+            self.step += [
+                f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
+            ]
+        for name, _, g in pairs:
+            for r in range(second.n_out):
+                self.step += [f"f{r}_{name} = {slope.format(w=f'v{r}_g{g}', a=f'a1_{name}')}"]
+
+    def groups_sum(self, r: int) -> str:
+        """The products with the weights of output `r`, summed: a vector of samples."""
+        weights = [f"v{r}_g{g}" for g in self.groups]
+        sums = [_chain(weights, [f"a1_s{s}_g{g}" for g in self.groups], "none") for s in range(self.samples)]
+        return f"sum_each({', '.join(sums + ['none'] * (self.lanes - self.samples))})"
+
+    def groups_backward(self) -> None:
+        """Deltas, and the parameters moved by their products with what went in: every lane is a neuron's own."""
+        n_in, n_out = self.network.layers[0].n_in, self.network.layers[1].n_out
+        samples = range(self.samples)
+        self.update += [f"d2_{r}_s{s} = spread(d2_{r}, {s}, {SIDE_BY_SIDE})" for r in range(n_out) for s in samples]
+        for g in self.groups:
+            for s in samples:
+                factors = [f"f{r}_s{s}_g{g}" for r in range(n_out)]
+                self.update += [f"d1_s{s}_g{g} = {_chain(factors, [f'd2_{r}_s{s}' for r in range(n_out)])}"]
+            steps = {
+                f"b_g{g}": [f"d1_s{s}_g{g}" for s in samples],
+                **{f"w{k}_g{g}": [f"d1_s{s}_g{g} * x{k}_s{s}" for s in samples] for k in range(n_in)},
+                **{f"v{r}_g{g}": [f"a1_s{s}_g{g} * d2_{r}_s{s}" for s in samples] for r in range(n_out)},
+            }
+            for name, products in steps.items():
+                products += ["none"] * (len(products) == 1)  # or the product would be rounded only with the sum
+                self.update += [f"{name} = {name} + sum_across({', '.join(products)})"]
+
+
+def _chain(factors: Sequence[str], values: Sequence[str], start: str = "") -> str:
+    """The sum of the products, one after the other."""
+    for factor, value in zip(factors, values, strict=True):
+        start = f"fma({factor}, {value}, {start})" if start else f"({factor}) * {value}"
+    return start
+
+
+def _affine(bias: str, weights: Sequence[str], values: Sequence[str], zero: str) -> str:
+    """The bias plus the products' sum, in the order of narrow.py."""
+    weights = weights[: len(values)]
+    if len(values) < SIDE_BY_SIDE:
+        return _chain(weights, values, bias)
+    every = [slice(i, None, SIDE_BY_SIDE) for i in range(SIDE_BY_SIDE)]
+    return f"{bias} + sum_across({', '.join(_chain(weights[part], values[part], zero) for part in every)})"
