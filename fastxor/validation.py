@@ -146,6 +146,9 @@ def numeric(name: str, value: ArrayLike) -> Array:
         raise ValueError(f"{name} must not have masked values")
     if array.dtype is FLOAT64 or array.dtype is FLOAT32:
         return array
+    for dtype in (FLOAT64, FLOAT32):
+        if array.dtype == dtype:  # an unpickled array has a dtype object of its own, and need not be copied for it
+            return array.view(dtype)
     if array.dtype.kind in "iub":
         return array.astype(FLOAT64)
     if array.dtype.kind == "O" and not isinstance(value, np.ndarray):  # ints too long for numpy's

@@ -1,5 +1,6 @@
 """Bad input: every refusal has the right type and names the argument, what came and what is wanted, on both cores."""
 
+import pickle
 import re
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from support import KEYS, X, Y, plain_data, plain_forward, plain_parameters
 
 import fastxor as fx
+from fastxor import validation
 
 PARAMETERS = plain_parameters(2, 3, 1)
 A1, A2 = plain_forward(X, PARAMETERS)
@@ -334,3 +336,12 @@ def test_a_refusal_leaves_its_arguments_alone(core):
     with pytest.raises(ValueError, match=r"\bX\b"):
         fx.forward_prop(features, PARAMETERS, backend=core)
     np.testing.assert_array_equal(features, kept)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_unpickled_array_is_not_copied(dtype):
+    """Its dtype is equal to numpy's own, but another object."""
+    array = pickle.loads(pickle.dumps(np.ones((3, 2), dtype)))
+    checked = validation.numeric("X", array)
+    assert np.shares_memory(checked, array)
+    assert checked.dtype is np.dtype(dtype)

@@ -25,7 +25,7 @@ from . import simd, vmath
 from ._jit import VECTOR_BITS, inlined, is_ready, kernel
 from .narrow import SIDE_BY_SIDE
 from .simd import get, put
-from .workspace import AFTER, GRADIENT, LAYERS, PADDED, STRIDE, TARGET, TILE, WEIGHT, plan
+from .workspace import AFTER, GRADIENT, LAYERS, PADDED, TARGET, TILE, WEIGHT, plan
 
 # Above this many parameters the registers overflow and compiling gets slow.
 _MOST_PARAMETERS = 160
