@@ -146,7 +146,7 @@ def trained():
 def test_the_first_process_compiles_and_says_so(fresh, trained):
     first = fresh.first
     assert first["compiled"]
-    assert first["cpu"] < 10  # the promise is 5 s on a quiet machine; the note has the measurement
+    assert first["cpu"] < 7  # the promise is 5 s, on a quiet machine
     assert len(first["logged"]) == (1 if first["seconds"] > 1 else 0)
     assert all(line.startswith("WARNING: compil") for line in first["logged"])  # shown unless logging says otherwise
     assert first["warnings"] == []

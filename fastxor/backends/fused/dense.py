@@ -58,41 +58,35 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
         r = 0
         if s + 2 * V <= columns:
             while r + ROWS <= rows:
-                t = tile_zeros(work, ROWS, 2)
-                if how == ADD:
-                    t = tile_fill(t, work, bias + r)
-                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
-                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                _block(tile_zeros(work, ROWS, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += ROWS
             while r < rows:
-                t = tile_zeros(work, 1, 2)
-                if how == ADD:
-                    t = tile_fill(t, work, bias + r)
-                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
-                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                _block(tile_zeros(work, 1, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += 1
             s += 2 * V
         else:
             while r + ROWS <= rows:
-                t = tile_zeros(work, ROWS, 1)
-                if how == ADD:
-                    t = tile_fill(t, work, bias + r)
-                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
-                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                _block(tile_zeros(work, ROWS, 1), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += ROWS
             while r < rows:
-                t = tile_zeros(work, 1, 1)
-                if how == ADD:
-                    t = tile_fill(t, work, bias + r)
-                t = _product(t, work, m + r * row, row, col, n, b + s, stride)
-                _finish(t, work, to + r * to_stride + s, to_stride, how)
+                _block(tile_zeros(work, 1, 1), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += 1
             s += V
 
 
 @inlined
-def _start(tile, work, how, bias):
-    return tile_fill(tile, work, bias) if how == ADD else tile
+def _block(tile, work, r, m, row, col, n, b, stride, to, to_stride, how, bias):
+    """The rows of M B from r on, as many as the tile has; its zeros say its size."""
+    if how == ADD:
+        tile = tile_fill(tile, work, bias + r)
+    tile = _product(tile, work, m + r * row, row, col, n, b, stride)
+    to += r * to_stride
+    if how <= ADD:
+        tile_store(tile, work, to, to_stride)
+    elif how == SCALE:
+        tile_multiply(tile, work, to, to_stride)
+    else:
+        tile_derive_tanh(tile, work, to, to_stride)
 
 
 @inlined
@@ -103,16 +97,6 @@ def _product(tile, work, m, row, col, n, b, stride):
         m += col
         b += stride
     return tile
-
-
-@inlined
-def _finish(tile, work, to, stride, how):
-    if how <= ADD:
-        tile_store(tile, work, to, stride)
-    elif how == SCALE:
-        tile_multiply(tile, work, to, stride)
-    else:
-        tile_derive_tanh(tile, work, to, stride)
 
 
 @inlined

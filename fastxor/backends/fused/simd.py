@@ -121,7 +121,7 @@ class _Builder:
 
     def store(self, vector, pointer):
         instruction = self.ir.store(vector, self.ir.bitcast(pointer, vector.type.as_pointer()))
-        instruction.align = vector.type.element.get_abi_size(self.context.target_data)
+        instruction.align = 4 if vector.type.element == ir.FloatType() else 8
 
     def splat(self, scalar, lanes=None):
         """A vector with `scalar` in every lane."""
