@@ -4,6 +4,10 @@
 the result has the same bits. What is saved is the traffic between registers and memory, and half of a wide register
 where the samples need no more than the other half. Few parameters stay in registers, each in every lane; of more,
 as many as there are lanes stand side by side in memory, so that one addition serves several sums over the samples.
+
+A wide first hidden layer has its neurons side by side instead, in groups of eight, and a vector for each sample: the
+sums over samples are then additions of whole vectors, and only the next layer has to add up lanes.
+
 Compiling takes a good part of a second, so it is done only when the work ahead repays it; see `pays_off`.
 
 The kernel does not stop at infinity or NaN. Parameters that are not finite stay so, and `bad` keeps that of a logit, so
@@ -15,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 
@@ -69,6 +74,9 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
     text = source(network, samples, dtype)
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
+    kind = "single" if dtype == np.float32 else "double"
+    for function in ("tanh", "sigmoid"):  # not the choice between the two, or the other would be compiled as well
+        namespace[function] = namespace[f"_{function}_{kind}"]
     exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
     return kernel(namespace[name])
 
@@ -107,8 +115,15 @@ class _Writer:
         self.last = len(network.layers)
         self.load, self.step, self.cost, self.update, self.end = [], [], [], [], []
         hidden = network.layers[0].n_out
-        in_groups = network.count > _MOST_IN_REGISTERS and self.last > 1 and hidden >= SIDE_BY_SIDE >= samples
-        self.groups = range(-(-hidden // SIDE_BY_SIDE) if in_groups else 0)
+        self.groups = range(-(-hidden // SIDE_BY_SIDE))
+        in_groups, in_rows = SIDE_BY_SIDE * len(self.groups) * samples, self.lanes * hidden  # lanes to be worked on
+        if not (
+            self.last > 1
+            and hidden >= SIDE_BY_SIDE >= samples
+            and network.count > _MOST_IN_REGISTERS
+            and 3 * in_groups < 4 * in_rows  # for what sums over samples cost, some padding is put up with
+        ):
+            self.groups = range(0)
 
     def text(self) -> str:
         self.load_samples()
@@ -118,6 +133,8 @@ class _Writer:
             self.groups_forward()
         for number in range(2 if self.groups else 1, self.last + 1):
             self.forward(number)
+        if self.groups:
+            self.groups_factors()
         self.output()
         for number in range(self.last, 1, -1):  # before the weights move
             if number > 2 or not self.groups:
@@ -226,14 +243,13 @@ class _Writer:
         length = SIDE_BY_SIDE * len(self.groups)
         biases = self.entries[GRADIENT]  # of which plain descent makes no use, nor of the moments behind it
         columns, rows = biases + length, biases + (1 + n_in) * length
-        for start, there in (
-            (f"{first.bias.start}, {n}, 1", f"{biases}, {length}, 1, 1, {n}"),
-            (f"{first.weight.start}, 1, {n_in}", f"{columns}, {length}, 1, {n_in}, {n}"),
-            (f"{second.weight.start}, {n}, 1", f"{rows}, {length}, 1, {n_out}, {n}"),
+        for here, there, size in (
+            (f"{first.bias.start}, {n}, 1", f"{biases}, {length}, 1", f"1, {n}"),
+            (f"{first.weight.start}, 1, {n_in}", f"{columns}, {length}, 1", f"{n_in}, {n}"),
+            (f"{second.weight.start}, {n}, 1", f"{rows}, {length}, 1", f"{n_out}, {n}"),
         ):
-            *place, height, width = there.split(", ")
-            self.load += [f"move(work, {start}, {', '.join(place)}, {height}, {width})"]
-            self.end += [f"move(work, {', '.join(place)}, {start}, {height}, {width})"]
+            self.load += [f"move(work, {here}, {there}, {size})"]
+            self.end += [f"move(work, {there}, {here}, {size})"]
         quiet = _ACTIVATIONS[first.activation][2]
         self.load += [f"for i in range({biases + n}, {biases + length}):", f"    put(work, i, {quiet})"]
 
@@ -254,9 +270,9 @@ class _Writer:
         self.end[:0] = [f"store(work, {place}, {name})" for name, place in places.items()]
 
     def groups_forward(self) -> None:
-        """Activations, two vectors at a time, for either waits long; and the factors of the deltas, already."""
-        first, second = self.network.layers[:2]
-        value, slope, _ = _ACTIVATIONS[first.activation]
+        """Activations, two vectors at a time: while one waits for a result, the other goes on."""
+        first = self.network.layers[0]
+        value = _ACTIVATIONS[first.activation][0]
         inputs = range(first.n_in)
         pairs = [(f"s{s}_g{g}", s, g) for g in self.groups for s in range(self.samples)]
         for i in range(0, len(pairs), 2):
@@ -269,9 +285,12 @@ class _Writer:
             self.step += [
                 f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
             ]
-        for name, _, g in pairs:
-            for r in range(second.n_out):
-                self.step += [f"f{r}_{name} = {slope.format(w=f'v{r}_g{g}', a=f'a1_{name}')}"]
+
+    def groups_factors(self) -> None:
+        """Of the deltas, f0_s3_g0 for output 0; so early that the output's long chain of operations has company."""
+        slope = self.slope(1)
+        for g, s, r in product(self.groups, range(self.samples), range(self.network.layers[1].n_out)):
+            self.step += [f"f{r}_s{s}_g{g} = {slope.format(w=f'v{r}_g{g}', a=f'a1_s{s}_g{g}')}"]
 
     def groups_sum(self, r: int) -> str:
         """The products with the weights of output `r`, summed: a vector of samples."""
