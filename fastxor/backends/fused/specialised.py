@@ -74,9 +74,6 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
     text = source(network, samples, dtype)
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
-    kind = "single" if dtype == np.float32 else "double"
-    for function in ("tanh", "sigmoid"):  # not the choice between the two, or the other would be compiled as well
-        namespace[function] = namespace[f"_{function}_{kind}"]
     exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
     return kernel(namespace[name])
 
