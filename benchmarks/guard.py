@@ -110,10 +110,10 @@ def share_of_peak(problem: Problem) -> Callable[[int], float]:
 SMALL = Problem("small", (8, 16, 16, 3), "tanh", "softmax", 100, "float64", 0.1)
 
 CHECKS = (
-    Check("xor, fused over reference", over_reference(PROBLEMS["xor"]), {128: 170, 256: 200, 512: 200}),
-    Check("xor, exact sizes over general", over_general(PROBLEMS["xor"]), {128: 0.7, 256: 0.8, 512: 0.8}),
-    Check("8-16-16-3, fused over reference", over_reference(SMALL), {128: 1.8, 256: 3.2, 512: 3.6}),
-    Check("expm, share of the peak", share_of_peak(PROBLEMS["expm"]), {128: 0.1, 256: 0.2, 512: 0.24}),
+    Check("xor, fused over reference", over_reference(PROBLEMS["xor"]), {128: 140, 256: 250, 512: 250}),
+    Check("xor, exact sizes over general", over_general(PROBLEMS["xor"]), {128: 0.7, 256: 0.85, 512: 0.9}),
+    Check("8-16-16-3, fused over reference", over_reference(SMALL), {128: 1.8, 256: 3.5, 512: 3.8}),
+    Check("expm, share of the peak", share_of_peak(PROBLEMS["expm"]), {128: 0.12, 256: 0.25, 512: 0.29}),
 )
 
 if __name__ == "__main__":
