@@ -155,7 +155,7 @@ def engine(
                 act = get(plan, layer + CODE)
                 inside = is_narrow and layer < last and act == elementwise.TANH
                 if is_narrow:
-                    narrow.forward(work, w, b, n_out, n_in, a, z, inside)
+                    narrow.forward(work, w, b, n_out, n_in, a, z, inside, task == TRAIN)
                 else:
                     dense.forward(work, T, w, b, n_out, n_in, a, z)
                 if layer < last:

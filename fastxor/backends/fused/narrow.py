@@ -24,14 +24,18 @@ def _every(work, w, w_end, a):
 
 
 @inlined
-def forward(work, w, b, n_out, n_in, a, z, is_tanh):
-    """Z = W A + b, or its tanh: the commonest activation is taken while the row is still in its register."""
+def forward(work, w, b, n_out, n_in, a, z, is_tanh, side_by_side):
+    """Z = W A + b, or its tanh: the commonest activation is taken while the row is still in its register.
+
+    Long sums are added up as specialised.py may do it with `side_by_side`, else as dense.py does: a sample has the same
+    outputs alone and among others.
+    """
     V = lanes(work)
     end = b + n_out
     while b < end:
         v = broadcast(work, b)
         row_end = w + n_in
-        if n_in < SIDE_BY_SIDE:
+        if n_in < SIDE_BY_SIDE or not side_by_side:
             row = a
             while w < row_end:
                 v = fma(broadcast(work, w), load(work, row), v)
