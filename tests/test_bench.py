@@ -124,6 +124,7 @@ def test_the_program_tells_of_the_benchmark(capsys):
         (["--cases", "xor", "nothing"], ["nothing", *PROBLEMS]),
         (["--peers", "pytorch"], ["pytorch", "torch", *command.PEERS]),
         (["--threads", "0"], ["threads"]),
+        (["--asked", "--threads", "2"], ["threads"]),
         (["--threads", "1000"], ["threads"]),
         (["surplus"], ["surplus"]),
     ],

@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     readme = Path("README.md")
+    if options.asked and options.threads > 1:
+        parser.error("--asked has its own rows of two threads, and its others are of one: leave out --threads")
     if options.update_readme and not (readme.exists() and report.SECTION.search(readme.read_text(encoding="utf-8"))):
         parser.error("--update-readme wants a README.md with a place for the table here, as in a clone of fastxor")
     try:
