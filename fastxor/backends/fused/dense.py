@@ -12,7 +12,9 @@ from ._jit import REGISTERS, called, inlined
 from .simd import (
     get,
     lanes,
+    load,
     put,
+    store,
     tile_add,
     tile_derive_tanh,
     tile_fill,
@@ -24,15 +26,17 @@ from .simd import (
     tile_zeros,
     transpose,
 )
+from .vmath import tanh
 
 ROWS = 8 if REGISTERS >= 32 else 4  # of a block: rows x 2 sums, 2 vectors of B and a number of M want a register each
+HALF = ROWS // 2
 COLUMNS = 4 if REGISTERS >= 32 else 2  # of a block of `_inner`: 4 x COLUMNS sums and COLUMNS + 1 vectors
 
 
 @inlined
-def forward(work, T, w, b, n_out, n_in, a, z):
-    """Z = W A + b: rows (n_out, T) at z from rows (n_in, T) at a."""
-    _multiply(work, n_out, T, n_in, w, n_in, 1, a, T, z, T, ADD, b)
+def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
+    """Z = W A + b, or its tanh: rows (n_out, T) at z from rows (n_in, T) at a."""
+    _multiply(work, n_out, T, n_in, w, n_in, 1, a, T, z, T, ADD_TANH if is_tanh else ADD, b)
 
 
 @inlined
@@ -42,7 +46,7 @@ def backward(work, T, w, n_out, n_in, d, a, is_tanh):
 
 
 # What becomes of a product.
-STORE, ADD, SCALE, DERIVE = 0, 1, 2, 3
+STORE, ADD, ADD_TANH, SCALE, DERIVE = 0, 1, 2, 3, 4
 
 
 @called
@@ -51,6 +55,7 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
 
     M is (rows, n) with M[i, k] = work[m + i * row + k * col]. B has n rows at b. Each number of the product is
     stored, or added to its row's number at `bias`, or scales what stands in its place or the tanh's derivative there.
+    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache.
     """
     V = lanes(work)
     s = 0
@@ -60,9 +65,14 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
             while r + ROWS <= rows:
                 _block(tile_zeros(work, ROWS, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += ROWS
+            if r + HALF <= rows:
+                _block(tile_zeros(work, HALF, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
+                r += HALF
             while r < rows:
                 _block(tile_zeros(work, 1, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
                 r += 1
+            if how == ADD_TANH:
+                _tanh(work, to + s, rows, to_stride)
             s += 2 * V
         else:
             while r + ROWS <= rows:
@@ -74,14 +84,23 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
             s += V
 
 
+@called
+def _tanh(work, at, rows, stride):
+    """The tanh of two vectors of every row."""
+    V = lanes(work)
+    for i in range(at, at + rows * stride, stride):
+        store(work, i, tanh(load(work, i)))
+        store(work, i + V, tanh(load(work, i + V)))
+
+
 @inlined
 def _block(tile, work, r, m, row, col, n, b, stride, to, to_stride, how, bias):
     """The rows of M B from r on, as many as the tile has; its zeros say its size."""
-    if how == ADD:
+    if how == ADD or how == ADD_TANH:
         tile = tile_fill(tile, work, bias + r)
     tile = _product(tile, work, m + r * row, row, col, n, b, stride)
     to += r * to_stride
-    if how <= ADD:
+    if how <= ADD_TANH:
         tile_store(tile, work, to, to_stride)
     elif how == SCALE:
         tile_multiply(tile, work, to, to_stride)
@@ -100,18 +119,45 @@ def _product(tile, work, m, row, col, n, b, stride):
 
 
 @inlined
-def gradient(work, T, gw, gb, n_out, n_in, d, a, scratch):
+def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch, spill):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
-    Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, which wants A
-    transposed, to `scratch`. The estimates count vector operations: of the multiply-adds, and of what comes on top.
+    Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, (T, n_in padded
+    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1. The estimates count
+    vector operations: of the multiply-adds, and of what comes on top.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
-    if n_out * vectors * T + n_in * T // 4 < n_out * n_in * (T // V + 3):
-        _gradient_by_columns(work, T, gw, n_out, n_in, vectors * V, d, a, scratch)
+    turning = n_in * T * 3 // 8 if turned < 0 else 0
+    if n_out * (vectors * T + T // V) + turning < n_out * n_in * (T // V + 1):
+        if turned < 0:
+            turned = scratch
+            for k in range(0, n_in, V):
+                for s in range(0, T, V):
+                    turn(work, a + k * T + s, T, turned + s * vectors * V + k, vectors * V)
+        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, turned, spill)
     else:
-        _gradient_by_sums(work, T, gw, n_out, n_in, d, a)
+        _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a)
+
+
+@called
+def turn(work, i, stride, j, other):
+    """The rows of a square of as many rows as lanes become columns."""
+    transpose(work, i, stride, j, other)
+
+
+@inlined
+def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned, spill):
+    """What stands in the columns of A^T past n_in is of no account."""
+    V = lanes(work)
+    _multiply(work, n_out, n_in, T, d, T, 1, turned, width, gw, n_in, STORE, 0)
+    c = n_in // V * V
+    if c < n_in:
+        for r in range(n_out):  # what is left does not fill a vector, which would reach into the next row
+            t = _product(tile_zeros(work, 1, 1), work, d + r * T, T, 1, T, turned + c, width)
+            tile_store(t, work, spill, V)
+            for k in range(n_in - c):
+                put(work, gw + r * n_in + c + k, get(work, spill + k))
     r = 0
     while r + 4 <= n_out:
         tile_sum(_add_up(tile_zeros(work, 4, 1), work, T, d + r * T), work, gb + r, 1)
@@ -129,49 +175,39 @@ def _add_up(tile, work, T, d):
 
 
 @inlined
-def _gradient_by_columns(work, T, g, n_out, n_in, width, d, a, scratch):
-    """A^T is (T, width) at `scratch`; what stands in its columns past n_in is of no account."""
-    V = lanes(work)
-    for k in range(0, n_in, V):
-        for s in range(0, T, V):
-            turn(work, a + k * T + s, T, scratch + s * width + k, width)
-    _multiply(work, n_out, n_in, T, d, T, 1, scratch, width, g, n_in, STORE, 0)
-    c = n_in // V * V
-    if c == n_in:
-        return
-    spill = scratch + T * width
-    for r in range(n_out):  # what is left does not fill a vector, which would reach into the next row
-        t = _product(tile_zeros(work, 1, 1), work, d + r * T, T, 1, T, scratch + c, width)
-        tile_store(t, work, spill, V)
-        for k in range(n_in - c):
-            put(work, g + r * n_in + c + k, get(work, spill + k))
-
-
-@called
-def turn(work, i, stride, j, other):
-    """The rows of a square of as many rows as lanes become columns."""
-    transpose(work, i, stride, j, other)
-
-
-@inlined
-def _gradient_by_sums(work, T, g, n_out, n_in, d, a):
+def _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a):
     r = 0
     while r + 4 <= n_out:
-        _gradient_rows(work, T, g + r * n_in, n_in, d + r * T, a, tile_zeros(work, 4, COLUMNS), tile_zeros(work, 4, 1))
+        _gradient_rows(tile_zeros(work, 4, COLUMNS), tile_zeros(work, 4, 1), work, T, r, gw, gb, n_in, d, a)
         r += 4
     while r < n_out:
-        _gradient_rows(work, T, g + r * n_in, n_in, d + r * T, a, tile_zeros(work, 1, COLUMNS), tile_zeros(work, 1, 1))
+        _gradient_rows(tile_zeros(work, 1, COLUMNS), tile_zeros(work, 1, 1), work, T, r, gw, gb, n_in, d, a)
         r += 1
 
 
 @inlined
-def _gradient_rows(work, T, g, n_in, d, a, block, column):
+def _gradient_rows(block, column, work, T, r, gw, gb, n_in, d, a):
+    """The rows from r on, as many as the tiles have."""
+    V = lanes(work)
+    gw += r * n_in
+    d += r * T
+    sums = column
     c = 0
+    if COLUMNS <= n_in:  # the biases' sums come along: additions have pipes of their own
+        tile = block
+        for s in range(0, T, V):
+            tile = tile_inner(tile, work, d + s, T, work, a + s, T)
+            sums = tile_add(sums, work, d + s, T)
+        tile_sum(tile, work, gw, n_in)
+        c += COLUMNS
+    else:
+        sums = _add_up(column, work, T, d)
+    tile_sum(sums, work, gb + r, 1)
     while c + COLUMNS <= n_in:
-        tile_sum(_inner(block, work, T, d, a + c * T), work, g + c, n_in)
+        tile_sum(_inner(block, work, T, d, a + c * T), work, gw + c, n_in)
         c += COLUMNS
     while c < n_in:
-        tile_sum(_inner(column, work, T, d, a + c * T), work, g + c, n_in)
+        tile_sum(_inner(column, work, T, d, a + c * T), work, gw + c, n_in)
         c += 1
 
 

@@ -4,7 +4,7 @@ import math
 
 from . import dense, elementwise, narrow
 from ._jit import called, inlined, kernel
-from .simd import acquire, fma, full, get, give_way, lanes, load, put, release, sqrt, store, sum_lanes, take
+from .simd import acquire, fma, full, get, give_way, lanes, load, load_part, put, release, sqrt, store, sum_lanes, take
 from .vmath import sigmoid
 from .workspace import (
     AFTER,
@@ -19,8 +19,10 @@ from .workspace import (
     PADDED,
     PRIVATE,
     ROWS,
+    SAMPLES,
     SCRATCH,
     SLOPE,
+    SPILL,
     STRIDE,
     TARGET,
     THETA,
@@ -87,6 +89,8 @@ def engine(
     target = plan[TARGET] + base
     weight = plan[WEIGHT] + base
     scratch = plan[SCRATCH] + base
+    spill = plan[SPILL] + base
+    kept = plan[SAMPLES] + base
     is_straight = loss <= elementwise.CROSS_ENTROPY or (
         loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
     )
@@ -130,12 +134,13 @@ def engine(
 
         if ticket == 0 or thread >= 0 or tiles > 1 or order.size > 0:  # else they are still there
             a = get(plan, LAYERS + TILE) + base
-            _load_rows(work, T, X, by_sample & 1, samples, get(plan, LAYERS + ROWS), a, order, start, count, scratch)
+            n_in = get(plan, LAYERS + ROWS)
+            _load_rows(work, T, X, by_sample & 1, samples, n_in, a, order, start, count, kept, spill)
             if not forward:
-                _load_rows(work, T, Y, by_sample & 2, samples, rows, target, order, start, count, scratch)
+                _load_rows(work, T, Y, by_sample & 2, samples, rows, target, order, start, count, scratch, spill)
                 _weigh(work, T, weight, count, size)
             if task != TRAIN:
-                fit = fit and _all_finite(work, a, get(plan, LAYERS + ROWS) * T)
+                fit = fit and _all_finite(work, a, n_in * T)
                 if not forward:
                     fit = fit and elementwise.unfit(work, loss, target, weight, rows, T, 1e-3) == 0.0
         subtotal = 0.0
@@ -146,20 +151,20 @@ def engine(
             n_in = get(plan, layer - STRIDE + ROWS)
             z = get(plan, layer + TILE) + base
             if task == BACKWARD:
-                _load_rows(work, T, activations, 0, samples, n_out, z, order, place, count, scratch)
+                _load_rows(work, T, activations, 0, samples, n_out, z, order, place, count, scratch, spill)
                 fit = fit and _all_finite(work, z, n_out * T)
             else:
                 a = get(plan, layer - STRIDE + TILE) + base
                 w = theta + get(plan, layer + W)
                 b = theta + get(plan, layer + B)
                 act = get(plan, layer + CODE)
-                inside = is_narrow and layer < last and act == elementwise.TANH
+                is_tanh = layer < last and act == elementwise.TANH
                 if is_narrow:
-                    narrow.forward(work, w, b, n_out, n_in, a, z, inside, task == TRAIN)
+                    narrow.forward(work, w, b, n_out, n_in, a, z, is_tanh, task == TRAIN)
                 else:
-                    dense.forward(work, T, w, b, n_out, n_in, a, z)
+                    dense.forward(work, T, w, b, n_out, n_in, a, z, is_tanh)
                 if layer < last:
-                    if not inside:
+                    if not is_tanh:
                         elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE) + base)
                 else:
                     if record:
@@ -187,7 +192,8 @@ def engine(
             w = get(plan, layer + W)
             b = get(plan, layer + B)
             if not is_narrow:
-                dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, scratch)
+                turned = kept if by_sample & 1 and layer == LAYERS + STRIDE else -1
+                dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, turned, scratch, spill)
             elif is_plain:  # the parameters move as soon as their gradient is known
                 narrow.gradient(work, after, theta, w, b, n_out, n_in, d, a)
             else:
@@ -276,60 +282,47 @@ def _wait(shared, tiles):
 
 
 @called
-def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, scratch):
-    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; zeros follow."""
+def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, turned, spill):
+    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; zeros follow.
+
+    In the second case they stay at `turned`, too, one after the other.
+    """
     if by_sample:
-        _load_samples(work, T, source, n, to, order, start, count, scratch)
+        _load_samples(work, T, source, n, to, order, start, count, turned, spill)
         return
     V = lanes(work)
     for row in range(start, start + n * samples, samples):
-        s = 0
         if order.size > 0:
-            while s < count:
+            for s in range(count):
                 put(work, to + s, get(source, row - start + get(order, start + s)))
-                s += 1
+            for s in range(count, T):
+                put(work, to + s, 0.0)
         else:
-            while s + V <= count:
-                store(work, to + s, load(source, row + s))
-                s += V
-            while s < count:
-                put(work, to + s, get(source, row + s))
-                s += 1
-        while s < T:
-            put(work, to + s, 0.0)
-            s += 1
+            for s in range(0, T, V):
+                store(work, to + s, load_part(source, row + s, count - s))
         to += T
 
 
 @inlined
-def _load_samples(work, T, source, n, to, order, start, count, scratch):
-    """As many samples as lanes at a time are copied to `scratch`, there turned to rows, and put into the tile."""
+def _load_samples(work, T, source, n, to, order, start, count, turned, spill):
+    """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
     V = lanes(work)
     width = (n + V - 1) // V * V
     for s in range(0, T, V):
-        for i in range(V):
-            line = scratch + i * width
-            k = 0
-            if s + i < count:
-                sample = start + s + i
-                if order.size > 0:
-                    sample = get(order, sample)
-                while k + V <= n:
-                    store(work, line + k, load(source, sample * n + k))
-                    k += V
-                while k < n:
-                    put(work, line + k, get(source, sample * n + k))
-                    k += 1
-            while k < n:
-                put(work, line + k, 0.0)
-                k += 1
+        for i in range(s, s + V):
+            sample = start + i
+            if order.size > 0 and i < count:
+                sample = get(order, sample)
+            length = n if i < count else 0
+            for k in range(0, n, V):
+                store(work, turned + i * width + k, load_part(source, sample * n + k, length - k))
         for k in range(0, n - V + 1, V):
-            dense.turn(work, scratch + k, width, to + k * T + s, T)
+            dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
         k = n // V * V
         if k < n:  # what else a square would hold is not this tile's
-            dense.turn(work, scratch + k, width, scratch + V * width, V)
+            dense.turn(work, turned + s * width + k, width, spill, V)
             for r in range(n - k):
-                store(work, to + (k + r) * T + s, load(work, scratch + V * width + r * V))
+                store(work, to + (k + r) * T + s, load(work, spill + r * V))
 
 
 @inlined

@@ -185,18 +185,28 @@ class _Builder:
         """
         size = vectors[0].type.count  # lanes that still have to be added up for each sum
         while size > 1:
-            low = [start + lane for start in range(0, vectors[0].type.count, size) for lane in range(size // 2)]
-            seconds = vectors[1::2] or [None]
-            vectors = [self._add_halves(*pair, low, size // 2) for pair in zip(vectors[::2], seconds, strict=True)]
-            size //= 2
+            half = size // 2
+            count = len(vectors) // 2
+            if count:
+                pairs = zip(vectors[:count], vectors[count:], strict=True)
+                vectors = [self.ir.fadd(*self._exchange(*pair, half), flags=_EXACT) for pair in pairs]
+            else:
+                vector = vectors[0]
+                low = [lane for lane in range(vector.type.count) if not lane & half]
+                high = [lane + half for lane in low]
+                vectors = [self.ir.fadd(self.pick(vector, vector, low), self.pick(vector, vector, high), flags=_EXACT)]
+            size = half
         return vectors[0]
 
-    def _add_halves(self, first, second, low, half):
-        lanes = low if second is None else [*low, *(lane + first.type.count for lane in low)]
-        second = first if second is None else second
-        return self.ir.fadd(
-            self.pick(first, second, lanes), self.pick(first, second, [lane + half for lane in lanes]), flags=_EXACT
-        )
+    def _exchange(self, first, second, half):
+        """Two vectors, each in parts of `half` lanes: every second part from `first` and the others from `second`.
+
+        One takes them in their places, which is a mere blend, the other as they remain, in each other's places.
+        """
+        n = first.type.count
+        stay = [lane + n * bool(lane & half) for lane in range(n)]
+        cross = [(lane ^ half) + n * bool(lane & half) for lane in range(n)]
+        return self.pick(first, second, stay), self.pick(first, second, cross)
 
     def pick(self, first, second, lanes):
         """A vector of the lanes of `first` and, counted on, of `second`."""
@@ -243,6 +253,30 @@ def load(array, i, count=None):
 @_operation(load, lambda a, i, n=None: _few(a, n))
 def _(b, array, i, count=None):
     return b.load(b.address(0, array, i), b.sig.args[0].dtype, b.sig.return_type.lanes)
+
+
+def load_part(array, i, count):
+    """The first `count` elements of array[i : i + lanes], of which no others are read, then zeros."""
+    vector = np.zeros(lanes(array), array.dtype)
+    part = array[i : i + min(max(count, 0), vector.size)]
+    vector[: part.size] = part
+    return vector
+
+
+@_operation(load_part, lambda a, i, n: _few(a))
+def _(b, array, i, count):
+    kind = _llvm_vector(b.sig.args[0].dtype)
+    numbers = ir.Constant(ir.VectorType(ir.IntType(64), kind.count), list(range(kind.count)))
+    first = b.ir.insert_element(ir.Constant(numbers.type, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
+    counts = b.pick(first, first, [0] * kind.count)
+    mask = b.ir.icmp_signed("<", numbers, counts)
+    pointer = b.ir.bitcast(b.address(0, array, i), kind.as_pointer())
+    align = ir.Constant(ir.IntType(32), b.sig.args[0].dtype.bitwidth // 8)
+    zeros = ir.Constant(kind, None)
+    function_type = ir.FunctionType(kind, [v.type for v in (pointer, align, mask, zeros)])
+    suffix = f"v{kind.count}f{b.sig.args[0].dtype.bitwidth}"
+    function = cgutils.get_or_insert_function(b.ir.module, function_type, f"llvm.masked.load.{suffix}.p0")
+    return b.ir.call(function, (pointer, align, mask, zeros))
 
 
 def store(array, i, vector):

@@ -33,8 +33,10 @@ MOMENTS = 9  # two vectors for the optimizer
 OWN = 10  # gradient of one tile
 TARGET = 11  # tile of Y
 WEIGHT = 12  # one row: 1/m for each sample of the tile, 0 for padding
-SCRATCH = 13  # where a tile is turned: width x samples, and a square of as many rows as lanes
-LAYERS = 14  # then, for each layer from 0:
+SCRATCH = 13  # where a tile is turned: samples x rows, padded
+SPILL = 14  # a square of as many rows as lanes
+SAMPLES = 15  # tile of X as it came, if one sample after the other, padded
+LAYERS = 16  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
@@ -87,9 +89,9 @@ def plan(network: Network, samples: int, dtype: np.dtype, narrow: bool = False) 
     for layer, slope in zip(network.layers, slopes, strict=True):
         tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
-    scratch = place((padded(max(network.sizes)) + lanes) * width)
+    scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private]
-    entries = np.array([*numbers, *vectors[:5], *own, scratch, *tiles], np.int64)
+    entries = np.array([*numbers, *vectors[:5], *own, *scratch, *tiles], np.int64)
     return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]))
 
 
