@@ -208,6 +208,25 @@ class _Builder:
         cross = [(lane ^ half) + n * bool(lane & half) for lane in range(n)]
         return self.pick(first, second, stay), self.pick(first, second, cross)
 
+    def columns(self, rows, unit, group):
+        """Vectors seen as groups of as many units as there are rows: unit c of every row, for each c."""
+        if len(rows) == 1:
+            return rows
+        parts = []
+        for odd in (0, unit):
+            n = rows[0].type.count
+            lanes = [
+                vector * n + start + lane
+                for start in range(0, n, group)
+                for vector in (0, 1)
+                for lane in range(group)
+                if lane & unit == odd
+            ]
+            parts.append(
+                self.columns([self.pick(*pair, lanes) for pair in zip(rows[::2], rows[1::2], strict=True)], unit, group)
+            )
+        return [column for pair in zip(*parts, strict=True) for column in pair]
+
     def pick(self, first, second, lanes):
         """A vector of the lanes of `first` and, counted on, of `second`."""
         lanes = list(lanes)
@@ -455,15 +474,11 @@ def _(b, array, i, stride, j, other):
     for _r in range(n):
         rows.append(b.load(b.address(0, array, i), dtype))
         i = b.ir.add(i, stride)
-    half = n // 2
-    while half:  # swap the off-diagonal blocks of every square of 2 x 2 blocks of this size
-        swapped = [lane ^ half for lane in range(n)]
-        low = [lane if not lane & half else n + swapped[lane] for lane in range(n)]
-        high = [swapped[lane] if not lane & half else n + lane for lane in range(n)]
-        for r in (r for r in range(n) if not r & half):
-            first, second = rows[r], rows[r + half]
-            rows[r], rows[r + half] = b.pick(first, second, low), b.pick(first, second, high)
-        half //= 2
+    # Squares of quarters' size, 128 bits, in their places; then the squares as wholes. Each step is one instruction.
+    quarter = 128 // dtype.bitwidth
+    bands = [b.columns(rows[r : r + quarter], 1, quarter) for r in range(0, n, quarter)]
+    wholes = [b.columns(list(band), quarter, n) for band in zip(*bands, strict=True)]
+    rows = [row for part in zip(*wholes, strict=True) for row in part]
     for row in rows:
         b.store(row, b.address(0, array, j))
         j = b.ir.add(j, other)
