@@ -13,7 +13,8 @@ from numba.core.caching import NullCache
 import fastxor as fx
 from fastxor.backends.fused import _jit, simd, vmath
 
-NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos")
+NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos", "exp_down")
+DOWN = ("expm1", "exp_down")  # of no positive numbers
 
 
 def _elementary(code, x, y):
@@ -40,9 +41,11 @@ def _elementary(code, x, y):
         elif code == 8:
             sine, cosine = vmath.sin_cos(v)
             simd.store(y, i, sine)
-        else:
+        elif code == 9:
             sine, cosine = vmath.sin_cos(v)
             simd.store(y, i, cosine)
+        else:
+            simd.store(y, i, vmath.exp_down(v))
 
 
 _kernel = _jit.kernel(_elementary)
@@ -65,7 +68,7 @@ def points(name, dtype):
     if name in ("sin", "cos"):
         z = np.concatenate([np.linspace(0, 10, 801), np.geomspace(10, 1e5, 400), np.geomspace(info.tiny, 1, 400)])
     else:
-        ends = {"exp": 800.0, "expm1": 60.0, "tanh": 25.0, "sigmoid": 800.0, "softplus": 800.0}
+        ends = {"exp": 800.0, "exp_down": 800.0, "expm1": 60.0, "tanh": 25.0, "sigmoid": 800.0, "softplus": 800.0}
         end = ends.get(name, 45.0)
         z = np.concatenate(
             [
@@ -80,7 +83,7 @@ def points(name, dtype):
         z = np.concatenate([np.geomspace(info.tiny, info.max / 2, 800), np.linspace(0.5, 2, 1201), 1 + z[z < 1e-3]])
         return np.clip(z, info.tiny, info.max).astype(dtype)
     z = np.concatenate([-z[::-1], z])
-    return (z[z <= 0] if name == "expm1" else z).astype(dtype)
+    return (z[z <= 0] if name in DOWN else z).astype(dtype)
 
 
 def engine_outputs():

@@ -10,7 +10,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from elementary import NAMES, elementary, engine_outputs, points
+from elementary import DOWN, NAMES, elementary, engine_outputs, points
 from support import TESTS, run_python
 
 import fastxor as fx
@@ -86,6 +86,7 @@ def normal_density(x):
 
 EXACT = {
     "exp": mpmath.exp,
+    "exp_down": mpmath.exp,
     "expm1": mpmath.expm1,
     "log": mpmath.log,
     "tanh": mpmath.tanh,
@@ -95,9 +96,10 @@ EXACT = {
     "sin": mpmath.sin,
     "cos": mpmath.cos,
 }
-# Where each ends: (at -inf, at +inf). The sine has no limit; log and expm1 are not used beyond one end.
+# Where each ends: (at -inf, at +inf). The sine has no limit; log, expm1 and exp_down are not used beyond one end.
 LIMITS = {
     "exp": (0, np.inf),
+    "exp_down": (0, None),
     "expm1": (-1, None),
     "tanh": (-1, 1),
     "sigmoid": (0, 1),
@@ -178,7 +180,7 @@ def test_not_a_number_stays(name, dtype):
     got = elementary(name, np.array([np.nan, 0.5, -np.nan, 1.0] * 5, dtype)[:17])
     if name != "log":  # is only given sums of exponentials that are at least 1
         assert np.isnan(got[::2]).all()
-    assert np.isfinite(elementary(name, np.array([1.0] * 3, dtype) * (-1 if name == "expm1" else 1))).all()
+    assert np.isfinite(elementary(name, np.array([1.0] * 3, dtype) * (-1 if name in DOWN else 1))).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -46,7 +46,7 @@ def backward(work, T, w, n_out, n_in, d, a, is_tanh):
 
 
 # What becomes of a product.
-STORE, ADD, ADD_TANH, SCALE, DERIVE = 0, 1, 2, 3, 4
+SCALE, DERIVE, STORE, ADD, ADD_TANH = 0, 1, 2, 3, 4
 
 
 @called
@@ -96,11 +96,11 @@ def _tanh(work, at, rows, stride):
 @inlined
 def _block(tile, work, r, m, row, col, n, b, stride, to, to_stride, how, bias):
     """The rows of M B from r on, as many as the tile has; its zeros say its size."""
-    if how == ADD or how == ADD_TANH:
+    if how >= ADD:
         tile = tile_fill(tile, work, bias + r)
     tile = _product(tile, work, m + r * row, row, col, n, b, stride)
     to += r * to_stride
-    if how <= ADD_TANH:
+    if how >= STORE:
         tile_store(tile, work, to, to_stride)
     elif how == SCALE:
         tile_multiply(tile, work, to, to_stride)
@@ -123,13 +123,12 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch, spill):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
     Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, (T, n_in padded
-    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1. The estimates count
-    vector operations: of the multiply-adds, and of what comes on top.
+    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1: the choice does not depend on it, for
+    the bits must not. The estimates count vector operations: of the multiply-adds, and of what comes on top.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
-    turning = n_in * T * 3 // 8 if turned < 0 else 0
-    if n_out * (vectors * T + T // V) + turning < n_out * n_in * (T // V + 1):
+    if n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1):
         if turned < 0:
             turned = scratch
             for k in range(0, n_in, V):
@@ -193,7 +192,7 @@ def _gradient_rows(block, column, work, T, r, gw, gb, n_in, d, a):
     d += r * T
     sums = column
     c = 0
-    if COLUMNS <= n_in:  # the biases' sums come along: additions have pipes of their own
+    if n_in >= COLUMNS:  # the biases' sums come along: additions have pipes of their own
         tile = block
         for s in range(0, T, V):
             tile = tile_inner(tile, work, d + s, T, work, a + s, T)

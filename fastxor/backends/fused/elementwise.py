@@ -6,7 +6,7 @@ A block of `rows` rows of T samples begins at an offset in `work`. To add an act
 
 from ._jit import inlined
 from .simd import absolute, fma, full, lanes, load, select_less, store, sum_lanes
-from .vmath import clamp, exp, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
+from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
     name: code
@@ -124,7 +124,7 @@ def output(work, code, at, rows, T):
                 top = maximum(load(work, s + r * T), top)
             total = full(work, 0.0)
             for r in range(rows):
-                e = exp(load(work, s + r * T) - top)
+                e = exp_down(load(work, s + r * T) - top)
                 store(work, s + r * T, e)
                 total = total + e
             for r in range(rows):
@@ -153,7 +153,7 @@ def cost(work, loss, code, at, target, weight, rows, T):
             mass = full(work, 0.0)
             for r in range(rows):
                 z = load(work, at + r * T + s) - top
-                mass = mass + exp(z)
+                mass = mass + exp_down(z)
                 column = column - load(work, target + r * T + s) * z
             column = column + log(mass)
         else:

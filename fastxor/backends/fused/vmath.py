@@ -184,6 +184,14 @@ def exp(x):
 
 
 @inlined
+def exp_down(x):
+    """e**x for x <= 0, which cannot overflow: 2**n in one step."""
+    n, p = _reduce(maximum(x, by_dtype(x, -88.0, -709.0)))
+    s = pow2(n)
+    return select_less(x, by_dtype(x, -87.33654, -708.3964), 0.0, fma(p, s, s))
+
+
+@inlined
 def expm1(x):
     """e**x - 1 for x <= 0, accurate near 0."""
     n, p = _reduce(clamp(x, -40.0, 0.0))
@@ -260,7 +268,7 @@ def sigmoid(x):
 @inlined
 def softplus(x):
     """log(1 + e**x) = max(x, 0) + log1p(e**-|x|), the logarithm as 2 atanh(u / (2 + u))."""
-    u = exp(-absolute(x))
+    u = exp_down(-absolute(x))
     s = u / (u + 2.0)
     t = s * s
     s = s + s
@@ -282,7 +290,7 @@ def gelu(x):
     scaled = polynomial((t - k) / (t + k), _TAIL_32, _TAIL_64) + by_dtype(x, _TAIL_TOP_32, _TAIL_TOP_64)
     scaled = scaled / (t + 1.0)
     square = y * y
-    e = exp(square * -0.5)
+    e = exp_down(square * -0.5)
     e = fma(e, fma(y, y, -square) * -0.5, e)  # what rounding took from the square
     part = (y * scaled) * e  # in this order, for the product of the last two can underflow
     half = y * polynomial(square, _PHI_32, _PHI_64)
