@@ -163,8 +163,9 @@ def numeric(name: str, value: ArrayLike) -> Array:
 
 def inputs(X: ArrayLike, n_x: int) -> Array:
     """X as a matrix (n_x, m)."""
-    X = matrix("X", X, "(n_x, m), features down and samples across")
-    if len(X) != n_x:
+    X = numeric("X", X)
+    if X.ndim != 2 or len(X) != n_x or not X.size:
+        matrix("X", X, "(n_x, m), features down and samples across")
         hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
         raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
     return X
@@ -172,8 +173,9 @@ def inputs(X: ArrayLike, n_x: int) -> Array:
 
 def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
     """Y as a matrix (n_y, m)."""
-    Y = matrix("Y", Y, _OUTPUTS)
+    Y = numeric("Y", Y)
     if Y.shape != (n_y, m):
+        matrix("Y", Y, _OUTPUTS)
         hint = "; Y looks transposed, pass Y.T" if Y.shape == (m, n_y) else ""
         raise ValueError(f"Y must have shape (n_y, m) = {(n_y, m)} to go with X, got shape {Y.shape}{hint}")
     return Y
