@@ -209,7 +209,7 @@ class Network:
         core = resolve(backend)
         theta = validation.parameters(parameters, self)
         X = validation.inputs(X, self.sizes[0])
-        if X.dtype is not theta.dtype:
+        if X.dtype != theta.dtype:
             theta, X = validation.one_dtype(theta, X)
         A = core.outputs(self, theta, X)
         if A is None:
@@ -341,7 +341,7 @@ class Network:
         theta = validation.parameters(parameters, self)
         X = validation.inputs(X, self.sizes[0])
         Y = validation.targets(Y, self.sizes[-1], X.shape[1])
-        if not (Y.dtype is X.dtype is theta.dtype):
+        if not (Y.dtype == X.dtype == theta.dtype):
             theta, X, Y = validation.one_dtype(theta, X, Y)
         result = core.gradient(self, theta, X, Y)
         if result is None:
