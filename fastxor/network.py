@@ -207,7 +207,10 @@ class Network:
         array([[1., 7.]])
         """
         core = resolve(backend)
-        theta, X = self._arguments(parameters, X)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype != theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
         A = core.outputs(self, theta, X)
         if A is None:
             validation.refuse_values(X=X, parameters=self.views(theta))
@@ -331,20 +334,15 @@ class Network:
         """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
         return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
-    def _arguments(self, parameters: Mapping[str, ArrayLike], X: ArrayLike) -> tuple[Array, Array]:
-        theta = validation.parameters(parameters, self)
-        X = validation.inputs(X, self.sizes[0])
-        if X.dtype is not theta.dtype:
-            theta, X = validation.one_dtype(theta, X)
-        return theta, X
-
     def _cost_and_gradient(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
     ) -> tuple[float, Array]:
         core = resolve(backend)
-        theta, X = self._arguments(parameters, X)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
         Y = validation.targets(Y, self.sizes[-1], X.shape[1])
-        Y = Y if Y.dtype is theta.dtype else Y.astype(theta.dtype)
+        if not (Y.dtype == X.dtype == theta.dtype):
+            theta, X, Y = validation.one_dtype(theta, X, Y)
         result = core.gradient(self, theta, X, Y)
         if result is None:
             validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))

@@ -135,7 +135,7 @@ def forward_prop(
     core = resolve(backend)
     network, theta = _network_of(parameters)
     X = validation.inputs(X, network.sizes[0])
-    if X.dtype is not theta.dtype:
+    if X.dtype != theta.dtype:
         theta, X = validation.one_dtype(theta, X)
     activations = core.forward(network, theta, X)
     if activations is None:
@@ -229,7 +229,7 @@ def backward_prop(
     network, theta = _network_of(parameters)
     X = validation.inputs(X, network.sizes[0])
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
-    if not (Y.dtype is X.dtype is theta.dtype):
+    if not (Y.dtype == X.dtype == theta.dtype):
         theta, X, Y = validation.one_dtype(theta, X, Y)
     activations = validation.activations(cache, network, X.shape[1], theta.dtype)
     gradient = core.backward(network, theta, X, Y, activations)

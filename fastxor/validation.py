@@ -144,11 +144,8 @@ def numeric(name: str, value: ArrayLike) -> Array:
         raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
     if array is not value and isinstance(value, np.ndarray) and np.ma.is_masked(value):
         raise ValueError(f"{name} must not have masked values")
-    if array.dtype is FLOAT64 or array.dtype is FLOAT32:
+    if array.dtype == FLOAT64 or array.dtype == FLOAT32:  # not `is`: an unpickled array has a dtype object of its own
         return array
-    for dtype in (FLOAT64, FLOAT32):
-        if array.dtype == dtype:  # an unpickled array has a dtype object of its own, and need not be copied for it
-            return array.view(dtype)
     if array.dtype.kind in "iub":
         return array.astype(FLOAT64)
     if array.dtype.kind == "O" and not isinstance(value, np.ndarray):  # ints too long for numpy's
@@ -163,8 +160,9 @@ def numeric(name: str, value: ArrayLike) -> Array:
 
 def inputs(X: ArrayLike, n_x: int) -> Array:
     """X as a matrix (n_x, m)."""
-    X = matrix("X", X, "(n_x, m), features down and samples across")
-    if len(X) != n_x:
+    X = numeric("X", X)
+    if X.ndim != 2 or len(X) != n_x or not X.size:
+        matrix("X", X, "(n_x, m), features down and samples across")
         hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
         raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
     return X
@@ -172,8 +170,9 @@ def inputs(X: ArrayLike, n_x: int) -> Array:
 
 def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
     """Y as a matrix (n_y, m)."""
-    Y = matrix("Y", Y, _OUTPUTS)
+    Y = numeric("Y", Y)
     if Y.shape != (n_y, m):
+        matrix("Y", Y, _OUTPUTS)
         hint = "; Y looks transposed, pass Y.T" if Y.shape == (m, n_y) else ""
         raise ValueError(f"Y must have shape (n_y, m) = {(n_y, m)} to go with X, got shape {Y.shape}{hint}")
     return Y
@@ -184,13 +183,13 @@ def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     A2, Y = matrix("A2", A2, _OUTPUTS), matrix("Y", Y, _OUTPUTS)
     if Y.shape != A2.shape:
         raise ValueError(f"Y must have the shape of A2, {A2.shape}, got shape {Y.shape}")
-    return A2, Y if Y.dtype is A2.dtype else Y.astype(A2.dtype)
+    return A2, Y if Y.dtype == A2.dtype else Y.astype(A2.dtype)
 
 
 def one_dtype(theta: Array, *arrays: Array) -> list[Array]:
     """theta, X and the other arrays in one dtype: float64, unless theta and X are float32."""
-    dtype = theta.dtype if arrays[0].dtype is theta.dtype else FLOAT64
-    return [array if array.dtype is dtype else array.astype(dtype) for array in (theta, *arrays)]
+    dtype = theta.dtype if arrays[0].dtype == theta.dtype else FLOAT64
+    return [array if array.dtype == dtype else array.astype(dtype) for array in (theta, *arrays)]
 
 
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
@@ -245,7 +244,7 @@ def parameters(value: Any, network: Network) -> Array:
     if type(value) is Views and value.slots is network.slots and value.is_intact():
         return value.flat
     arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network.slots]))
-    dtype = FLOAT32 if all(array.dtype is FLOAT32 for array in arrays) else FLOAT64
+    dtype = FLOAT32 if all(array.dtype == FLOAT32 for array in arrays) else FLOAT64
     what = "n_x, n_h, n_y =" if len(network.sizes) == 3 else "layer sizes"
     return _flatten("parameters", network.slots, arrays, dtype, f" to go with {what} {network.sizes}")
 
@@ -258,7 +257,7 @@ def gradients(value: Any, network: Network, dtype: np.dtype[Any]) -> Array:
 def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> Array:
     """A1, A2, … from the cache of `forward_prop` as one flat vector."""
     slots = network.activations(m)
-    if type(value) is Views and value.slots is slots and value.flat.dtype is dtype and value.is_intact():
+    if type(value) is Views and value.slots is slots and value.flat.dtype == dtype and value.is_intact():
         return value.flat
     if isinstance(value, Mapping):  # may hold other things too
         value = {name: value[name] for name, _place, _shape in slots if name in value}
@@ -267,7 +266,7 @@ def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> A
 
 def _flat(argument: str, value: Any, slots: Slots, dtype: np.dtype[Any], why: str) -> Array:
     """The dictionary `value` as one vector, laid out by `slots`."""
-    if type(value) is Views and value.slots is slots and value.flat.dtype is dtype and value.is_intact():
+    if type(value) is Views and value.slots is slots and value.flat.dtype == dtype and value.is_intact():
         return value.flat
     return _flatten(argument, slots, _arrays(argument, value, tuple([slot[0] for slot in slots])), dtype, why)
 

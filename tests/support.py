@@ -143,7 +143,7 @@ def guises(values):
     strided[::2, ::3] = values
     readonly = values.copy()
     readonly.setflags(write=False)
-    misaligned = np.frombuffer(b"\0" + values.tobytes(), np.uint8)[1:].view(np.float64).reshape(rows, cols)
+    misaligned = np.frombuffer(bytearray(b"\0" + values.tobytes()), np.uint8)[1:].view(np.float64).reshape(rows, cols)
     forms = {
         "list": values.tolist(),
         "tuple": tuple(map(tuple, values.tolist())),

@@ -27,9 +27,10 @@ from engine_cases import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import arrays_in, assert_no_alias, assert_same_dict, frozen
+from support import arrays_in, assert_no_alias, assert_same_dict, frozen, guises
 
 import fastxor as fx
+from fastxor.backends.fused import kernels
 from fastxor.network import ACTIVATIONS
 
 BY_NAME = {job.name: job for job in JOBS}
@@ -438,6 +439,25 @@ def test_the_history_holds_the_cost_before_the_step(core):
         assert job.network().cost(so_far.parameters, X, Y, backend=core) == pytest.approx(
             run.history[iteration], rel=1e-12
         )
+
+
+def test_no_layout_has_an_engine_of_its_own():
+    """Read-only, misaligned, F-ordered: the kernels meet one kind of array, so that none is compiled a second time."""
+    values = np.array([[-3.0, 0, 2, 5, 1], [7, -1, 4, -6, 3]])
+    net = fx.Network([2, 3, 2], output="identity")
+    parameters = dict(net.initialize(0))
+    run = {"parameters": parameters, "iterations": 5, "batch_size": 2, "random_state": 0, "backend": "numba"}
+
+    def results(X):
+        cost, grads = net.gradient(parameters, X, X, backend="numba")
+        trained = fx.train(net, X, X, **run).parameters
+        return {**grads, **trained, "cost": np.float64(cost), "A": net.predict(parameters, X, backend="numba")}
+
+    wanted = results(values)
+    engines = len(kernels.engine.signatures)
+    for form in guises(values).values():
+        assert_same_dict(results(form), wanted, rtol=1e-12, atol=1e-12)
+    assert len(kernels.engine.signatures) == engines
 
 
 @pytest.mark.parametrize("order", ["F", "strided", "read-only", "big-endian", "ints", "lists"])

@@ -17,7 +17,7 @@ from fastxor.training import Run
 from fastxor.views import Array
 
 from . import kernels, specialised, workspace
-from ._jit import VECTOR_BITS
+from ._jit import VECTOR_BITS, compiled
 
 # A run is handed to the compiled loop in pieces of about this long, so that Ctrl-C and reports get through.
 _PIECE_SECONDS = 0.1
@@ -27,6 +27,8 @@ _WORTH_THREADS = 1e6
 
 # Bytes of a matrix that may be copied for a run of mini-batches.
 _SMALL = 1 << 20
+
+_WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD
 
 _ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 _ALONE = np.zeros(0, np.int64)  # as what threads share
@@ -218,7 +220,7 @@ def warmup() -> None:
 class _Desk:
     """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
 
-    __slots__ = ("cost", "gradient", "hyper", "plan", "theta", "work")
+    __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "theta", "work")
 
     def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
         plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
@@ -227,6 +229,15 @@ class _Desk:
         self.theta = self.work[: network.count]  # THETA stands first
         self.gradient = self.work[plan.gradient : plan.gradient + network.count]
         self.cost, self.hyper = np.empty(1), np.zeros(kernels.HYPER)
+        self.engine = _engine(dtype)
+
+
+@cache
+def _engine(dtype: np.dtype) -> Callable:
+    """The engine for a pass over such numbers. Telling the types of its arguments anew is felt in a small pass."""
+    numbers, settings = np.empty(0, dtype), np.empty(0)
+    data = numbers, numbers, 0, 0, _ALL, 0, numbers
+    return compiled(kernels.engine, 0, _ALL, numbers, *data, settings, settings, 0, 0, 0, _ALONE, 0)
 
 
 @lru_cache(maxsize=32)
@@ -248,7 +259,7 @@ def _pass(
     desk.theta[...] = theta
     X_flat, X_by_sample = _laid_out(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else _laid_out(Y)
-    good = kernels.engine(
+    good = desk.engine(
         task,
         desk.plan,
         desk.work,
@@ -269,7 +280,7 @@ def _pass(
     )
     if not good:
         return None  # and nobody meets the bad value again
-    result = desk.cost.item(), desk.gradient.copy() if task in (kernels.EVALUATE, kernels.BACKWARD) else theta
+    result = desk.cost.item(), desk.gradient.copy() if task in _WITH_GRADIENT else theta
     if desk.work.nbytes <= _KEPT_BYTES:
         idle.append(desk)
     return result
@@ -292,11 +303,12 @@ def _laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:
     that a small matrix is copied for it.
     """
     flags = array.flags
+    if flags.carray and not shuffled:
+        return array.ravel(), False
     by_sample = (flags.f_contiguous and not flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL)
     return _flat(array.T if by_sample else array), by_sample
 
 
 def _flat(array: Array) -> Array:
-    """All elements, row by row, as a vector that kernels compiled for writable arrays take."""
-    flat = array.ravel()
-    return flat if flat.flags.writeable else flat.copy()
+    """All elements, row by row, as a vector of the one kind that kernels are compiled for: aligned and writable."""
+    return array.ravel() if array.flags.carray else array.flatten()

@@ -70,6 +70,13 @@ def kernel(function: Callable) -> Callable:
     return dispatcher
 
 
+def compiled(dispatcher: Callable, *arguments: Any) -> Callable:
+    """A kernel as it is for arguments of these types, which it takes on trust: a dispatcher looks at each one anew."""
+    if not hasattr(dispatcher, "overloads"):
+        return dispatcher  # un-jitted
+    return dispatcher.compile(tuple(map(numba.typeof, arguments)))
+
+
 def is_ready(dispatcher: Callable) -> bool:
     """Whether a kernel has been compiled, in this process or in an earlier one."""
     if not hasattr(dispatcher, "overloads"):
