@@ -123,8 +123,8 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch, spill):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
     Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, (T, n_in padded
-    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1: the choice does not depend on it, for
-    the bits must not. The estimates count vector operations: of the multiply-adds, and of what comes on top.
+    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1; the choice does not depend on it,
+    for the bits must not. The estimates count vector operations: of the multiply-adds, and of what comes on top.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
