@@ -91,7 +91,7 @@ def test_same_bits_as_the_engine(choose, used, network, dtype):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 11, 2]], ids=["2-5-1", "2-11-2"])
+@pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 8, 1], [2, 11, 2]], ids=["2-5-1", "2-8-1", "2-11-2"])
 def test_same_bits_for_any_number_of_samples(choose, used, sizes, count):
     network = fx.Network(sizes)
     features, targets = samples(network, count)

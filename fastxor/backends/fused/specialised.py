@@ -278,6 +278,7 @@ class _Writer:
                 _affine(f"b_g{g}", [f"w{k}_g{g}" for k in inputs], [f"x{k}_s{s}" for k in inputs], "none")
                 for _, s, g in some
             ]
+            sums += ["none"] * (2 - len(some))
             self.step += [f"z = join({', '.join(sums)})", f"a = {value.format(z='z')}"]
             self.step += [
                 f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
