@@ -15,8 +15,8 @@ def choose(monkeypatch):
     """Set whether the specialised kernel is used: always, or never."""
 
     def set_to(always):
-        monkeypatch.setattr(specialised, "_WORTH_COMPILING", 0.0 if always else np.inf)
-        monkeypatch.setattr(specialised, "_WORTH_LOADING", 0.0 if always else np.inf)
+        for name in ("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"):
+            monkeypatch.setattr(specialised, name, 0.0 if always else np.inf)
 
     return set_to
 
@@ -152,6 +152,17 @@ def test_left_to_the_engine(choose, used, network, settings):
 def test_not_compiled_for_little_work(used):
     fx.model(X, Y, 2, 3, 1, 1000, 0.3, random_state=0, print_cost=False)
     assert not used
+
+
+def test_used_for_little_work_once_it_is_loaded(choose, used, monkeypatch):
+    network = fx.Network([2, 2, 1])
+    choose(True)
+    fx.train(network, X, Y, iterations=20, random_state=0)
+    used.clear()
+    choose(False)
+    monkeypatch.setattr(specialised, "_WORTH_CALLING", 0.0)
+    fx.train(network, X, Y, iterations=20, random_state=0)
+    assert len(used) == 1  # not for the first step, which loads the samples, but for all others
 
 
 def test_the_text_runs_uncompiled():

@@ -38,9 +38,11 @@ _MOST_PARAMETERS = 160
 # Up to so many, each is kept in a register (or what the compiler takes for one); more are kept in memory, in groups.
 _MOST_IN_REGISTERS = 16
 
-# What the general engine has left to do, in seconds, before compiling pays, and before loading what is compiled does.
+# What the general engine has left to do, in seconds, before compiling pays, before loading what is compiled does, and
+# before a call of what is loaded does.
 _WORTH_COMPILING = 2.0
 _WORTH_LOADING = 0.05
+_WORTH_CALLING = 2e-5
 
 # The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
 _ACTIVATIONS = {
@@ -65,6 +67,8 @@ def fits(network: Network, optimizer: Optimizer) -> bool:
 
 def pays_off(train, seconds_left: float) -> bool:
     """Whether to use the kernel for work that the engine needs `seconds_left` for."""
+    if getattr(train, "overloads", None):
+        return seconds_left > _WORTH_CALLING
     return seconds_left > (_WORTH_LOADING if is_ready(train) else _WORTH_COMPILING)
 
 
