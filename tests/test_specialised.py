@@ -132,6 +132,20 @@ def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):
     assert special.history == plain.history
 
 
+@pytest.mark.parametrize("scale", [30.0, 1000.0])
+@pytest.mark.parametrize("sizes", [[2, 2, 1], [2, 8, 1]], ids=["2-2-1", "2-8-1"])
+def test_saturated_neurons(choose, used, sizes, scale):
+    """Also where the kernel's tanh and sigmoid are not for such large numbers."""
+    network = fx.Network(sizes)
+    start = {name: scale * array for name, array in network.initialize(5).items()}
+    results = []
+    for always in (False, True):
+        choose(always)
+        results.append(fx.train(network, X, Y, parameters=start, iterations=200, interval=50))
+    assert len(used) == 1
+    same(*results)
+
+
 @pytest.mark.parametrize(
     ("network", "settings"),
     [
@@ -168,6 +182,6 @@ def test_used_for_little_work_once_it_is_loaded(choose, used, monkeypatch):
 def test_the_text_runs_uncompiled():
     network = fx.Network([2, 2, 1])
     text = specialised.source(network, 4, np.dtype(float))
-    assert text.count("tanh(") == 2
+    assert text.count("tanh_inside(") == 2
     assert text.startswith("def train(")
     compile(text, "<text>", "exec")

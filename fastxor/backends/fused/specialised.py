@@ -10,8 +10,9 @@ sums over samples are then additions of whole vectors, and only the next layer h
 
 Compiling takes a good part of a second, so it is done only when the work ahead repays it; see `pays_off`.
 
-The kernel does not stop at infinity or NaN. Parameters that are not finite stay so, and `bad` keeps that of a logit, so
-the caller looks once, after many steps, and has a piece that failed done again by the engine, which does stop.
+The kernel does not stop at infinity or NaN, and its tanh and sigmoid are for numbers of ordinary size. Parameters that
+are not finite stay so, and `far` keeps the largest size, so the caller looks once, after many steps, and has a piece
+that failed done again by the engine, which does stop.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ _WORTH_CALLING = 2e-5
 
 # The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
 _ACTIVATIONS = {
-    "tanh": ("tanh({z})", "{w} * fma(-{a}, {a}, 1.0)", 0.0),
+    "tanh": ("tanh_inside({z})", "{w} * fma(-{a}, {a}, 1.0)", 0.0),
     "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))", -1000.0),
     "identity": ("{z}", "{w}", 0.0),
 }
 # The loss of one output with input z and target y, and its value.
 _LOSSES = {
-    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "sigmoid({z})"),
+    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "sigmoid_inside({z})"),
     "squared_error": ("(({z} - {y}) * 0.5 * ({z} - {y}))", "{z}"),
 }
 
@@ -115,6 +116,8 @@ class _Writer:
             self.lanes *= 2
         self.last = len(network.layers)
         self.load, self.step, self.cost, self.update, self.end = [], [], [], [], []
+        self.far = {}  # what keeps the sizes, and its first value
+        self.limit = vmath.INSIDE[dtype.itemsize]
         hidden = network.layers[0].n_out
         self.groups = range(-(-hidden // SIDE_BY_SIDE))
         in_groups, in_rows = SIDE_BY_SIDE * len(self.groups) * samples, self.lanes * hidden  # lanes to be worked on
@@ -145,13 +148,24 @@ class _Writer:
         self.descend()
         lines = [
             (0, ["def train(work, costs, steps, rate, first, interval):"]),
-            (1, ["recorded = 0", *self.load, "bad = zero", "for step in range(steps):"]),
+            (1, ["recorded = 0", *self.load, *(f"{far} = {first}" for far, first in self.far.items())]),
+            (1, ["for step in range(steps):"]),
             (2, [*self.step, "if step == first:"]),
             (3, [*self.cost, "recorded += 1", "first += interval"]),
             (2, self.update),
-            (1, [*self.end, "return sum_lanes(bad) == 0.0"]),
+            (1, [*self.end, f"return {' and '.join(map(self.is_inside, self.far)) or True}"]),
         ]
         return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
+
+    def keep_size(self, value: str, z: str, far: str, first: str) -> list[str]:
+        """The line that does so, if the function `value` needs it."""
+        if "_inside(" not in value:
+            return []
+        self.far[far] = first
+        return [f"{far} = maximum(absolute({z}), {far})"]
+
+    def is_inside(self, far: str) -> str:
+        return f"sum_lanes(select_less({far}, {self.limit}, 0.0, 1.0)) == 0.0"
 
     # ------------------------------------------------------------ a vector of samples for each neuron
 
@@ -191,9 +205,10 @@ class _Writer:
                 z = _affine(bias, weights, [f"a{number - 1}_{k}" for k in range(layer.n_in)], "zero")
             if number < self.last:
                 value = _ACTIVATIONS[layer.activation][0].format(z="z")
-                self.step += [f"z = {z}", f"a{number}_{r} = {value}"]
+                self.step += [f"z = {z}", *self.keep_size(value, "z", "far", "zero"), f"a{number}_{r} = {value}"]
             else:
-                self.step += [f"z{r} = {z}", f"bad = bad + (z{r} - z{r})"]
+                value = _LOSSES[self.network.loss][1]
+                self.step += [f"z{r} = {z}", *self.keep_size(value, f"z{r}", "far", "zero")]
 
     def output(self) -> None:
         loss, value = _LOSSES[self.network.loss]
@@ -283,7 +298,8 @@ class _Writer:
                 for _, s, g in some
             ]
             sums += ["none"] * (2 - len(some))
-            self.step += [f"z = join({', '.join(sums)})", f"a = {value.format(z='z')}"]
+            self.step += [f"z = join({', '.join(sums)})", *self.keep_size(value, "z", "farther", "join(none, none)")]
+            self.step += [f"a = {value.format(z='z')}"]
             self.step += [
                 f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
             ]
