@@ -80,7 +80,7 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
     exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
-    return kernel(namespace[name])
+    return kernel(namespace[name], crowded=True)
 
 
 def source(network: Network, samples: int, dtype: np.dtype) -> str:
