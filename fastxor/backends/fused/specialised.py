@@ -231,21 +231,22 @@ class _Writer:
 
     def descend(self) -> None:
         count, begin, lanes = self.network.count, self.begin, self.lanes
-        products = ["zero"] * count  # whose sum over the samples is the step of each parameter
+        parts = ["zero"] * count  # whose sum over the samples is each parameter, moved: the first one has its old value
         for number, layer in enumerate(self.network.layers, 1):
             for r in range(layer.n_out):
-                products[layer.bias.start + r] = f"d{number}_{r}"
+                i = layer.bias.start + r
+                parts[i] = f"sum_across(d{number}_{r}, head({self.parameter[i]}))"
                 for k in range(layer.n_in):
-                    products[layer.weight.start + r * layer.n_in + k] = f"d{number}_{r} * a{number - 1}_{k}"
+                    i = layer.weight.start + r * layer.n_in + k
+                    parts[i] = f"fma(d{number}_{r}, a{number - 1}_{k}, head({self.parameter[i]}))"
         if self.in_registers:
-            self.update += [f"p{i} = p{i} + sum_everywhere({products[i]})" for i in range(begin, count)]
+            self.update += [f"p{i} = sum_everywhere({parts[i]})" for i in range(begin, count)]
             # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
             self.end[:0] = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(begin, count)]
         else:
-            products = ["zero"] * begin + products[begin:] + ["zero"] * (-count % lanes)
+            parts = ["zero"] * begin + parts[begin:] + ["zero"] * (-count % lanes)
             for i in range(begin - begin % lanes, count, lanes):
-                sums = f"sum_each({', '.join(products[i : i + lanes])})"
-                self.update += [f"store(work, there + {i}, load(work, here + {i}, {lanes}) + {sums})"]
+                self.update += [f"store(work, there + {i}, sum_each({', '.join(parts[i : i + lanes])}))"]
             self.update += ["here, there = there, here"]
             places = range(begin - begin % self.stride, self.entries[PADDED], self.stride)
             self.end[:0] = [f"store(work, {i}, load(work, here + {i}))" for i in places]
@@ -325,14 +326,14 @@ class _Writer:
             for s in samples:
                 factors = [f"f{r}_s{s}_g{g}" for r in range(n_out)]
                 self.update += [f"d1_s{s}_g{g} = {_chain(factors, [f'd2_{r}_s{s}' for r in range(n_out)])}"]
-            steps = {
-                f"b_g{g}": [f"d1_s{s}_g{g}" for s in samples],
-                **{f"w{k}_g{g}": [f"d1_s{s}_g{g} * x{k}_s{s}" for s in samples] for k in range(n_in)},
-                **{f"v{r}_g{g}": [f"a1_s{s}_g{g} * d2_{r}_s{s}" for s in samples] for r in range(n_out)},
+            pairs = {
+                **{f"w{k}_g{g}": [(f"d1_s{s}_g{g}", f"x{k}_s{s}") for s in samples] for k in range(n_in)},
+                **{f"v{r}_g{g}": [(f"a1_s{s}_g{g}", f"d2_{r}_s{s}") for s in samples] for r in range(n_out)},
             }
-            for name, products in steps.items():
-                products += ["none"] * (len(products) == 1)  # or the product would be rounded only with the sum
-                self.update += [f"{name} = {name} + sum_across({', '.join(products)})"]
+            parts = {f"b_g{g}": [f"sum_across(d1_s0_g{g}, b_g{g})", *(f"d1_s{s}_g{g}" for s in samples[1:])]}
+            for name, ((x, y), *rest) in pairs.items():
+                parts[name] = [f"fma({x}, {y}, {name})", *(f"{x} * {y}" for x, y in rest)]
+            self.update += [f"{name} = sum_across({', '.join(terms)})" for name, terms in parts.items()]
 
 
 def _chain(factors: Sequence[str], values: Sequence[str], start: str = "") -> str:
