@@ -15,8 +15,8 @@ def choose(monkeypatch):
     """Set whether the specialised kernel is used: always, or never."""
 
     def set_to(always):
-        monkeypatch.setattr(specialised, "_WORTH_COMPILING", 0.0 if always else np.inf)
-        monkeypatch.setattr(specialised, "_WORTH_LOADING", 0.0 if always else np.inf)
+        for name in ("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"):
+            monkeypatch.setattr(specialised, name, 0.0 if always else np.inf)
 
     return set_to
 
@@ -91,7 +91,7 @@ def test_same_bits_as_the_engine(choose, used, network, dtype):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 11, 2]], ids=["2-5-1", "2-11-2"])
+@pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 8, 1], [2, 11, 2]], ids=["2-5-1", "2-8-1", "2-11-2"])
 def test_same_bits_for_any_number_of_samples(choose, used, sizes, count):
     network = fx.Network(sizes)
     features, targets = samples(network, count)
@@ -132,6 +132,20 @@ def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):
     assert special.history == plain.history
 
 
+@pytest.mark.parametrize("scale", [30.0, 1000.0])
+@pytest.mark.parametrize("sizes", [[2, 2, 1], [2, 8, 1]], ids=["2-2-1", "2-8-1"])
+def test_saturated_neurons(choose, used, sizes, scale):
+    """Also where the kernel's tanh and sigmoid are not for such large numbers."""
+    network = fx.Network(sizes)
+    start = {name: scale * array for name, array in network.initialize(5).items()}
+    results = []
+    for always in (False, True):
+        choose(always)
+        results.append(fx.train(network, X, Y, parameters=start, iterations=200, interval=50))
+    assert len(used) == 1
+    same(*results)
+
+
 @pytest.mark.parametrize(
     ("network", "settings"),
     [
@@ -154,9 +168,20 @@ def test_not_compiled_for_little_work(used):
     assert not used
 
 
+def test_used_for_little_work_once_it_is_loaded(choose, used, monkeypatch):
+    network = fx.Network([2, 2, 1])
+    choose(True)
+    fx.train(network, X, Y, iterations=20, random_state=0)
+    used.clear()
+    choose(False)
+    monkeypatch.setattr(specialised, "_WORTH_CALLING", 0.0)
+    fx.train(network, X, Y, iterations=20, random_state=0)
+    assert len(used) == 1  # not for the first step, which loads the samples, but for all others
+
+
 def test_the_text_runs_uncompiled():
     network = fx.Network([2, 2, 1])
     text = specialised.source(network, 4, np.dtype(float))
-    assert text.count("tanh(") == 2
+    assert text.count("tanh_inside(") == 2
     assert text.startswith("def train(")
     compile(text, "<text>", "exec")

@@ -61,11 +61,15 @@ def _vectors() -> tuple[int, int]:
 VECTOR_BITS, REGISTERS = _vectors()
 
 
-def kernel(function: Callable) -> Callable:
-    """Compile on first call for its argument types, release the GIL while it runs, cache on disk."""
+def kernel(function: Callable, crowded: bool = False) -> Callable:
+    """Compile on first call for its argument types, release the GIL while it runs, cache on disk.
+
+    One that is `crowded` keeps more vectors than there are registers.
+    """
     if config.DISABLE_JIT:
         return _quiet(function)
-    dispatcher = numba.njit(function, pipeline_class=_KernelCompiler, no_cfunc_wrapper=True, **_FLAGS)
+    compiler = _CrowdedCompiler if crowded else _KernelCompiler
+    dispatcher = numba.njit(function, pipeline_class=compiler, no_cfunc_wrapper=True, **_FLAGS)
     dispatcher._cache = _Cache(function)
     return dispatcher
 
@@ -131,6 +135,17 @@ class _KernelLibrary(JITCodeLibrary):
         options.loop_unrolling, options.loop_vectorization = plain, bool(plain and config.LOOP_VECTORIZE)
         builder = llvm.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
+
+
+class _CrowdedLibrary(_KernelLibrary):
+    """With vectors on the stack that do not lie across two cache lines."""
+
+    def add_ir_module(self, module):
+        for function in module.functions:
+            if not function.is_declaration:
+                function.attributes.alignstack = VECTOR_BITS // 8
+                function.attributes.add("nounwind")  # without one of these, llvmlite writes no attributes at all
+        super().add_ir_module(module)
 
 
 class _InlinedLibrary(_KernelLibrary):
@@ -265,6 +280,10 @@ class _KernelCompiler(CompilerBase):
             typed_passes.NoPythonBackend,
         ]
         return [manager]
+
+
+class _CrowdedCompiler(_KernelCompiler):
+    _library = _CrowdedLibrary
 
 
 class _InlinedCompiler(_KernelCompiler):

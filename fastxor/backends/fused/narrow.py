@@ -4,7 +4,7 @@ The loop over samples is gone: a row is one register, and a neuron's weights are
 """
 
 from ._jit import inlined
-from .simd import broadcast, fma, full, get, lanes, load, put, store, sum_across, sum_lanes
+from .simd import broadcast, fma, full, head, lanes, load, put, store, sum_across, sum_lanes
 from .vmath import sigmoid, tanh
 
 # A sum over so many neurons or more is added up as if that many of them stood side by side in a vector, which is how
@@ -106,7 +106,10 @@ def backward(work, w, n_out, n_in, d, a, is_tanh):
 
 @inlined
 def gradient(work, to, start, w, b, n_out, n_in, d, a):
-    """Add D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`."""
+    """Add D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`.
+
+    The first sample's product is added to the weight, and then that to the others: one addition less to wait for.
+    """
     V = lanes(work)
     end = b + n_out
     while b < end:
@@ -114,9 +117,9 @@ def gradient(work, to, start, w, b, n_out, n_in, d, a):
         row = a
         row_end = w + n_in
         while w < row_end:
-            put(work, to + w, get(work, start + w) + sum_lanes(delta * load(work, row)))
+            put(work, to + w, sum_lanes(fma(delta, load(work, row), head(broadcast(work, start + w)))))
             w += 1
             row += V
-        put(work, to + b, get(work, start + b) + sum_lanes(delta))
+        put(work, to + b, sum_lanes(sum_across(delta, head(broadcast(work, start + b)))))
         d += V
         b += 1

@@ -533,6 +533,16 @@ def _(b, vector, first, count):
     return b.pick(vector, vector, [b.sig.args[1].literal_value + i for i in range(b.sig.return_type.lanes)])
 
 
+def head(vector):
+    """The first lane, and zeros."""
+    return np.concatenate([vector[:1], np.zeros_like(vector[1:])])
+
+
+@_operation(head, lambda v: v if isinstance(v, Vector) else None)
+def _(b, vector):
+    return b.pick(vector, ir.Constant(vector.type, None), [0, *range(vector.type.count + 1, 2 * vector.type.count)])
+
+
 def sum_everywhere(vector):
     """A vector with `sum_lanes`, to the bit, in every lane."""
     return np.full_like(vector, sum_lanes(vector))

@@ -10,8 +10,9 @@ sums over samples are then additions of whole vectors, and only the next layer h
 
 Compiling takes a good part of a second, so it is done only when the work ahead repays it; see `pays_off`.
 
-The kernel does not stop at infinity or NaN. Parameters that are not finite stay so, and `bad` keeps that of a logit, so
-the caller looks once, after many steps, and has a piece that failed done again by the engine, which does stop.
+The kernel does not stop at infinity or NaN, and its tanh and sigmoid are for numbers of ordinary size. Parameters that
+are not finite stay so, and `far` keeps the largest size, so the caller looks once, after many steps, and has a piece
+that failed done again by the engine, which does stop.
 """
 
 from __future__ import annotations
@@ -38,19 +39,21 @@ _MOST_PARAMETERS = 160
 # Up to so many, each is kept in a register (or what the compiler takes for one); more are kept in memory, in groups.
 _MOST_IN_REGISTERS = 16
 
-# What the general engine has left to do, in seconds, before compiling pays, and before loading what is compiled does.
+# What the general engine has left to do, in seconds, before compiling pays, before loading what is compiled does, and
+# before a call of what is loaded does.
 _WORTH_COMPILING = 2.0
 _WORTH_LOADING = 0.05
+_WORTH_CALLING = 2e-5
 
 # The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
 _ACTIVATIONS = {
-    "tanh": ("tanh({z})", "{w} * fma(-{a}, {a}, 1.0)", 0.0),
+    "tanh": ("tanh_inside({z})", "{w} * fma(-{a}, {a}, 1.0)", 0.0),
     "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))", -1000.0),
     "identity": ("{z}", "{w}", 0.0),
 }
 # The loss of one output with input z and target y, and its value.
 _LOSSES = {
-    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "sigmoid({z})"),
+    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "sigmoid_inside({z})"),
     "squared_error": ("(({z} - {y}) * 0.5 * ({z} - {y}))", "{z}"),
 }
 
@@ -65,6 +68,8 @@ def fits(network: Network, optimizer: Optimizer) -> bool:
 
 def pays_off(train, seconds_left: float) -> bool:
     """Whether to use the kernel for work that the engine needs `seconds_left` for."""
+    if getattr(train, "overloads", None):
+        return seconds_left > _WORTH_CALLING
     return seconds_left > (_WORTH_LOADING if is_ready(train) else _WORTH_COMPILING)
 
 
@@ -75,7 +80,7 @@ def kernel_for(network: Network, samples: int, dtype: np.dtype):
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
     exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
-    return kernel(namespace[name])
+    return kernel(namespace[name], crowded=True)
 
 
 def source(network: Network, samples: int, dtype: np.dtype) -> str:
@@ -111,6 +116,8 @@ class _Writer:
             self.lanes *= 2
         self.last = len(network.layers)
         self.load, self.step, self.cost, self.update, self.end = [], [], [], [], []
+        self.far = {}  # what keeps the sizes, and its first value
+        self.limit = vmath.INSIDE[dtype.itemsize]
         hidden = network.layers[0].n_out
         self.groups = range(-(-hidden // SIDE_BY_SIDE))
         in_groups, in_rows = SIDE_BY_SIDE * len(self.groups) * samples, self.lanes * hidden  # lanes to be worked on
@@ -141,13 +148,24 @@ class _Writer:
         self.descend()
         lines = [
             (0, ["def train(work, costs, steps, rate, first, interval):"]),
-            (1, ["recorded = 0", *self.load, "bad = zero", "for step in range(steps):"]),
+            (1, ["recorded = 0", *self.load, *(f"{far} = {first}" for far, first in self.far.items())]),
+            (1, ["for step in range(steps):"]),
             (2, [*self.step, "if step == first:"]),
             (3, [*self.cost, "recorded += 1", "first += interval"]),
             (2, self.update),
-            (1, [*self.end, "return sum_lanes(bad) == 0.0"]),
+            (1, [*self.end, f"return {' and '.join(map(self.is_inside, self.far)) or True}"]),
         ]
         return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
+
+    def keep_size(self, value: str, z: str, far: str, first: str) -> list[str]:
+        """The line that does so, if the function `value` needs it."""
+        if "_inside(" not in value:
+            return []
+        self.far[far] = first
+        return [f"{far} = maximum(absolute({z}), {far})"]
+
+    def is_inside(self, far: str) -> str:
+        return f"sum_lanes(select_less({far}, {self.limit}, 0.0, 1.0)) == 0.0"
 
     # ------------------------------------------------------------ a vector of samples for each neuron
 
@@ -187,9 +205,10 @@ class _Writer:
                 z = _affine(bias, weights, [f"a{number - 1}_{k}" for k in range(layer.n_in)], "zero")
             if number < self.last:
                 value = _ACTIVATIONS[layer.activation][0].format(z="z")
-                self.step += [f"z = {z}", f"a{number}_{r} = {value}"]
+                self.step += [f"z = {z}", *self.keep_size(value, "z", "far", "zero"), f"a{number}_{r} = {value}"]
             else:
-                self.step += [f"z{r} = {z}", f"bad = bad + (z{r} - z{r})"]
+                value = _LOSSES[self.network.loss][1]
+                self.step += [f"z{r} = {z}", *self.keep_size(value, f"z{r}", "far", "zero")]
 
     def output(self) -> None:
         loss, value = _LOSSES[self.network.loss]
@@ -212,21 +231,22 @@ class _Writer:
 
     def descend(self) -> None:
         count, begin, lanes = self.network.count, self.begin, self.lanes
-        products = ["zero"] * count  # whose sum over the samples is the step of each parameter
+        parts = ["zero"] * count  # whose sum over the samples is each parameter, moved: the first one has its old value
         for number, layer in enumerate(self.network.layers, 1):
             for r in range(layer.n_out):
-                products[layer.bias.start + r] = f"d{number}_{r}"
+                i = layer.bias.start + r
+                parts[i] = f"sum_across(d{number}_{r}, head({self.parameter[i]}))"
                 for k in range(layer.n_in):
-                    products[layer.weight.start + r * layer.n_in + k] = f"d{number}_{r} * a{number - 1}_{k}"
+                    i = layer.weight.start + r * layer.n_in + k
+                    parts[i] = f"fma(d{number}_{r}, a{number - 1}_{k}, head({self.parameter[i]}))"
         if self.in_registers:
-            self.update += [f"p{i} = p{i} + sum_everywhere({products[i]})" for i in range(begin, count)]
+            self.update += [f"p{i} = sum_everywhere({parts[i]})" for i in range(begin, count)]
             # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
             self.end[:0] = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(begin, count)]
         else:
-            products = ["zero"] * begin + products[begin:] + ["zero"] * (-count % lanes)
+            parts = ["zero"] * begin + parts[begin:] + ["zero"] * (-count % lanes)
             for i in range(begin - begin % lanes, count, lanes):
-                sums = f"sum_each({', '.join(products[i : i + lanes])})"
-                self.update += [f"store(work, there + {i}, load(work, here + {i}, {lanes}) + {sums})"]
+                self.update += [f"store(work, there + {i}, sum_each({', '.join(parts[i : i + lanes])}))"]
             self.update += ["here, there = there, here"]
             places = range(begin - begin % self.stride, self.entries[PADDED], self.stride)
             self.end[:0] = [f"store(work, {i}, load(work, here + {i}))" for i in places]
@@ -278,7 +298,9 @@ class _Writer:
                 _affine(f"b_g{g}", [f"w{k}_g{g}" for k in inputs], [f"x{k}_s{s}" for k in inputs], "none")
                 for _, s, g in some
             ]
-            self.step += [f"z = join({', '.join(sums)})", f"a = {value.format(z='z')}"]
+            sums += ["none"] * (2 - len(some))
+            self.step += [f"z = join({', '.join(sums)})", *self.keep_size(value, "z", "farther", "join(none, none)")]
+            self.step += [f"a = {value.format(z='z')}"]
             self.step += [
                 f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
             ]
@@ -304,14 +326,14 @@ class _Writer:
             for s in samples:
                 factors = [f"f{r}_s{s}_g{g}" for r in range(n_out)]
                 self.update += [f"d1_s{s}_g{g} = {_chain(factors, [f'd2_{r}_s{s}' for r in range(n_out)])}"]
-            steps = {
-                f"b_g{g}": [f"d1_s{s}_g{g}" for s in samples],
-                **{f"w{k}_g{g}": [f"d1_s{s}_g{g} * x{k}_s{s}" for s in samples] for k in range(n_in)},
-                **{f"v{r}_g{g}": [f"a1_s{s}_g{g} * d2_{r}_s{s}" for s in samples] for r in range(n_out)},
+            pairs = {
+                **{f"w{k}_g{g}": [(f"d1_s{s}_g{g}", f"x{k}_s{s}") for s in samples] for k in range(n_in)},
+                **{f"v{r}_g{g}": [(f"a1_s{s}_g{g}", f"d2_{r}_s{s}") for s in samples] for r in range(n_out)},
             }
-            for name, products in steps.items():
-                products += ["none"] * (len(products) == 1)  # or the product would be rounded only with the sum
-                self.update += [f"{name} = {name} + sum_across({', '.join(products)})"]
+            parts = {f"b_g{g}": [f"sum_across(d1_s0_g{g}, b_g{g})", *(f"d1_s{s}_g{g}" for s in samples[1:])]}
+            for name, ((x, y), *rest) in pairs.items():
+                parts[name] = [f"fma({x}, {y}, {name})", *(f"{x} * {y}" for x, y in rest)]
+            self.update += [f"{name} = sum_across({', '.join(terms)})" for name, terms in parts.items()]
 
 
 def _chain(factors: Sequence[str], values: Sequence[str], start: str = "") -> str:

@@ -37,9 +37,9 @@ _EXPM1_64 = (
     2.7620088445409746e-07,
     2.510038549551032e-08,
 )
-# tanh(r) / r as (1 + a1 q + a2 q**2) / (1 + b1 q + b2 q**2), q = r**2, |r| <= ln(2)/4, in float32 without a2 and b2:
-# the error is 0 at 0 and at two or four points inside.
-_TANH_A1_32, _TANH_B1_32 = 0.0665872289626443629, 0.399920317831005449
+# r / tanh(r) = 1 + c1 q + c2 q**2, q = r**2, |r| <= ln(2)/4.
+_TANH_C1_32, _TANH_C2_32 = 0.33333307592915579773, -0.022156282994486876567
+# tanh(r) / r as (1 + a1 q + a2 q**2) / (1 + b1 q + b2 q**2): the error is 0 at 0 and at four points inside.
 _TANH_A1, _TANH_A2 = 0.11110026504289231181, 0.0010574784525743722974
 _TANH_B1, _TANH_B2 = 0.44443359837622272701, 0.015868677912611057346
 # (atanh(s) / s - 1) / s**2 as a function of s**2, 0 <= s**2 <= 1/9.
@@ -144,6 +144,9 @@ _PHI_64 = (
     3.885957025845575e-12,
 )
 
+# How large |x| may be for `tanh_inside` and `sigmoid_inside`, by the bytes of a number. They save a few operations.
+INSIDE = {4: 40.0, 8: 350.0}
+
 
 @inlined
 def clamp(x, low, high):
@@ -165,12 +168,6 @@ def _reduce(x):
     r = fma(n, by_dtype(x, -_LN2_HIGH_32, -_LN2_HIGH_64), x)
     r = fma(n, by_dtype(x, -_LN2_LOW_32, -_LN2_LOW_64), r)
     return n, fma(r * r, polynomial(r, _EXPM1_32, _EXPM1_64), r)
-
-
-@inlined
-def _horner(x, c0, c1, c2, c3, c4):
-    """The polynomial by Horner's rule: fewer operations than `polynomial` where many values are under way at once."""
-    return fma(fma(fma(fma(c4, x, c3), x, c2), x, c1), x, c0)
 
 
 @inlined
@@ -216,53 +213,98 @@ def log(x):
 
 @inlined
 def tanh(x):
-    """Hyperbolic tangent; small x keep their relative accuracy.
+    """Hyperbolic tangent; small x keep their relative accuracy."""
+    size = absolute(x)
+    single = copysign(_tanh_32(select_less(20.0, size, 20.0, size)), x)
+    return by_dtype(x, single, select_less(20.0, size, copysign(1.0, x), _tanh_64(x)))
 
-    With x = n ln(2)/2 + r and s = 2**n, it is (p s + (s - 1)) / (p s + (s + 1)), where p = expm1(2r): a polynomial in
-    float32. In float64, p is a quotient too: with u = tanh r = a / b, the fraction is
-    ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a), a shorter chain of operations. What the rounding
-    of ln(2)/2 does to r does not count: where n is large, tanh is flat.
+
+@inlined
+def tanh_inside(x):
+    """The same bits, for |x| up to `INSIDE`."""
+    return by_dtype(x, copysign(_tanh_32(absolute(x)), x), _tanh_64(x))
+
+
+@inlined
+def _tanh_32(x):
+    """With x = n ln(2)/2 + r, r = g tanh(r) and h = (2**n - 1)/2, (h (g + r) + r) / (h (g + r) + g); x is not below 0.
+
+    Few operations rather than a short chain.
     """
-    rounder = by_dtype(x, _ROUNDER_32, _ROUNDER_64)
+    rounder = _ROUNDER_32 - 1.0  # it leaves 2**(n - 1)
     t = fma(x, 2.0 * _LOG2E, rounder)
     n = t - rounder
+    h = pow2_of_bits(t) - 0.5
+    r = fma(n, -0.5 * _LN2, x)
+    q = r * r
+    g = fma(fma(q, _TANH_C2_32, _TANH_C1_32), q, 1.0)
+    both = g + r
+    return fma(h, both, r) / fma(h, both, g)
+
+
+@inlined
+def _tanh_64(x):
+    """With x = n ln(2)/2 + r, s = 2**n and tanh(r) = a / b, ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a).
+
+    A short chain of operations, which tiny networks wait for. What the rounding of ln(2)/2 does to r does not count:
+    where n is large, tanh is flat.
+    """
+    t = fma(x, 2.0 * _LOG2E, _ROUNDER_64)
+    n = t - _ROUNDER_64
     s = pow2_of_bits(t)
     low, high = s - 1.0, s + 1.0
-    r = fma(n, -_LN2, x + x)
-    p = fma(r * r, _horner(r, *_EXPM1_32), r)
-    top, bottom = fma(p, s, low), fma(p, s, high)
     r = fma(n, -0.5 * _LN2, x)
     q = r * r
     a = fma(r * q, fma(q, _TANH_A2, _TANH_A1), r)
     b = fma(q, _TANH_B2, _TANH_B1)  # (b - 1) / q
-    top = by_dtype(x, top, fma(high, a, fma(b, q * low, low)))
-    bottom = by_dtype(x, bottom, fma(low, a, fma(b, q * high, high)))
-    return select_less(20.0, absolute(x), copysign(1.0, x), top / bottom)
+    return fma(high, a, fma(b, q * low, low)) / fma(low, a, fma(b, q * high, high))
 
 
 @inlined
 def sigmoid(x):
-    """1 / (1 + e**-x)
+    """1 / (1 + e**-x)"""
+    single = _sigmoid_32(clamp(x, -89.0, 80.0))  # where 2**n is infinite, and where 1 is left
+    double = select_less(708.3964, absolute(x), select_less(x, 0.0, 0.0, 1.0), _sigmoid_64(x))
+    return by_dtype(x, single, double)
 
-    As `tanh`: with x = 2r - n ln(2), it is (1 + u) / ((s + 1) - u (s - 1)). In float64, the second part of ln 2 goes
-    into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is taken 3/2 times:
-    numbers a little above a power of two would be rounded more coarsely, relative to their size.
+
+@inlined
+def sigmoid_inside(x):
+    """The same bits, for |x| up to `INSIDE`."""
+    return by_dtype(x, _sigmoid_32(x), _sigmoid_64(x))
+
+
+@inlined
+def _sigmoid_32(x):
+    """With x = 2r - n ln(2) and r = g tanh(r), (g + r) / ((g + r) + 2**n (g - r)): few operations."""
+    t = fma(x, -_LOG2E, _ROUNDER_32)
+    n = t - _ROUNDER_32
+    r = fma(n, 0.5 * _LN2_HIGH_32, x * 0.5)
+    r = fma(n, 0.5 * _LN2_LOW_32, r)
+    q = r * r
+    g = fma(fma(q, _TANH_C2_32, _TANH_C1_32), q, 1.0)
+    both = g + r
+    return both / fma(pow2_of_bits(t), g - r, both)
+
+
+@inlined
+def _sigmoid_64(x):
+    """With x = 2r - n ln(2), s = 2**n and u = tanh(r) as in `_tanh_64`, (1 + u) / ((s + 1) - u (s - 1)).
+
+    The second part of ln(2) goes into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is
+    taken 3/2 times: numbers a little above a power of two would be rounded more coarsely, relative to their size.
     """
-    rounder = by_dtype(x, _ROUNDER_32, _ROUNDER_64)
-    t = fma(x, -_LOG2E, rounder)
-    n = t - rounder
-    r = fma(n, by_dtype(x, _LN2_HIGH_32, _LN2_LONG), x)  # twice the r above
-    r = by_dtype(x, fma(n, _LN2_LOW_32, r), r)
+    t = fma(x, -_LOG2E, _ROUNDER_64)
+    n = t - _ROUNDER_64
+    r = fma(n, _LN2_LONG, x)  # twice the r above
     s = pow2_of_bits(t)
     low, high = fma(s, 1.5, -1.5), fma(s, 1.5, 1.5)
     rest = n * (-1.5 * _LN2_REST)
-    low, high = by_dtype(x, low, fma(s, rest, low)), by_dtype(x, high, fma(s, rest, high))
+    low, high = fma(s, rest, low), fma(s, rest, high)
     q = r * r
-    a = by_dtype(x, _TANH_A1_32 / 8.0, fma(q, _TANH_A2 / 32.0, _TANH_A1 / 8.0))
-    a = fma(r * q, a, r * 0.5)
-    b = by_dtype(x, _TANH_B1_32 / 4.0, fma(q, _TANH_B2 / 16.0, _TANH_B1 / 4.0))
-    y = fma(a, 1.5, fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
-    return select_less(by_dtype(x, 87.33654, 708.3964), absolute(x), select_less(x, 0.0, 0.0, 1.0), y)
+    a = fma(r * q, fma(q, _TANH_A2 / 32.0, _TANH_A1 / 8.0), r * 0.5)
+    b = fma(q, _TANH_B2 / 16.0, _TANH_B1 / 4.0)
+    return fma(a, 1.5, fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
 
 
 @inlined
