@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
+from itertools import cycle
 
 import numpy as np
 
@@ -175,7 +177,8 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
     shared = np.zeros(kernels.SHARED, np.int64)
     shared[kernels.YIELD] = _address_of_yield()
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
-    others = [threading.Thread(target=kernels.engine, args=call, daemon=True) for call in calls[1:]]
+    begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
+    others = [threading.Thread(target=_begin_on, args=begin, daemon=True) for begin in begins]
     begun = []
     try:
         for other in others:
@@ -189,6 +192,35 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
         for other in begun:  # they come to their end without this one, too
             other.join()
     return int(shared[kernels.GOOD])
+
+
+def _cores_in_turn() -> list[int]:
+    """The cores that this thread may use, the next one first and its own last; none where a thread cannot choose."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    here = _core()
+    return sorted(os.sched_getaffinity(0), key=lambda core: (core <= here, core))
+
+
+def _core() -> int:
+    """The one that this thread is running on."""
+    import ctypes
+
+    return ctypes.CDLL(None).sched_getcpu()
+
+
+def _begin_on(core: int | None, call: tuple) -> None:
+    """A further thread's call of the engine, begun on that core; from then on the system may move it as it likes.
+
+    Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there
+    for many milliseconds: whoever waits for the other lets it run, and what has just been running is not moved.
+    """
+    if core is not None:
+        allowed = os.sched_getaffinity(0)
+        with suppress(OSError):  # it may have been taken from the process
+            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, allowed)
+    kernels.engine(*call)
 
 
 @cache
