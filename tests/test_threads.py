@@ -15,7 +15,7 @@ import fastxor as fx
 import fastxor.backends.fused as fused
 from fastxor.backends.fused import workspace
 
-# Five tiles, the last of them smaller, and with mini-batches steps of four tiles and of two.
+# Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
 
 
@@ -45,6 +45,18 @@ def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
         same(job.train("numba", threads=threads), alone)
         assert started
         started.clear()
+
+
+@pytest.mark.parametrize("hidden", [5, 900])
+@pytest.mark.parametrize("m", [4097, 4600])
+def test_the_same_bits_of_many_tiles(hidden, m):
+    """More threads than cores, so that some are far behind; with room for several gradients each, and for one."""
+    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64")
+    ahead = workspace.plan(job.network(), m, np.dtype(job.dtype)).entries[workspace.AHEAD]
+    assert (ahead > 1) == (hidden == 5)
+    alone = job.train("numba", threads=1)
+    for threads in (2, 3, 5, 9):
+        same(job.train("numba", threads=threads), alone)
 
 
 def test_the_default_gives_the_same_bits():

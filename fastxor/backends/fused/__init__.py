@@ -103,7 +103,7 @@ def train(
     moments = [work[start : start + network.count] for start in plan.moments]
     for moment, kept in zip(moments, run.moments, strict=False):
         moment[:] = kept
-    hyper = _hyper(run)
+    hyper = _hyper(run, ring=threads * (1 + int(plan.entries[workspace.AHEAD])))
     X, X_by_sample = _laid_out(X, batch_size is not None)
     Y, Y_by_sample = _laid_out(Y, batch_size is not None)
     by_sample = X_by_sample + 2 * Y_by_sample
@@ -174,8 +174,10 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
     """One call of the engine by each of several threads; how many steps were good."""
     if threads == 1:
         return kernels.engine(*arguments, *steps, _ALONE, -1)
-    shared = np.zeros(kernels.SHARED, np.int64)
-    shared[kernels.YIELD] = _address_of_yield()
+    ring = arguments[-1].size - kernels.HYPER
+    shared = np.zeros(kernels.RING + kernels.LINE * (ring + threads), np.int64)
+    shared[kernels.YIELD], shared[kernels.TILES] = _address_of_yield(), ring
+    shared[kernels.RING + kernels.COME] = 1  # before the first tile there is none
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
     begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
     others = [threading.Thread(target=_begin_on, args=begin, daemon=True) for begin in begins]
@@ -307,14 +309,15 @@ def _pass(
     return result
 
 
-def _hyper(run: Run) -> np.ndarray:
-    """The optimizer as the kernels read it."""
+def _hyper(run: Run, ring: int) -> np.ndarray:
+    """The optimizer as the kernels read it, and room for the cost of a step and of the tiles in the threads' ring."""
     optimizer = run.optimizer
+    costs = np.zeros(1 + ring)
     if isinstance(optimizer, SGD):
         kind = kernels.NESTEROV if optimizer.nesterov else kernels.MOMENTUM if optimizer.momentum else kernels.PLAIN
-        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers, 0.0, 1.0])
+        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers, *costs])
     settings = optimizer.learning_rate, optimizer.beta1, optimizer.beta2, optimizer.epsilon
-    return np.array([kernels.ADAM, *settings, *run.powers, 0.0, 1.0])
+    return np.array([kernels.ADAM, *settings, *run.powers, *costs])
 
 
 def _laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:
