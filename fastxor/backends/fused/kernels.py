@@ -46,7 +46,9 @@ PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
 NEXT, DONE, GOOD, YIELD, TILES, RING, LINE = 0, 16, 32, 33, 34, 48, 8
 COME, PLACE = 0, 1
 ALL_DONE = 1 << 62
-SPINS = 2000  # looks at DONE, about 10 us, before other threads may run
+# Looks at DONE, about 10 us, before other threads may run. Longer than most waits: a thread that gives way to another
+# process has lost its core for milliseconds, and the others wait for it. Not by much: they may all be on one core.
+SPINS = 10_000
 
 
 @kernel
