@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from html.parser import HTMLParser
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from fastxor.bench.measuring import Outcome
 from fastxor.bench.peers import numpy_peer
 from fastxor.bench.problems import PROBLEMS, sweeps
 from fastxor.bench.progress import Progress
-from fastxor.bench.worker import Missing, Refused, Worker
+from fastxor.bench.worker import Missing, Peer, Refused, Worker, rest
 
 FLAGS = ("--quick", "--cases", "--peers", "--threads", "--asked", "--output", "--update-readme")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -381,6 +382,25 @@ def test_a_machine_whose_peak_is_not_known(capsys, tmp_path, trouble):
     assert "peak unknown" in files["md"]
     assert files["html"].count("<svg") == 2
     assert "the machine" not in files["html"].rpartition("<svg")[2].partition("</svg>")[0]
+
+
+@pytest.mark.parametrize(("threads", "naps"), [(1, 0), (2, 4)])
+def test_a_worker_answers_when_its_threads_are_at_rest(monkeypatch, threads, naps):
+    """A pool that spins for 25 ms after its work; with one thread there is none."""
+    clock, slept = [0.0], []
+    monkeypatch.setattr(time, "process_time", lambda: min(clock[0], 0.025))
+    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), clock.append(clock.pop() + seconds)))
+    peer = Peer("numpy", threads)
+    monkeypatch.setattr(peer, "run", lambda way, iterations: None)
+    peer.ran = set()
+    assert peer.seconds(("numpy", "textbook"), 1) < 1
+    assert len(slept) == naps
+
+
+def test_a_pool_that_never_rests_is_not_waited_for(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    rest(most=0.03)
 
 
 def test_ctrl_c_does_not_reach_a_worker():

@@ -15,7 +15,7 @@ import fastxor as fx
 import fastxor.backends.fused as fused
 from fastxor.backends.fused import workspace
 
-# Five tiles, the last of them smaller, and with mini-batches steps of four tiles and of two.
+# Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
 
 
@@ -45,6 +45,18 @@ def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
         same(job.train("numba", threads=threads), alone)
         assert started
         started.clear()
+
+
+@pytest.mark.parametrize("hidden", [5, 900])
+@pytest.mark.parametrize("m", [4097, 4600])
+def test_the_same_bits_of_many_tiles(hidden, m):
+    """More threads than cores, so that some are far behind; with room for several gradients each, and for one."""
+    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64")
+    ahead = workspace.plan(job.network(), m, np.dtype(job.dtype)).entries[workspace.AHEAD]
+    assert (ahead > 1) == (hidden == 5)
+    alone = job.train("numba", threads=1)
+    for threads in (2, 3, 5, 9):
+        same(job.train("numba", threads=threads), alone)
 
 
 def test_the_default_gives_the_same_bits():
@@ -151,6 +163,91 @@ def test_interrupted():
     again = JOB.train("numba", threads=1, iterations=raised.value.iterations, interval=10**9)
     assert_same_dict(raised.value.parameters, again.parameters, rtol=0)
 
+
+# ---------------------------------------------------------------- where threads begin
+
+
+def test_cores_in_turn(monkeypatch):
+    """The one after this thread's first, its own last."""
+    monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {6, 1, 9, 4}, raising=False)
+    monkeypatch.setattr(fused, "_core", lambda: 6)
+    assert fused._cores_in_turn() == [9, 1, 4, 6]
+
+
+def test_where_a_thread_cannot_choose_its_core(monkeypatch):
+    wanted = JOB.train("numba", threads=1)
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    same(JOB.train("numba", threads=3), wanted)
+
+
+ONE_CORE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_threads import JOB, same
+wanted = JOB.train("numba", threads=1)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+same(JOB.train("numba", threads=2), wanted)
+same(JOB.train("numba"), wanted)
+print(os.sched_getaffinity(0))
+"""
+
+if hasattr(os, "sched_setaffinity"):
+
+    @pytest.fixture
+    def moves(monkeypatch):
+        """The cores that threads asked for, and those that they had when their work began."""
+        asked, had = [], []
+        move, engine = os.sched_setaffinity, fused.kernels.engine
+        monkeypatch.setattr(os, "sched_setaffinity", lambda *to: (asked.append(to), move(*to)))
+        monkeypatch.setattr(
+            fused.kernels, "engine", lambda *call: (had.append(os.sched_getaffinity(0)), engine(*call))[1]
+        )
+        return asked, had
+
+    def test_each_thread_begins_on_a_core_of_its_own_and_is_then_free(moves, monkeypatch):
+        asked, had = moves
+        allowed = os.sched_getaffinity(0)
+        monkeypatch.setattr(fused, "_core", lambda: min(allowed))
+        JOB.train("numba", threads=2)
+        assert asked
+        assert all(thread == 0 for thread, _ in asked)
+        assert {frozenset(cores) for _, cores in asked} == {frozenset(fused._cores_in_turn()[:1]), frozenset(allowed)}
+        assert all(cores == allowed for cores in had)
+        assert os.sched_getaffinity(0) == allowed
+
+    def test_the_cores_of_a_thread_with_few_of_its_own(moves):
+        """A thread of the caller's may use less than the process, and so may those that it starts."""
+        _, had = moves
+        first = {min(os.sched_getaffinity(0))}
+        allowed = os.sched_getaffinity(0)
+
+        def call():
+            os.sched_setaffinity(0, first)
+            had.clear()
+            JOB.train("numba", threads=3)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        caller.join()
+        assert had
+        assert all(cores == first for cores in had)
+        assert os.sched_getaffinity(0) == allowed
+
+    def test_the_core_is_taken_away(monkeypatch):
+        def refuse(thread, cores):
+            raise OSError("Invalid argument")
+
+        wanted = JOB.train("numba", threads=1)
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+        same(JOB.train("numba", threads=3), wanted)
+
+    def test_a_process_of_one_core(tmp_path):
+        here = os.path.dirname(__file__)
+        assert run_python("-W", "ignore", "-c", ONE_CORE, here, cwd=tmp_path).stdout.startswith("{")
+
+
+# ---------------------------------------------------------------- after a fork
 
 FORKED = """
 import os, sys

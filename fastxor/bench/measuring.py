@@ -138,7 +138,8 @@ def measure(
     begins: one for each worker, and one for each round. A contender that fails on the way is left out.
     """
     problem = outcome.problem
-    trial = effort.trial if problem.batch is None else 3 * effort.trial
+    # Threads that begin together on one core, as C's may, would have a short sample choose another way.
+    trial = effort.trial if problem.batch is None and outcome.threads == 1 else 3 * effort.trial
     chosen: dict[str, tuple[Entry, int]] = {}
     for name, ways in candidates(outcome, workers, effort, step).items():
         try:

@@ -43,7 +43,10 @@ class Peer:
             self.ran.add((way, iterations))
         start = time.perf_counter()
         self.run(way, iterations)
-        return time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        if self.threads > 1:
+            rest()
+        return seconds
 
     def length(self, way: Way, sample: float) -> int:
         """How many iterations take this many seconds, in whole units and at least one."""
@@ -56,6 +59,19 @@ class Peer:
         from fastxor.bench import floor
 
         return floor.clock(), floor.peaks()
+
+
+def rest(most: float = 1) -> None:
+    """Wait until this process's threads do, so that the next contender has all cores for itself.
+
+    A pool goes on spinning when its work is done, in case that there is more: OpenBLAS's for a tenth of a second.
+    """
+    end = time.perf_counter() + most
+    busy = True
+    while busy and time.perf_counter() < end:
+        before = time.process_time()
+        time.sleep(0.01)
+        busy = time.process_time() - before > 0.001
 
 
 def _serve(pipe: Any, name: str, threads: int, cores: set[int]) -> None:

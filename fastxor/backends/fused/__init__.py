@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, lru_cache
+from itertools import cycle
 
 import numpy as np
 
@@ -103,7 +105,7 @@ def train(
     moments = [work[start : start + network.count] for start in plan.moments]
     for moment, kept in zip(moments, run.moments, strict=False):
         moment[:] = kept
-    hyper = _hyper(run)
+    hyper = _hyper(run, ring=threads * (1 + int(plan.entries[workspace.AHEAD])))
     X, X_by_sample = _laid_out(X, batch_size is not None)
     Y, Y_by_sample = _laid_out(Y, batch_size is not None)
     by_sample = X_by_sample + 2 * Y_by_sample
@@ -174,10 +176,13 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
     """One call of the engine by each of several threads; how many steps were good."""
     if threads == 1:
         return kernels.engine(*arguments, *steps, _ALONE, -1)
-    shared = np.zeros(kernels.SHARED, np.int64)
-    shared[kernels.YIELD] = _address_of_yield()
+    ring = arguments[-1].size - kernels.HYPER
+    shared = np.zeros(kernels.RING + kernels.LINE * (ring + threads), np.int64)
+    shared[kernels.YIELD], shared[kernels.TILES] = _address_of_yield(), ring
+    shared[kernels.RING + kernels.COME] = 1  # before the first tile there is none
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
-    others = [threading.Thread(target=kernels.engine, args=call, daemon=True) for call in calls[1:]]
+    begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
+    others = [threading.Thread(target=_begin_on, args=begin, daemon=True) for begin in begins]
     begun = []
     try:
         for other in others:
@@ -191,6 +196,35 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
         for other in begun:  # they come to their end without this one, too
             other.join()
     return int(shared[kernels.GOOD])
+
+
+def _cores_in_turn() -> list[int]:
+    """The cores that this thread may use, the next one first and its own last; none where a thread cannot choose."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    here = _core()
+    return sorted(os.sched_getaffinity(0), key=lambda core: (core <= here, core))
+
+
+def _core() -> int:
+    """The one that this thread is running on."""
+    import ctypes
+
+    return ctypes.CDLL(None).sched_getcpu()
+
+
+def _begin_on(core: int | None, call: tuple) -> None:
+    """A further thread's call of the engine, begun on that core; from then on the system may move it as it likes.
+
+    Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there
+    for many milliseconds: whoever waits for the other lets it run, and what has just been running is not moved.
+    """
+    if core is not None:
+        allowed = os.sched_getaffinity(0)
+        with suppress(OSError):  # it may have been taken from the process
+            os.sched_setaffinity(0, {core})
+            os.sched_setaffinity(0, allowed)
+    kernels.engine(*call)
 
 
 @cache
@@ -286,14 +320,15 @@ def _pass(
     return result
 
 
-def _hyper(run: Run) -> np.ndarray:
-    """The optimizer as the kernels read it."""
+def _hyper(run: Run, ring: int) -> np.ndarray:
+    """The optimizer as the kernels read it, and room for the cost of a step and of the tiles in the threads' ring."""
     optimizer = run.optimizer
+    costs = np.zeros(1 + ring)
     if isinstance(optimizer, SGD):
         kind = kernels.NESTEROV if optimizer.nesterov else kernels.MOMENTUM if optimizer.momentum else kernels.PLAIN
-        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers, 0.0, 1.0])
+        return np.array([kind, optimizer.learning_rate, optimizer.momentum, 0.0, 0.0, *run.powers, *costs])
     settings = optimizer.learning_rate, optimizer.beta1, optimizer.beta2, optimizer.epsilon
-    return np.array([kernels.ADAM, *settings, *run.powers, 0.0, 1.0])
+    return np.array([kernels.ADAM, *settings, *run.powers, *costs])
 
 
 def _laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:

@@ -8,6 +8,7 @@ from .simd import acquire, fma, full, get, give_way, lanes, load, load_part, put
 from .vmath import sigmoid
 from .workspace import (
     AFTER,
+    AHEAD,
     BEFORE,
     CODE,
     DEPTH,
@@ -35,14 +36,21 @@ from .workspace import (
 
 # What the engine is asked to do.
 TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT = 0, 1, 2, 3, 4
-# Entries of `hyper`: the optimizer, then the cost of the step's tiles so far, and whether they were finite.
-OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, FINITE, HYPER = range(10)
+# Entries of `hyper`: the optimizer, then the cost of the step's tiles that are in, NaN if one was not finite; those of
+# tiles in the threads' ring follow.
+OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, HYPER = range(9)
 PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
-# Entries of `shared`, one to a cache line: the next tile to be dealt out, how many are in, how many steps were good,
-# and the address of the system's function that lets other threads run.
-NEXT, DONE, GOOD, YIELD, SHARED = 0, 16, 32, 33, 34
+# Entries of `shared`, lines of the cache apart: the next tile to be dealt out, how many are in, how many steps were
+# good, the address of the system's function that lets other threads run, and the length of a ring of tiles. Then that
+# ring, a line to a tile: how many have come to it, and where its gradient is. It holds all tiles that are not in: of
+# each thread one for each place that it has for gradients, and one that waits for a place. Last, a line to a thread:
+# for each of its places, how many tiles must be in before that is free.
+NEXT, DONE, GOOD, YIELD, TILES, RING, LINE = 0, 16, 32, 33, 34, 48, 8
+COME, PLACE = 0, 1
 ALL_DONE = 1 << 62
-SPINS = 2000  # looks at DONE, about 10 us, before other threads may run
+# Looks at DONE, about 10 us, before other threads may run. Longer than most waits: a thread that gives way to another
+# process has lost its core for milliseconds, and the others wait for it. Not by much: they may all be on one core.
+SPINS = 10_000
 
 
 @kernel
@@ -66,9 +74,10 @@ def engine(
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
     all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
-    step's when those of the tiles before it are in, and whoever adds the last one updates the parameters. So
-    no bit depends on the number of threads, and none of them has to be there for the others to go on. `shared` holds
-    what they agree on by; alone, `thread` is -1.
+    step's when those of the tiles before it are in, by whoever comes second to it: the one who worked it out or the
+    one who added the tile before. Whoever adds a step's last tile updates the parameters. So no bit depends on the
+    number of threads, a slower one is waited for at the end of a step alone, or when its tile is far behind, and none
+    of them has to be there for the others to go on. `shared` holds what they agree on by; alone, `thread` is -1.
     """
     P = plan[PADDED]
     width = plan[WIDTH]
@@ -98,7 +107,6 @@ def engine(
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
     total = 0.0
-    finite = True
     recorded = 0
     begin = 0
     step = 0
@@ -123,13 +131,29 @@ def engine(
                 theta, after = after, theta
         if step == steps:
             break
-        if thread >= 0 and not _wait(shared, passed):
-            break
+        own = plan[OWN] + base
+        if thread >= 0:
+            free = RING + LINE * (shared[TILES] + thread)
+            last_free = free + plan[AHEAD] - 1
+            done = acquire(shared, DONE)
+            while shared[free] > done and free < last_free:
+                free += 1
+                own += P
+            if not _wait(shared, max(passed, shared[free])):
+                break
+            shared[free] = ticket + 1
         tile = ticket - passed
         record = step == first or task == EVALUATE
-        gradient = plan[GRADIENT] if tile == 0 else plan[OWN] + base
-        start = begin + tile * width
-        count = min(width, size - tile * width)
+        gradient = plan[GRADIENT] if tile == 0 else own
+        start = tile * width
+        count = min(width, size - start)
+        if tile >= tiles - 2 and tiles > 1:  # the last two are about alike, so that two threads end a step together
+            rest = size - (tiles - 2) * width
+            count = _whole_blocks(work, (rest + 1) // 2, width)
+            if tile == tiles - 1:
+                start = size - rest + count
+                count = rest - count
+        start += begin
         T = width if count == width else _whole_blocks(work, count, width)
 
         if ticket == 0 or thread >= 0 or tiles > 1 or order.size > 0:  # else they are still there
@@ -209,43 +233,62 @@ def engine(
                 else:
                     dense.backward(work, T, w, n_out, n_in, d, a, act == elementwise.TANH)
 
-        if thread >= 0 and not _wait(shared, ticket):
-            break
-        if tile > 0:
-            total = hyper[TOTAL]
-            finite = hyper[FINITE] == 1.0
-            for i in range(0, P, lanes(work)):
-                store(work, plan[GRADIENT] + i, load(work, plan[GRADIENT] + i) + load(work, gradient + i))
-        total = subtotal if tile == 0 else total + subtotal
-        finite = fine if tile == 0 else finite and fine
-        if tile < tiles - 1:
-            hyper[TOTAL] = total
-            hyper[FINITE] = 1.0 if finite else 0.0
-        elif task == TRAIN:
-            # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole
-            # vectors of them can be loaded without waiting for it.
-            if is_narrow and not _all_finite(work, theta, P):
-                good = step - 1
-            elif not finite or (record and not math.isfinite(total)):
-                good = step
-            else:
-                if record:
-                    costs[recorded] = total
-                if not (is_narrow and is_plain):
-                    finite = _update(work, P, theta, after, plan[GRADIENT], plan[MOMENTS], hyper)
-                if not finite or (is_narrow and step == steps - 1 and not _all_finite(work, after, P)):
-                    good = step
-            if good < steps or step == steps - 1:
-                result = before if good < step else theta if good < steps else after
-                if result != plan[THETA]:
-                    for i in range(0, P, lanes(work)):
-                        store(work, plan[THETA] + i, load(work, result + i))
-                if thread >= 0:
-                    shared[GOOD] = good
-                    release(shared, DONE, ALL_DONE)
-                break
+        if task == TRAIN and not fine:
+            subtotal = math.nan
+        at = ticket % shared[TILES] if thread >= 0 else 0
+        line = RING + LINE * at
         if thread >= 0:
-            release(shared, DONE, ticket + 1)
+            hyper[HYPER + at] = subtotal
+            shared[line + PLACE] = gradient
+            if take(shared, line + COME) == 0:  # who adds the one before it will see to it
+                continue
+        ended = False
+        while True:  # this tile is added, and then those after it that were ready before it
+            if tile > 0:
+                for i in range(0, P, lanes(work)):
+                    store(work, plan[GRADIENT] + i, load(work, plan[GRADIENT] + i) + load(work, gradient + i))
+            total = subtotal if tile == 0 else hyper[TOTAL] + subtotal
+            hyper[TOTAL] = total
+            tile += 1
+            if tile == tiles and task == TRAIN:
+                # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole
+                # vectors of them can be loaded without waiting for it.
+                if is_narrow and not _all_finite(work, theta, P):
+                    good = step - 1
+                elif not math.isfinite(total):
+                    good = step
+                else:
+                    if record:
+                        costs[recorded] = total
+                    finite = (is_narrow and is_plain) or _update(
+                        work, P, theta, after, plan[GRADIENT], plan[MOMENTS], hyper
+                    )
+                    if not finite or (is_narrow and step == steps - 1 and not _all_finite(work, after, P)):
+                        good = step
+                ended = good < steps or step == steps - 1
+                if ended:
+                    result = before if good < step else theta if good < steps else after
+                    if result != plan[THETA]:
+                        for i in range(0, P, lanes(work)):
+                            store(work, plan[THETA] + i, load(work, result + i))
+                    if thread >= 0:
+                        shared[GOOD] = good
+                        release(shared, DONE, ALL_DONE)
+            if thread < 0 or ended:
+                break
+            shared[line + COME] = 0
+            ticket += 1
+            at = ticket % shared[TILES]
+            line = RING + LINE * at
+            if tile == tiles:  # nobody can have come to the next step's first tile
+                shared[line + COME] = 1
+            release(shared, DONE, ticket)
+            if tile == tiles or take(shared, line + COME) == 0:
+                break
+            subtotal = hyper[HYPER + at]
+            gradient = shared[line + PLACE]
+        if ended:
+            break
     if task != TRAIN:
         costs[0] = total
         good = 1 if fit else 0

@@ -837,7 +837,7 @@ def take(array, i):
 
 @_operation(take, lambda a, i: types.int64)
 def _(b, array, i):
-    return b.ir.atomic_rmw("add", b.address(0, array, i), ir.Constant(ir.IntType(64), 1), "monotonic")
+    return b.ir.atomic_rmw("add", b.address(0, array, i), ir.Constant(ir.IntType(64), 1), "acq_rel")
 
 
 def acquire(array, i):

@@ -24,19 +24,20 @@ LOSS = 1  # its code
 WIDTH = 2  # samples in a tile, a multiple of two vectors (or one vector, for narrow.py)
 PADDED = 3  # length of a parameter vector, padded
 PRIVATE = 4  # how far the tiles of one thread stand from those of the next
-THETA = 5  # parameters; stands first in `work`
-AFTER = 6  # parameters after the step
-BEFORE = 7  # parameters before the last step
-GRADIENT = 8
-MOMENTS = 9  # two vectors for the optimizer
+AHEAD = 5  # gradients of tiles that each thread has room for
+THETA = 6  # parameters; stands first in `work`
+AFTER = 7  # parameters after the step
+BEFORE = 8  # parameters before the last step
+GRADIENT = 9
+MOMENTS = 10  # two vectors for the optimizer
 # From here on every thread has its own; these are the first one's.
-OWN = 10  # gradient of one tile
-TARGET = 11  # tile of Y
-WEIGHT = 12  # one row: 1/m for each sample of the tile, 0 for padding
-SCRATCH = 13  # where a tile is turned: samples x rows, padded
-SPILL = 14  # a square of as many rows as lanes
-SAMPLES = 15  # tile of X as it came, if one sample after the other, padded
-LAYERS = 16  # then, for each layer from 0:
+OWN = 11  # gradients of single tiles
+TARGET = 12  # tile of Y
+WEIGHT = 13  # one row: 1/m for each sample of the tile, 0 for padding
+SCRATCH = 14  # where a tile is turned: samples x rows, padded
+SPILL = 15  # a square of as many rows as lanes
+SAMPLES = 16  # tile of X as it came, if one sample after the other, padded
+LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
@@ -44,6 +45,9 @@ ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 _MOST_SAMPLES = 256
 _MOST_BYTES = 2 * 1024 * 1024
 
+# Gradients of tiles that a thread has room for: with more than one, which are small, it need not wait for a slower one.
+_MOST_AHEAD = 4
+_AHEAD_BYTES = 64 * 1024
 
 _LINE = 64  # bytes of a cache line
 
@@ -83,14 +87,15 @@ def plan(network: Network, samples: int, dtype: np.dtype, narrow: bool = False) 
     count = network.count
     vectors = [place(count) for _ in range(6)]
     private = end
-    own = [place(0 if width >= samples else count), place(network.sizes[-1] * width), place(width)]
+    ahead = max(1, min(_MOST_AHEAD, _AHEAD_BYTES // (padded(count) * dtype.itemsize)))
+    own = [place(0 if width >= samples else ahead * padded(count)), place(network.sizes[-1] * width), place(width)]
     # The tile of layer 0 is not the last thing in `work`: dense.py reads, and forgets, up to a vector of rows past one.
     tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, 0, 0]
     for layer, slope in zip(network.layers, slopes, strict=True):
         tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
     scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
-    numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private]
+    numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors[:5], *own, *scratch, *tiles], np.int64)
     return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]))
 
