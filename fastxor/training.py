@@ -69,7 +69,8 @@ class Run:
         """Once all samples drawn have been used, draw their order in as many epochs more as are sure to be begun."""
         if self.position >= self.order.size:
             epochs = max(1, min(epochs, _MOST_DRAWN // samples))
-            self.order, self.position = np.concatenate([self.rng.permutation(samples) for _ in range(epochs)]), 0
+            orders = [self.rng.permutation(samples) for _ in range(epochs)]
+            self.order, self.position = orders[0] if epochs == 1 else np.concatenate(orders), 0
 
     def _left_in_epoch(self, samples: int) -> int:
         return (self.order.size - self.position - 1) % samples + 1
