@@ -662,6 +662,33 @@ def test_both_cores_diverge_alike(optimizer, m, batch_size):
     assert_same_dict(other.parameters, one.parameters, rtol=1e-6)
 
 
+@pytest.mark.parametrize("m", [4, 40])
+@pytest.mark.parametrize("hidden", ["tanh", "sigmoid", "relu", "elu"])
+@pytest.mark.parametrize("rate", [1e6, 1e100])
+def test_both_cores_diverge_alike_where_neurons_saturate(rate, hidden, m):
+    net = fx.Network([2, 2, 1], hidden, "identity")
+    features, targets = np.tile(X, m // 4), np.tile(Y, m // 4)
+    for optimizer in (fx.SGD(rate), fx.SGD(rate, 0.9), fx.SGD(rate, 0.9, nesterov=True)):
+        (one, said), (other, also_said) = (
+            diverging(core, net, features, targets, net.initialize(2), optimizer, iterations=100, interval=100)
+            for core in ("numpy", "numba")
+        )
+        assert said == also_said
+        assert 0 < one.iterations == other.iterations < 100
+
+
+@pytest.mark.parametrize("m", [1, 4, 40])
+@pytest.mark.parametrize(("hidden", "z"), [("tanh", 50.0), ("sigmoid", 800.0), ("relu", -1.0), ("elu", -50.0)])
+def test_a_saturated_neuron_passes_nothing_on(core, hidden, z, m):
+    """Nor does it when what comes back from the next layer is too large for a float."""
+    net = fx.Network([1, 1, 1], hidden, "identity")
+    start = constant(net, z, 1e200)
+    _, grads = net.gradient(start, np.ones((1, m)), np.full((1, m), 1e200), backend=core)
+    assert np.isfinite(grads["dW2"]).all()
+    np.testing.assert_array_equal(grads["dW1"], 0)
+    np.testing.assert_array_equal(grads["db1"], 0)
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2])
 def test_only_the_batch_that_failed_is_blamed(core, batch):
     """One sample overflows in layer 2, and one of the next batch would in layer 1."""

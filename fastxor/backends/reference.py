@@ -164,8 +164,8 @@ def _backward(network: Network, theta: Array, Z: list[Array], A: list[Array], Y:
     for number in reversed(range(len(network.layers))):
         parts = [(dZ @ A[number].T).ravel(), dZ.sum(axis=1), *parts]
         if number > 0:
-            derivative = ACTIVATIONS[network.layers[number - 1].activation][1]
-            dZ = (weights[number][0].T @ dZ) * derivative(Z[number - 1], A[number])
+            slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
+            dZ = slope * np.where(slope == 0, 0, weights[number][0].T @ dZ)  # infinity times 0 would be no number
     return np.concatenate(parts)
 
 
