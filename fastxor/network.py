@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -85,11 +85,12 @@ class Network:
     hidden: tuple[str, ...]
     output: str
     loss: str
-    layers: tuple[Layer, ...] = field(repr=False, compare=False)
-    count: int = field(repr=False, compare=False)
-    slots: Slots = field(repr=False, compare=False)
-    gradient_slots: Slots = field(repr=False, compare=False)
-    _hash: int = field(repr=False, compare=False)
+    # What follows from these.
+    layers: tuple[Layer, ...] = field(init=False, repr=False, compare=False)
+    count: int = field(init=False, repr=False, compare=False)
+    slots: Slots = field(init=False, repr=False, compare=False)
+    gradient_slots: Slots = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -129,6 +130,9 @@ class Network:
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.sizes, self.hidden, self.output, self.loss)  # hashes differ between processes
 
     # ------------------------------------------------------------ for users
 

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
+from fastxor.network import Network
 from fastxor.optimizers import SGD, Adam, Optimizer
 from fastxor.views import Array
 
 if TYPE_CHECKING:
     from fastxor.backends import Backend
-    from fastxor.network import Network, RandomState
+    from fastxor.network import RandomState
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
@@ -68,7 +69,8 @@ class Run:
         """Once all samples drawn have been used, draw their order in as many epochs more as are sure to be begun."""
         if self.position >= self.order.size:
             epochs = max(1, min(epochs, _MOST_DRAWN // samples))
-            self.order, self.position = np.concatenate([self.rng.permutation(samples) for _ in range(epochs)]), 0
+            orders = [self.rng.permutation(samples) for _ in range(epochs)]
+            self.order, self.position = orders[0] if epochs == 1 else np.concatenate(orders), 0
 
     def _left_in_epoch(self, samples: int) -> int:
         return (self.order.size - self.position - 1) % samples + 1
@@ -105,6 +107,7 @@ class Run:
         threads: int | None = None,
     ) -> None:
         """Train up to step `iterations`; warn if that went wrong, and lose nothing on Ctrl-C."""
+        interval = min(interval, max(iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
         # A batch's cost says little about that of all samples: these are looked at once before, and once after.
         before = None if batch_size is None else core.gradient(self.network, self.theta, X, Y)
         try:
@@ -228,7 +231,8 @@ def train(
     array([[0, 1, 1, 0]])
     """
     core = resolve(backend)
-    network = validation.instance("network", network, "Network")
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {network!r}")
     iterations = validation.integer("iterations", iterations, 0)
     interval = validation.integer("interval", interval, 1)
     if batch_size is not None:

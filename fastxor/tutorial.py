@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
@@ -24,7 +24,7 @@ Parameters = dict[str, Array]
 _INTERVAL = 100
 
 
-def sigmoid(z: ArrayLike, *, backend: str | None = None) -> Any:
+def sigmoid(z: ArrayLike, *, backend: str | None = None) -> float | Array:
     """Logistic function 1 / (1 + e**-z), elementwise.
 
     Parameters
@@ -360,8 +360,9 @@ def model(
     Y = validation.targets(Y, n_y, X.shape[1])
     validation.check_values(X=X, Y=Y)
     network = two_layer(n_x, n_h, n_y)
+    rng = validation.random_state(random_state)
     if parameters is None:
-        parameters = initialize_parameters(n_x, n_h, n_y, random_state=random_state, dtype=X.dtype)
+        parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
     validation.check_values(parameters=network.views(theta))
@@ -370,7 +371,7 @@ def model(
     return network.views(run.theta)
 
 
-def predict(X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None) -> Any:
+def predict(X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None) -> int | NDArray[np.int_]:
     """Outputs rounded at 0.5.
 
     Parameters

@@ -54,13 +54,6 @@ def _is_scalar_array(value: Any) -> TypeGuard[NDArray[Any]]:
     return isinstance(value, np.ndarray) and value.ndim == 0
 
 
-def instance(name: str, value: Any, kind: str) -> Any:
-    """`value`, which must be of the class of that name."""
-    if type(value).__name__ != kind:
-        raise TypeError(f"{name} must be a {kind}, got {value!r}")
-    return value
-
-
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool."""
     if not isinstance(value, bool | np.bool_):
@@ -72,23 +65,29 @@ def choice(name: str, value: Any, known: Collection[str]) -> str:
     """`value`, which must be one of the names known."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    return value
+    return str.__str__(value)  # not numpy's kind of string, nor an Enum's
 
 
 def names(name: str, value: Any, number: int, known: Collection[str]) -> tuple[str, ...]:
     """`value`, one name for all of `number` layers or a sequence of one for each."""
     if isinstance(value, str):
         return (choice(name, value, known),) * number
-    if not isinstance(value, Sequence):
+    if not _is_sequence(value):
         raise TypeError(f"{name} must be a name or a sequence of names, got {value!r}")
     if len(value) != number:
         raise ValueError(f"{name} must have one name for each of the {number} hidden layers, got {len(value)}")
     return tuple([choice(name, item, known) for item in value])
 
 
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    if isinstance(value, np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
 def sizes(value: Any) -> tuple[int, ...]:
     """`value` as a tuple of two or more layer sizes."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if not _is_sequence(value):
         raise TypeError(f"sizes must be a sequence of integers, got {value!r}")
     if len(value) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {value!r}")

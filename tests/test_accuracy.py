@@ -271,6 +271,22 @@ def test_derivatives_agree(activation, dtype):
     np.testing.assert_allclose(got, wanted, rtol=0, atol=ULPS * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_angles_of_many_turns(backend, dtype):
+    """Beyond the range of the vectors' sine, beside ordinary angles; to absolute accuracy."""
+    decades = np.arange(6.1, np.finfo(dtype).maxexp * 0.3, 0.37 if backend != "unjitted" else 11.3)
+    z = np.stack([10.0**decades, -(10.0**decades) * 0.9, np.sin(decades)], axis=1).astype(dtype).ravel()
+    tolerance = 4 * np.finfo(dtype).eps
+    wide = [float(mpmath.sin(mpmath.mpf(float(value)))) for value in z]
+    np.testing.assert_allclose(through_a_network("sin", z, backend), wide, rtol=0, atol=tolerance)
+    steep = [float(mpmath.cos(mpmath.mpf(float(value)))) for value in z]
+    np.testing.assert_allclose(slopes_in_a_network("sin", z, backend), steep, rtol=0, atol=tolerance)
+    if backend == "numba":  # an ordinary angle has the same bits beside them as alone
+        np.testing.assert_array_equal(
+            through_a_network("sin", z, backend)[2::3], through_a_network("sin", z[2::3], backend)
+        )
+
+
 @pytest.mark.parametrize("activation", ["gelu", "sin", "softplus"])
 def test_the_unjitted_source(activation):
     z = moderate(activation, np.float64)[::40]

@@ -8,23 +8,33 @@ from support import run_python
 BUILD = """
 import json, re, sys
 import llvmlite.binding as llvm
+import numpy as np
 import fastxor as fx
-from fastxor.backends.fused import kernels
+from fastxor.backends.fused import kernels, specialised
 
-net = fx.Network([1, 1])
-net.forward(net.initialize(0), [[1.0]])
-(ir,) = kernels.engine.inspect_llvm().values()
+fx.warmup()
+functions = [kernels.engine, kernels.logistic, kernels.cost, kernels.update]
+specialised.pays_off = lambda *_: True
+X, Y = np.array([[0, 0, 1, 1], [0, 1, 0, 1]], "f4"), [[0, 1, 1, 0]]
+for sizes in ([2, 2, 1], [2, 8, 1]):  # in registers, and neurons side by side
+    net = fx.Network(sizes)
+    fx.train(net, X, Y, iterations=3, random_state=0)
+    functions.append(specialised.kernel_for(net, 4, X.dtype))
+texts = [text for function in functions for text in function.inspect_llvm().values()]
 triple, cpu, features = sys.argv[1:]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=2)
-ir = re.sub(r'target triple = ".*"', f'target triple = "{triple}"', ir)
-ir = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', ir)
-module = llvm.parse_assembly(re.sub(r'"target-(cpu|features)"="[^"]*"', "", ir))
-module.verify()
-assembly = machine.emit_assembly(module)
-words = r"fmla\\s+v", r"vfmadd\\d+pd.*zmm", r"\\bfma\\b"
-print(json.dumps({word: len(re.findall(word, assembly)) for word in words}))
+words = r"fmla\\s+v", r"vfmadd\\d+p[sd].*zmm", r"\\bfmaf?\\b"
+counts = []
+for ir in texts:
+    ir = re.sub(r'target triple = ".*"', f'target triple = "{triple}"', ir)
+    ir = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', ir)
+    module = llvm.parse_assembly(re.sub(r'"target-(cpu|features)"="[^"]*"', "", ir))
+    module.verify()
+    assembly = machine.emit_assembly(module)
+    counts.append([len(re.findall(word, assembly)) for word in words])
+print(json.dumps([dict(zip(words, numbers)) for numbers in counts]))
 """
 
 
@@ -32,12 +42,14 @@ print(json.dumps({word: len(re.findall(word, assembly)) for word in words}))
     ("bits", "triple", "cpu", "features", "instruction"),
     [
         (128, "aarch64-unknown-linux-gnu", "generic", "+neon", r"fmla\s+v"),
-        (512, "x86_64-unknown-linux-gnu", "skylake-avx512", "-prefer-256-bit", r"vfmadd\d+pd.*zmm"),
+        (512, "x86_64-unknown-linux-gnu", "skylake-avx512", "-prefer-256-bit", r"vfmadd\d+p[sd].*zmm"),
     ],
 )
 def test_builds_for(tmp_path, bits, triple, cpu, features, instruction):
     environment = {"FASTXOR_VECTOR_BITS": str(bits), "NUMBA_CACHE_DIR": str(tmp_path)}
     done = run_python("-c", BUILD, triple, cpu, features, cwd=tmp_path, env=environment)
     told = json.loads(done.stdout)
-    assert told[instruction] > 100  # whole vectors, multiplied and added in one instruction
-    assert told[r"\bfma\b"] == 0  # and no call of the C library's fma
+    assert len(told) == 2 * 4 + 2  # each for two dtypes, and the two that are made for a network
+    for counts in told[:2]:
+        assert counts[instruction] > 100  # whole vectors, multiplied and added in one instruction
+    assert all(counts[r"\bfmaf?\b"] == 0 for counts in told)  # and no call of the C library's fma

@@ -300,6 +300,11 @@ def test_the_start_of_the_model_rows_is_accepted(core):
     fx.model(**STARTED, print_cost=False, backend=core)
 
 
+def test_a_random_state_is_looked_at_where_none_is_needed(core):
+    with pytest.raises(TypeError, match="random_state"):
+        fx.model(**STARTED, random_state="bad", print_cost=False, backend=core)
+
+
 def test_arrays_without_axes_are_numbers(core):
     wanted = fx.model(**STARTED, print_cost=False, backend=core)
     sizes = {name: np.array(STARTED[name]) for name in ("n_x", "n_h", "n_y", "num_of_iters", "learning_rate")}

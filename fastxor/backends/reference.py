@@ -52,41 +52,46 @@ def normal_density(z: Array) -> Array:
     return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
+def gelu(z: Array) -> Array:
+    """z times the distribution function, which is 0 beyond -40: infinity times 0 would be no number."""
+    return np.maximum(z, -40) * normal_cdf(z)
+
+
 # The value, and the derivative from the input z and the value a.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
     "sigmoid": (sigmoid, lambda z, a: a * (1 - a)),
-    "relu": (lambda z: np.where(z > 0, z, 0 * z), lambda z, a: (z > 0).astype(z.dtype)),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
     "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
-    "gelu": (lambda z: z * normal_cdf(z), lambda z, a: normal_cdf(z) + z * normal_density(z)),
+    "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
     "sin": (np.sin, lambda z, a: np.cos(z)),
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
     "softmax": (softmax, lambda z, a: np.ones_like(z)),  # as an output only; its derivative is in the loss
 }
 
-# ---------------------------------------------------------------- losses, summed over outputs and samples
+# ---------------------------------------------------------------- losses of each sample, summed over outputs
 # The value from the last layer's input Z, its activation A and the targets Y; then the derivative by Z, for the
 # cross-entropies, or by A, for the others.
 
 
-def _binary_cross_entropy(Z: Array, A: Array, Y: Array) -> np.floating:
-    return np.sum(softplus(Z) - Y * Z)
+def _binary_cross_entropy(Z: Array, A: Array, Y: Array) -> Array:
+    return np.sum(softplus(Z) - Y * Z, axis=0)
 
 
-def _cross_entropy(Z: Array, A: Array, Y: Array) -> np.floating:
+def _cross_entropy(Z: Array, A: Array, Y: Array) -> Array:
     Z = Z - Z.max(axis=0)
-    return np.sum(np.log(np.exp(Z).sum(axis=0))) - np.sum(Y * Z)
+    return np.log(np.exp(Z).sum(axis=0)) - np.sum(Y * Z, axis=0)
 
 
-def _squared_error(Z: Array, A: Array, Y: Array) -> np.floating:
-    return np.sum((A - Y) ** 2) / 2
+def _squared_error(Z: Array, A: Array, Y: Array) -> Array:
+    return np.sum((A - Y) / 2 * (A - Y), axis=0)
 
 
-def _huber(Z: Array, A: Array, Y: Array) -> np.floating:
+def _huber(Z: Array, A: Array, Y: Array) -> Array:
     distance = np.abs(A - Y)
-    return np.sum(np.where(distance < 1, distance * distance / 2, distance - 0.5))
+    return np.sum(np.where(distance < 1, distance * distance / 2, distance - 0.5), axis=0)
 
 
 LOSSES = {
@@ -95,6 +100,11 @@ LOSSES = {
     "squared_error": _squared_error,
     "huber": _huber,
 }
+
+
+def _cost(network: Network, Z: Array, A: Array, Y: Array) -> float:
+    """The mean over the samples, whose losses are divided before they are summed: that overflows later."""
+    return float(np.sum(LOSSES[network.loss](Z, A, Y) / Y.shape[1]))
 
 
 def _loss_derivative(network: Network, Z: Array, A: Array, Y: Array) -> Array:
@@ -143,8 +153,7 @@ def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float,
 
 def _cost_and_gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
     Z, A = _forward(network, theta, X)
-    cost = float(LOSSES[network.loss](Z[-1], A[-1], Y)) / X.shape[1]
-    return cost, _backward(network, theta, Z, A, Y)
+    return _cost(network, Z[-1], A[-1], Y), _backward(network, theta, Z, A, Y)
 
 
 def _backward(network: Network, theta: Array, Z: list[Array], A: list[Array], Y: Array) -> Array:
@@ -155,8 +164,8 @@ def _backward(network: Network, theta: Array, Z: list[Array], A: list[Array], Y:
     for number in reversed(range(len(network.layers))):
         parts = [(dZ @ A[number].T).ravel(), dZ.sum(axis=1), *parts]
         if number > 0:
-            derivative = ACTIVATIONS[network.layers[number - 1].activation][1]
-            dZ = (weights[number][0].T @ dZ) * derivative(Z[number - 1], A[number])
+            slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
+            dZ = slope * np.where(slope == 0, 0, weights[number][0].T @ dZ)  # infinity times 0 would be no number
     return np.concatenate(parts)
 
 
@@ -233,7 +242,7 @@ def train(
     while run.completed < iterations:
         batch = slice(None) if batch_size is None else run.next_batch(X.shape[1], batch_size)
         Z, A = _forward(run.network, run.theta, X[:, batch])
-        cost = float(LOSSES[run.network.loss](Z[-1], A[-1], Y[:, batch])) / A[-1].shape[1]
+        cost = _cost(run.network, Z[-1], A[-1], Y[:, batch])
         record = run.completed % interval == 0
         if not _finite(Z[-1]) or (record and not np.isfinite(cost)):
             break

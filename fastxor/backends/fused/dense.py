@@ -19,8 +19,8 @@ from .simd import (
     tile_derive_tanh,
     tile_fill,
     tile_inner,
-    tile_multiply,
     tile_outer,
+    tile_scale,
     tile_store,
     tile_sum,
     tile_zeros,
@@ -103,7 +103,7 @@ def _block(tile, work, r, m, row, col, n, b, stride, to, to_stride, how, bias):
     if how >= STORE:
         tile_store(tile, work, to, to_stride)
     elif how == SCALE:
-        tile_multiply(tile, work, to, to_stride)
+        tile_scale(tile, work, to, to_stride)
     else:
         tile_derive_tanh(tile, work, to, to_stride)
 

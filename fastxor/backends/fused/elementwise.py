@@ -4,8 +4,10 @@ A block of `rows` rows of T samples begins at an offset in `work`. To add an act
 `ACTIVATIONS`, a branch in `activate` and one in `differentiate`.
 """
 
+import math
+
 from ._jit import inlined
-from .simd import absolute, fma, full, lanes, load, select_less, store, sum_lanes
+from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
 from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
@@ -17,6 +19,7 @@ ACTIVATIONS = {
 TANH, SIGMOID, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SIN, IDENTITY, SOFTMAX = range(10)
 NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it is kept beside it
 LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber"))}
+MOST_ANGLE = 1e6
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 
 
@@ -58,12 +61,26 @@ def activate(work, code, at, n, slope):
             at += lanes(work)
             slope += lanes(work)
     elif code == SIN:
+        _turn_back(work, at, n)
         while at < end:
             value, derivative = sin_cos(load(work, at))
             store(work, at, value)
             store(work, slope, derivative)
             at += lanes(work)
             slope += lanes(work)
+
+
+@inlined
+def _turn_back(work, at, n):
+    """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
+    far = full(work, 0.0)
+    for i in range(at, at + n, lanes(work)):
+        far = far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+    if sum_lanes(far) > 0:
+        for i in range(at, at + n):
+            z = get(work, i)
+            if MOST_ANGLE < abs(z) < math.inf:
+                put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 
 @inlined
@@ -167,7 +184,9 @@ def cost(work, loss, code, at, target, weight, rows, T):
                 else:
                     near = clamp(error, -1.0, 1.0)
                     column = column + near * (error - near * 0.5)
-        total = fma(load(work, weight + s), column, total)
+        share = load(work, weight + s)
+        column = select_less(0.0, share, column, 0.0)  # padding may hold infinity, which its weight of 0 makes NaN
+        total = fma(share, column, total)
     return sum_lanes(total)
 
 

@@ -326,7 +326,8 @@ def _wait(shared, tiles):
 
 @called
 def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, turned, spill):
-    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; zeros follow.
+    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; the last one again
+    and again follows, for what overflows in no sample must not do so in the padding.
 
     In the second case they stay at `turned`, too, one after the other.
     """
@@ -338,11 +339,12 @@ def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, 
         if order.size > 0:
             for s in range(count):
                 put(work, to + s, get(source, row - start + get(order, start + s)))
-            for s in range(count, T):
-                put(work, to + s, 0.0)
         else:
             for s in range(0, T, V):
                 store(work, to + s, load_part(source, row + s, count - s))
+        last = get(work, to + count - 1)
+        for s in range(count, T):
+            put(work, to + s, last)
         to += T
 
 
@@ -353,12 +355,11 @@ def _load_samples(work, T, source, n, to, order, start, count, turned, spill):
     width = (n + V - 1) // V * V
     for s in range(0, T, V):
         for i in range(s, s + V):
-            sample = start + i
-            if order.size > 0 and i < count:
+            sample = start + min(i, count - 1)
+            if order.size > 0:
                 sample = get(order, sample)
-            length = n if i < count else 0
             for k in range(0, n, V):
-                store(work, turned + i * width + k, load_part(source, sample * n + k, length - k))
+                store(work, turned + i * width + k, load_part(source, sample * n + k, n - k))
         for k in range(0, n - V + 1, V):
             dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
         k = n // V * V

@@ -151,6 +151,12 @@ class _Builder:
         )
         return self.ir.call(function, vectors)
 
+    def scaled(self, vector, factor):
+        """The product; 0 where the factor is 0, even if the vector is infinite there."""
+        zero = ir.Constant(factor.type, None)
+        counts = self.ir.fcmp_unordered("!=", factor, zero, flags=_EXACT)
+        return self.ir.select(counts, self.ir.fmul(vector, factor, flags=_EXACT), zero)
+
     def combine(self, tile, array, i, stride, function=None):
         """Store ``function(vector of the tile, what stands in its place)``, or the vector itself."""
         kind = self.sig.args[0]
@@ -729,32 +735,34 @@ def _(b, tile, array, i, stride):
     return b.context.get_dummy_value()
 
 
-def tile_multiply(tile, array, i, stride):
-    """array[i + r * stride :] *= row r of the tile."""
+def tile_scale(tile, array, i, stride):
+    """array[i + r * stride :] *= row r of the tile; 0 stays 0, even if the other is infinity."""
     rows, cols, n = tile.shape
     for r in range(rows):
-        array[i + r * stride : i + r * stride + cols * n] *= tile[r].ravel()
+        a = array[i + r * stride : i + r * stride + cols * n]
+        a[:] = a * np.where(a == 0, 0, tile[r].ravel())
 
 
-@_operation(tile_multiply, lambda t, a, i, s: types.void)
+@_operation(tile_scale, lambda t, a, i, s: types.void)
 def _(b, tile, array, i, stride):
-    b.combine(tile, array, i, stride, lambda vector, a: b.ir.fmul(vector, a, flags=_EXACT))
+    b.combine(tile, array, i, stride, b.scaled)
     return b.context.get_dummy_value()
 
 
 def tile_derive_tanh(tile, array, i, stride):
-    """array[i + r * stride :] = (1 - itself squared) * row r of the tile."""
+    """array[i + r * stride :] = (1 - itself squared) * row r of the tile; 0 as in `tile_scale`."""
     rows, cols, n = tile.shape
     for r in range(rows):
         a = array[i + r * stride : i + r * stride + cols * n]
-        a[:] = (1 - a * a) * tile[r].ravel()
+        slope = 1 - a * a
+        a[:] = slope * np.where(slope == 0, 0, tile[r].ravel())
 
 
 @_operation(tile_derive_tanh, lambda t, a, i, s: types.void)
 def _(b, tile, array, i, stride):
     def derive(vector, a):
         one = ir.Constant(a.type, [1.0] * a.type.count)
-        return b.ir.fmul(b.fma(b.ir.fneg(a), a, one), vector, flags=_EXACT)
+        return b.scaled(vector, b.fma(b.ir.fneg(a), a, one))
 
     b.combine(tile, array, i, stride, derive)
     return b.context.get_dummy_value()
