@@ -151,6 +151,13 @@ class Result:
         cost of the batch.
     iterations : int
         Steps taken; fewer than asked for if the run diverged.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+    >>> list(run.history), run.iterations
+    ([0, 100, 200], 250)
     """
 
     network: Network
@@ -159,7 +166,7 @@ class Result:
     iterations: int
 
     def predict(self, X: ArrayLike, *, backend: str | None = None) -> Array:
-        """`Network.predict` with the trained parameters."""
+        """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
         return self.network.predict(self.parameters, X, backend=backend)
 
 
