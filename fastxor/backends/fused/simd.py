@@ -503,6 +503,18 @@ def _(b, t):
     return b.ir.bitcast(b.ir.shl(b.ir.bitcast(t, kind), ir.Constant(kind, [mantissa] * kind.count)), t.type)
 
 
+def three_halves(power):
+    """1.5 times a power of two: one bit more."""
+    return power * power.dtype.type(1.5)
+
+
+@_operation(three_halves, lambda p: p if isinstance(p, Vector) else None)
+def _(b, power):
+    kind, _bias, mantissa = b.float_layout(power)
+    half = ir.Constant(kind, [1 << (mantissa - 1)] * kind.count)
+    return b.ir.bitcast(b.ir.or_(b.ir.bitcast(power, kind), half), power.type)
+
+
 def spread(vector, lane, count):
     """A vector of `count` lanes, each of them this one of `vector`; both are literals."""
     return np.full(count, vector[lane])

@@ -5,7 +5,19 @@ The constants come from ``mpmath.chebyfit(f, interval, number_of_coefficients)``
 """
 
 from ._jit import inlined
-from .simd import absolute, by_dtype, copysign, exponent, fma, polynomial, pow2, pow2_of_bits, rint, select_less
+from .simd import (
+    absolute,
+    by_dtype,
+    copysign,
+    exponent,
+    fma,
+    polynomial,
+    pow2,
+    pow2_of_bits,
+    rint,
+    select_less,
+    three_halves,
+)
 
 _LOG2E, _LN2 = 1.4426950408889634, 0.6931471805599453
 # ln 2 in two parts; the first has trailing zeros, so that n * _LN2_HIGH is exact without an FMA too.
@@ -292,19 +304,20 @@ def _sigmoid_64(x):
     """With x = 2r - n ln(2), s = 2**n and u = tanh(r) as in `_tanh_64`, (1 + u) / ((s + 1) - u (s - 1)).
 
     The second part of ln(2) goes into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is
-    taken 3/2 times: numbers a little above a power of two would be rounded more coarsely, relative to their size.
+    taken 3/2 times, `low` without its factor: numbers a little above a power of two would be rounded more coarsely,
+    relative to their size.
     """
     t = fma(x, -_LOG2E, _ROUNDER_64)
     n = t - _ROUNDER_64
     r = fma(n, _LN2_LONG, x)  # twice the r above
     s = pow2_of_bits(t)
-    low, high = fma(s, 1.5, -1.5), fma(s, 1.5, 1.5)
-    rest = n * (-1.5 * _LN2_REST)
-    low, high = fma(s, rest, low), fma(s, rest, high)
+    more = three_halves(s)
+    rest = n * -_LN2_REST
+    low, high = fma(s, rest, s - 1.0), fma(more, rest, more + 1.5)
     q = r * r
-    a = fma(r * q, fma(q, _TANH_A2 / 32.0, _TANH_A1 / 8.0), r * 0.5)
+    a = fma(r * q, fma(q, _TANH_A2 * 1.5 / 32.0, _TANH_A1 * 1.5 / 8.0), r * 0.75)
     b = fma(q, _TANH_B2 / 16.0, _TANH_B1 / 4.0)
-    return fma(a, 1.5, fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
+    return (a + fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
 
 
 @inlined
