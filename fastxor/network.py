@@ -288,7 +288,7 @@ class Network:
         >>> net.cost({"W1": [[2.0]], "b1": [[1.0]]}, [[0.0, 3.0]], [[1.0, 5.0]])
         1.0
         """
-        return self._cost_and_gradient(parameters, X, Y, backend)[0]
+        return self._evaluate("loss", parameters, X, Y, backend)
 
     def gradient(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
@@ -324,7 +324,7 @@ class Network:
         >>> net.gradient({"W1": [[2.0]], "b1": [[1.0]]}, [[0.0, 3.0]], [[1.0, 5.0]])
         (1.0, {'dW1': array([[3.]]), 'db1': array([[1.]])})
         """
-        cost, gradient = self._cost_and_gradient(parameters, X, Y, backend)
+        cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
         return cost, Views(self, self.gradient_slots, gradient)
 
     # ------------------------------------------------------------ for the rest of the package
@@ -338,16 +338,16 @@ class Network:
         """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
         return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
-    def _cost_and_gradient(
-        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
-    ) -> tuple[float, Array]:
+    def _evaluate(
+        self, operation: str, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
+    ) -> Any:
         core = resolve(backend)
         theta = validation.parameters(parameters, self)
         X = validation.inputs(X, self.sizes[0])
         Y = validation.targets(Y, self.sizes[-1], X.shape[1])
         if not (Y.dtype == X.dtype == theta.dtype):
             theta, X, Y = validation.one_dtype(theta, X, Y)
-        result = core.gradient(self, theta, X, Y)
+        result = getattr(core, operation)(self, theta, X, Y)
         if result is None:
             validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))
         return result

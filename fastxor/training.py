@@ -109,12 +109,12 @@ class Run:
         """Train up to step `iterations`; warn if that went wrong, and lose nothing on Ctrl-C."""
         interval = min(interval, max(iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
         # A batch's cost says little about that of all samples: these are looked at once before, and once after.
-        before = None if batch_size is None else core.gradient(self.network, self.theta, X, Y)
+        before = None if batch_size is None else core.loss(self.network, self.theta, X, Y)
         try:
             core.train(self, X, Y, iterations, batch_size, interval, report, threads)
         except KeyboardInterrupt:
             raise TrainingInterrupted(self.network.views(self.theta), self.completed) from None
-        problem = self._divergence(core, X, Y, batch_size, before and before[0])
+        problem = self._divergence(core, X, Y, batch_size, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
 
@@ -128,8 +128,8 @@ class Run:
                 f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
                 "Try a smaller learning_rate."
             )
-        result = core.gradient(self.network, self.theta, X, Y)
-        last = result[0] if result else np.nan
+        last = core.loss(self.network, self.theta, X, Y)
+        last = np.nan if last is None else last
         if first is None:
             first = next(iter(self.costs.values()), last)
         if last <= _BLOWN_UP * (first + np.finfo(self.theta.dtype).eps):  # a run may begin at a cost of 0

@@ -309,6 +309,15 @@ def test_the_cost_is_the_loss_of_the_outputs(backend, output, loss):
     assert job.network().cost(job.parameters(), X, Y, backend=backend) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize(("output", "loss"), ENDS)
+def test_the_cost_alone_has_the_bits_of_that_with_a_gradient(backend, output, loss):
+    for m in (3, 70, 1100):  # one vector of samples, one tile, several
+        job = Job((3, 5, 4), ("tanh",), output, loss, "sgd", None, m, "float32")
+        arguments = job.parameters(), *job.data()
+        cost = job.network().cost(*arguments, backend=backend)
+        assert cost == job.network().gradient(*arguments, backend=backend)[0]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("output", ["sigmoid", "softmax"])
 def test_the_cost_is_exact_where_the_output_saturates(backend, output, dtype):

@@ -48,8 +48,11 @@ class Backend(Protocol):
     def cost(self, A: Array, Y: Array) -> float | None:
         """Cross-entropy of the probabilities A, averaged over samples; or None."""
 
+    def loss(self, network: Network, theta: Array, X: Array, Y: Array) -> float | None:
+        """The network's loss, from the last activation's input, averaged over samples; or None."""
+
     def gradient(self, network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
-        """The cost, from the last activation's input, and its flat gradient; or None."""
+        """The same and its flat gradient; or None."""
 
     def backward(self, network: Network, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""

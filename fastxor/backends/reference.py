@@ -144,6 +144,15 @@ def _forward(network: Network, theta: Array, X: Array) -> tuple[list[Array], lis
 
 
 @_quiet
+def loss(network: Network, theta: Array, X: Array, Y: Array) -> float | None:
+    """The cost."""
+    if not (_finite(theta) and _finite(X) and _targets(network, Y)):
+        return None
+    Z, A = _forward(network, theta, X)
+    return _cost(network, Z[-1], A[-1], Y)
+
+
+@_quiet
 def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):

@@ -60,6 +60,12 @@ def outputs(network: Network, theta: Array, X: Array) -> Array | None:
     return A if _pass(kernels.PREDICT, network, theta, X, X, A.ravel()) else None
 
 
+def loss(network: Network, theta: Array, X: Array, Y: Array) -> float | None:
+    """The cost."""
+    result = _pass(kernels.COST, network, theta, X, Y, theta)
+    return result and result[0]
+
+
 def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
     return _pass(kernels.EVALUATE, network, theta, X, Y, theta)

@@ -35,7 +35,7 @@ from .workspace import (
 )
 
 # What the engine is asked to do.
-TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT = 0, 1, 2, 3, 4
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST = 0, 1, 2, 3, 4, 5
 # Entries of `hyper`: the optimizer, then the cost of the step's tiles that are in, NaN if one was not finite; those of
 # tiles in the threads' ring follow.
 OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, HYPER = range(9)
@@ -68,9 +68,10 @@ def engine(
               cost, was not finite; THETA then holds the parameters before it.
     FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
     PREDICT   writes those of the last layer alone.
-    EVALUATE  puts the cost in costs[0] and its gradient at GRADIENT.
-    BACKWARD  does so for the given `activations` of tanh layers and a sigmoid output, without the cost.
-              These four return 1, or 0 if an input is not finite or a target not what the loss wants.
+    COST      puts the cost in costs[0].
+    EVALUATE  does so, and puts its gradient at GRADIENT.
+    BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
+              These five return 1, or 0 if an input is not finite or a target not what the loss wants.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
     all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
@@ -143,7 +144,7 @@ def engine(
                 break
             shared[free] = ticket + 1
         tile = ticket - passed
-        record = step == first or task == EVALUATE
+        record = step == first or task in (EVALUATE, COST)
         gradient = plan[GRADIENT] if tile == 0 else own
         start = tile * width
         count = min(width, size - start)
@@ -200,7 +201,8 @@ def engine(
                     _store_rows(work, T, activations, samples, n_out, z, place, count)
             if task != PREDICT:
                 place += samples * n_out
-        if forward:
+        if forward or task == COST:
+            total += float(subtotal)
             continue
         if not (is_narrow and is_straight):
             fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine

@@ -41,8 +41,12 @@ LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
-# Samples in a tile: enough that the products' loops are long, few enough that the tile stays in the second-level cache.
-_MOST_SAMPLES = 256
+# Samples in a tile: enough that the products' loops are long, few enough that the tile stays in the second-level cache
+# and that threads have several to share. A power of two is a bad number of many: rows that lie so far from each
+# other want the same places in the first-level cache.
+_SAMPLES = 256
+_MOST_SAMPLES = 480
+_WANTED_TILES = 16
 _MOST_BYTES = 2 * 1024 * 1024
 
 # Gradients of tiles that a thread has room for: with more than one, which are small, it need not wait for a slower one.
@@ -73,7 +77,8 @@ def plan(network: Network, samples: int, dtype: np.dtype, narrow: bool = False) 
     block = lanes if narrow else 2 * lanes
     slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
     rows = sum(network.sizes) + network.sizes[-1] + sum(slopes) + max(network.sizes)
-    most = max(min(_MOST_SAMPLES, _MOST_BYTES // dtype.itemsize // rows) // block, 1)
+    wanted = min(max(_SAMPLES, samples // _WANTED_TILES), _MOST_SAMPLES)
+    most = max(min(wanted, _MOST_BYTES // dtype.itemsize // rows) // block, 1)
     blocks = -(-samples // block)
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     line = max(lanes, _LINE // dtype.itemsize)
