@@ -354,21 +354,24 @@ def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, 
 def _load_samples(work, T, source, n, to, order, start, count, turned, spill):
     """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
     V = lanes(work)
+    whole = n // V * V
     width = (n + V - 1) // V * V
     for s in range(0, T, V):
         for i in range(s, s + V):
             sample = start + min(i, count - 1)
             if order.size > 0:
                 sample = get(order, sample)
-            for k in range(0, n, V):
-                store(work, turned + i * width + k, load_part(source, sample * n + k, n - k))
+            line = turned + i * width
+            for k in range(0, n - V + 1, V):
+                store(work, line + k, load(source, sample * n + k))
+            if whole < n:
+                store(work, line + whole, load_part(source, sample * n + whole, n - whole))
         for k in range(0, n - V + 1, V):
             dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
-        k = n // V * V
-        if k < n:  # what else a square would hold is not this tile's
-            dense.turn(work, turned + s * width + k, width, spill, V)
-            for r in range(n - k):
-                store(work, to + (k + r) * T + s, load(work, spill + r * V))
+        if whole < n:  # what else a square would hold is not this tile's
+            dense.turn(work, turned + s * width + whole, width, spill, V)
+            for r in range(n - whole):
+                store(work, to + (whole + r) * T + s, load(work, spill + r * V))
 
 
 @inlined
