@@ -13,7 +13,8 @@ from numba.core.caching import NullCache
 import fastxor as fx
 from fastxor.backends.fused import _jit, simd, vmath
 
-NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos", "exp_down")
+NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos")
+NAMES += ("exp_down", "tanh_soon")
 DOWN = ("expm1", "exp_down")  # of no positive numbers
 
 
@@ -44,8 +45,10 @@ def _elementary(code, x, y):
         elif code == 9:
             sine, cosine = vmath.sin_cos(v)
             simd.store(y, i, cosine)
-        else:
+        elif code == 10:
             simd.store(y, i, vmath.exp_down(v))
+        else:
+            simd.store(y, i, vmath.tanh_soon(v))
 
 
 _kernel = _jit.kernel(_elementary)
@@ -68,7 +71,15 @@ def points(name, dtype):
     if name in ("sin", "cos"):
         z = np.concatenate([np.linspace(0, 10, 801), np.geomspace(10, 1e5, 400), np.geomspace(info.tiny, 1, 400)])
     else:
-        ends = {"exp": 800.0, "exp_down": 800.0, "expm1": 60.0, "tanh": 25.0, "sigmoid": 800.0, "softplus": 800.0}
+        ends = {
+            "exp": 800.0,
+            "exp_down": 800.0,
+            "expm1": 60.0,
+            "tanh": 25.0,
+            "tanh_soon": 25.0,
+            "sigmoid": 800.0,
+            "softplus": 800.0,
+        }
         end = ends.get(name, 45.0)
         z = np.concatenate(
             [

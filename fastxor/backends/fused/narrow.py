@@ -5,7 +5,7 @@ The loop over samples is gone: a row is one register, and a neuron's weights are
 
 from ._jit import inlined
 from .simd import broadcast, fma, full, head, lanes, load, put, store, sum_across, sum_lanes
-from .vmath import sigmoid, tanh
+from .vmath import sigmoid, tanh, tanh_soon
 
 # A sum over so many neurons or more is added up as if that many of them stood side by side in a vector, which is how
 # the kernels of specialised.py may have them.
@@ -24,18 +24,18 @@ def _every(work, w, w_end, a):
 
 
 @inlined
-def forward(work, w, b, n_out, n_in, a, z, is_tanh, side_by_side):
+def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
     """Z = W A + b, or its tanh: the commonest activation is taken while the row is still in its register.
 
-    Long sums are added up as specialised.py may do it with `side_by_side`, else as dense.py does: a sample has the same
-    outputs alone and among others.
+    In training, tanh and long sums are those of specialised.py, else of dense.py: a sample has the same outputs alone
+    and among others.
     """
     V = lanes(work)
     end = b + n_out
     while b < end:
         v = broadcast(work, b)
         row_end = w + n_in
-        if n_in < SIDE_BY_SIDE or not side_by_side:
+        if n_in < SIDE_BY_SIDE or not training:
             row = a
             while w < row_end:
                 v = fma(broadcast(work, w), load(work, row), v)
@@ -53,7 +53,9 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, side_by_side):
                 _every(work, w + 7, row_end, a + V * 7),
             )
             w = row_end
-        store(work, z, tanh(v) if is_tanh else v)
+        if is_tanh:
+            v = tanh_soon(v) if training else tanh(v)
+        store(work, z, v)
         z += V
         b += 1
 

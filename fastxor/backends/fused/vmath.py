@@ -49,8 +49,15 @@ _EXPM1_64 = (
     2.7620088445409746e-07,
     2.510038549551032e-08,
 )
-# r / tanh(r) = 1 + c1 q + c2 q**2, q = r**2, |r| <= ln(2)/4.
-_TANH_C1_32, _TANH_C2_32 = 0.33333307592915579773, -0.022156282994486876567
+# (r / tanh(r) - 1) / q as a function of q = r**2, |r| <= ln(2)/4.
+_COTH_32 = (0.33333307592915579773, -0.022156282994486876567)
+_COTH_64 = (
+    0.33333333333333323039,
+    -0.022222222222050975344,
+    0.0021164020708103448484,
+    -0.00021163596166480791128,
+    0.000021215954648445254879,
+)
 # tanh(r) / r as (1 + a1 q + a2 q**2) / (1 + b1 q + b2 q**2): the error is 0 at 0 and at four points inside.
 _TANH_A1, _TANH_A2 = 0.11110026504289231181, 0.0010574784525743722974
 _TANH_B1, _TANH_B2 = 0.44443359837622272701, 0.015868677912611057346
@@ -227,40 +234,50 @@ def log(x):
 def tanh(x):
     """Hyperbolic tangent; small x keep their relative accuracy."""
     size = absolute(x)
-    single = copysign(_tanh_32(select_less(20.0, size, 20.0, size)), x)
-    return by_dtype(x, single, select_less(20.0, size, copysign(1.0, x), _tanh_64(x)))
+    return copysign(_tanh_of_size(select_less(20.0, size, 20.0, size)), x)
+
+
+@inlined
+def tanh_soon(x):
+    """The same by a short chain of operations, in float64: tiny networks wait for it. It may be 1 + 2**-52."""
+    return by_dtype(x, tanh(x), select_less(20.0, absolute(x), copysign(1.0, x), _tanh_soon(x)))
 
 
 @inlined
 def tanh_inside(x):
-    """The same bits, for |x| up to `INSIDE`."""
-    return by_dtype(x, copysign(_tanh_32(absolute(x)), x), _tanh_64(x))
+    """The bits of `tanh_soon`, for |x| up to `INSIDE`."""
+    return by_dtype(x, copysign(_tanh_of_size(absolute(x)), x), _tanh_soon(x))
 
 
 @inlined
-def _tanh_32(x):
+def _tanh_of_size(x):
     """With x = n ln(2)/2 + r, r = g tanh(r) and h = (2**n - 1)/2, (h (g + r) + r) / (h (g + r) + g); x is not below 0.
 
-    Few operations rather than a short chain.
+    Few operations rather than a short chain. What the rounding of ln(2)/2 does to r does not count: where n is large,
+    tanh is flat.
     """
-    rounder = _ROUNDER_32 - 1.0  # it leaves 2**(n - 1)
+    rounder = by_dtype(x, _ROUNDER_32 - 1.0, _ROUNDER_64 - 1.0)  # it leaves 2**(n - 1)
     t = fma(x, 2.0 * _LOG2E, rounder)
     n = t - rounder
     h = pow2_of_bits(t) - 0.5
     r = fma(n, -0.5 * _LN2, x)
     q = r * r
-    g = fma(fma(q, _TANH_C2_32, _TANH_C1_32), q, 1.0)
+    g = fma(_coth(q), q, 1.0)
     both = g + r
     return fma(h, both, r) / fma(h, both, g)
 
 
 @inlined
-def _tanh_64(x):
-    """With x = n ln(2)/2 + r, s = 2**n and tanh(r) = a / b, ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a).
+def _coth(q):
+    """By Horner's rule: fewer operations than `polynomial`, where many values are under way at once."""
+    c0, c1, c2, c3, c4 = _COTH_64
+    double = fma(fma(fma(fma(q, c4, c3), q, c2), q, c1), q, c0)
+    return by_dtype(q, polynomial(q, _COTH_32, _COTH_32), double)
 
-    A short chain of operations, which tiny networks wait for. What the rounding of ln(2)/2 does to r does not count:
-    where n is large, tanh is flat.
-    """
+
+@inlined
+def _tanh_soon(x):
+    """With x = n ln(2)/2 + r, s = 2**n and tanh(r) = a / b, ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a)."""
     t = fma(x, 2.0 * _LOG2E, _ROUNDER_64)
     n = t - _ROUNDER_64
     s = pow2_of_bits(t)
@@ -294,14 +311,14 @@ def _sigmoid_32(x):
     r = fma(n, 0.5 * _LN2_HIGH_32, x * 0.5)
     r = fma(n, 0.5 * _LN2_LOW_32, r)
     q = r * r
-    g = fma(fma(q, _TANH_C2_32, _TANH_C1_32), q, 1.0)
+    g = fma(_coth(q), q, 1.0)
     both = g + r
     return both / fma(pow2_of_bits(t), g - r, both)
 
 
 @inlined
 def _sigmoid_64(x):
-    """With x = 2r - n ln(2), s = 2**n and u = tanh(r) as in `_tanh_64`, (1 + u) / ((s + 1) - u (s - 1)).
+    """With x = 2r - n ln(2), s = 2**n and u = tanh(r) as in `_tanh_soon`, (1 + u) / ((s + 1) - u (s - 1)).
 
     The second part of ln(2) goes into s = 2**n (1 - n rest), beside the rest of the work and not before it. All is
     taken 3/2 times, `low` without its factor: numbers a little above a power of two would be rounded more coarsely,
