@@ -55,7 +55,8 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
 
     M is (rows, n) with M[i, k] = work[m + i * row + k * col]. B has n rows at b. Each number of the product is
     stored, or added to its row's number at `bias`, or scales what stands in its place or the tanh's derivative there.
-    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache.
+    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache. An odd
+    vector of columns, which no tile of samples has, is only stored.
     """
     V = lanes(work)
     s = 0
@@ -76,10 +77,12 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
             s += 2 * V
         else:
             while r + ROWS <= rows:
-                _block(tile_zeros(work, ROWS, 1), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
+                tile = _product(tile_zeros(work, ROWS, 1), work, m + r * row, row, col, n, b + s, stride)
+                tile_store(tile, work, to + s + r * to_stride, to_stride)
                 r += ROWS
             while r < rows:
-                _block(tile_zeros(work, 1, 1), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
+                line = _product(tile_zeros(work, 1, 1), work, m + r * row, row, col, n, b + s, stride)
+                tile_store(line, work, to + s + r * to_stride, to_stride)
                 r += 1
             s += V
 

@@ -8,7 +8,7 @@ import math
 
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
-from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
+from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus
 
 ACTIVATIONS = {
     name: code
@@ -27,11 +27,7 @@ BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 def activate(work, code, at, n, slope):
     """Replace the n inputs at `at` by the activation's values; those that need it keep its derivative at `slope`."""
     end = at + n
-    if code == TANH:
-        while at < end:
-            store(work, at, tanh(load(work, at)))
-            at += lanes(work)
-    elif code == SIGMOID:
+    if code == SIGMOID:
         while at < end:
             store(work, at, sigmoid(load(work, at)))
             at += lanes(work)
@@ -87,12 +83,7 @@ def _turn_back(work, at, n):
 def differentiate(work, code, at, n, slope):
     """Replace the n values of the activation at `at` by its derivatives there."""
     end = at + n
-    if code == TANH:
-        while at < end:
-            a = load(work, at)
-            store(work, at, 1.0 - a * a)
-            at += lanes(work)
-    elif code == SIGMOID:
+    if code == SIGMOID:
         while at < end:
             a = load(work, at)
             store(work, at, a * (1.0 - a))
