@@ -10,10 +10,8 @@ All offsets are positions in `work`.
 
 from ._jit import REGISTERS, called, inlined
 from .simd import (
-    get,
     lanes,
     load,
-    put,
     store,
     tile_add,
     tile_derive_tanh,
@@ -22,6 +20,7 @@ from .simd import (
     tile_outer,
     tile_scale,
     tile_store,
+    tile_store_part,
     tile_sum,
     tile_zeros,
     transpose,
@@ -51,16 +50,16 @@ SCALE, DERIVE, STORE, ADD, ADD_TANH = 0, 1, 2, 3, 4
 
 @called
 def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how, bias):
-    """M B, for as many columns as make whole vectors, to the rows at `to`.
+    """M B to the rows at `to`.
 
     M is (rows, n) with M[i, k] = work[m + i * row + k * col]. B has n rows at b. Each number of the product is
     stored, or added to its row's number at `bias`, or scales what stands in its place or the tanh's derivative there.
-    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache. An odd
-    vector of columns, which no tile of samples has, is only stored.
+    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache. What
+    does not fill two vectors of columns, which no tile of samples has, is only stored.
     """
     V = lanes(work)
     s = 0
-    while s + V <= columns:
+    while s < columns:
         r = 0
         if s + 2 * V <= columns:
             while r + ROWS <= rows:
@@ -78,11 +77,11 @@ def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how
         else:
             while r + ROWS <= rows:
                 tile = _product(tile_zeros(work, ROWS, 1), work, m + r * row, row, col, n, b + s, stride)
-                tile_store(tile, work, to + s + r * to_stride, to_stride)
+                tile_store_part(tile, work, to + s + r * to_stride, to_stride, columns - s)
                 r += ROWS
             while r < rows:
                 line = _product(tile_zeros(work, 1, 1), work, m + r * row, row, col, n, b + s, stride)
-                tile_store(line, work, to + s + r * to_stride, to_stride)
+                tile_store_part(line, work, to + s + r * to_stride, to_stride, columns - s)
                 r += 1
             s += V
 
@@ -122,7 +121,7 @@ def _product(tile, work, m, row, col, n, b, stride):
 
 
 @inlined
-def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch, spill):
+def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
     Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, (T, n_in padded
@@ -137,7 +136,7 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch, spill):
             for k in range(0, n_in, V):
                 for s in range(0, T, V):
                     turn(work, a + k * T + s, T, turned + s * vectors * V + k, vectors * V)
-        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, turned, spill)
+        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, turned)
     else:
         _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a)
 
@@ -149,17 +148,9 @@ def turn(work, i, stride, j, other):
 
 
 @inlined
-def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned, spill):
+def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned):
     """What stands in the columns of A^T past n_in is of no account."""
-    V = lanes(work)
     _multiply(work, n_out, n_in, T, d, T, 1, turned, width, gw, n_in, STORE, 0)
-    c = n_in // V * V
-    if c < n_in:
-        for r in range(n_out):  # what is left does not fill a vector, which would reach into the next row
-            t = _product(tile_zeros(work, 1, 1), work, d + r * T, T, 1, T, turned + c, width)
-            tile_store(t, work, spill, V)
-            for k in range(n_in - c):
-                put(work, gw + r * n_in + c + k, get(work, spill + k))
     r = 0
     while r + 4 <= n_out:
         tile_sum(_add_up(tile_zeros(work, 4, 1), work, T, d + r * T), work, gb + r, 1)

@@ -219,7 +219,7 @@ def engine(
             b = get(plan, layer + B)
             if not is_narrow:
                 turned = kept if by_sample & 1 and layer == LAYERS + STRIDE else -1
-                dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, turned, scratch, spill)
+                dense.gradient(work, T, gradient + w, gradient + b, n_out, n_in, d, a, turned, scratch)
             elif is_plain:  # the parameters move as soon as their gradient is known
                 narrow.gradient(work, after, theta, w, b, n_out, n_in, d, a)
             else:

@@ -119,6 +119,19 @@ class _Builder:
         value.align = dtype.bitwidth // 8
         return value
 
+    def mask(self, count, lanes):
+        """True in the first `count` lanes."""
+        numbers = ir.Constant(ir.VectorType(ir.IntType(64), lanes), list(range(lanes)))
+        first = self.ir.insert_element(ir.Constant(numbers.type, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
+        return self.ir.icmp_signed("<", numbers, self.pick(first, first, [0] * lanes))
+
+    def masked(self, name, result, kind, *values):
+        """LLVM's masked load or store of vectors of this kind."""
+        function_type = ir.FunctionType(result, [v.type for v in values])
+        suffix = f"v{kind.count}f{32 if kind.element == ir.FloatType() else 64}.p0"
+        function = cgutils.get_or_insert_function(self.ir.module, function_type, f"llvm.masked.{name}.{suffix}")
+        return self.ir.call(function, values)
+
     def store(self, vector, pointer):
         instruction = self.ir.store(vector, self.ir.bitcast(pointer, vector.type.as_pointer()))
         instruction.align = 4 if vector.type.element == ir.FloatType() else 8
@@ -291,17 +304,9 @@ def load_part(array, i, count):
 @_operation(load_part, lambda a, i, n: _few(a))
 def _(b, array, i, count):
     kind = _llvm_vector(b.sig.args[0].dtype)
-    numbers = ir.Constant(ir.VectorType(ir.IntType(64), kind.count), list(range(kind.count)))
-    first = b.ir.insert_element(ir.Constant(numbers.type, ir.Undefined), count, ir.Constant(ir.IntType(32), 0))
-    counts = b.pick(first, first, [0] * kind.count)
-    mask = b.ir.icmp_signed("<", numbers, counts)
     pointer = b.ir.bitcast(b.address(0, array, i), kind.as_pointer())
     align = ir.Constant(ir.IntType(32), b.sig.args[0].dtype.bitwidth // 8)
-    zeros = ir.Constant(kind, None)
-    function_type = ir.FunctionType(kind, [v.type for v in (pointer, align, mask, zeros)])
-    suffix = f"v{kind.count}f{b.sig.args[0].dtype.bitwidth}"
-    function = cgutils.get_or_insert_function(b.ir.module, function_type, f"llvm.masked.load.{suffix}.p0")
-    return b.ir.call(function, (pointer, align, mask, zeros))
+    return b.masked("load", kind, kind, pointer, align, b.mask(count, kind.count), ir.Constant(kind, None))
 
 
 def store(array, i, vector):
@@ -744,6 +749,26 @@ def tile_store(tile, array, i, stride):
 @_operation(tile_store, lambda t, a, i, s: types.void)
 def _(b, tile, array, i, stride):
     b.combine(tile, array, i, stride)
+    return b.context.get_dummy_value()
+
+
+def tile_store_part(tile, array, i, stride, count):
+    """The same for the first `count` numbers of each row of a tile that is one vector wide."""
+    for r in range(tile.shape[0]):
+        part = tile[r].ravel()[:count]
+        array[i + r * stride : i + r * stride + part.size] = part
+
+
+@_operation(tile_store_part, lambda t, a, i, s, n: types.void)
+def _(b, tile, array, i, stride, count):
+    kind = b.sig.args[0]
+    mask = b.mask(count, kind.vector.lanes)
+    align = ir.Constant(ir.IntType(32), kind.dtype.bitwidth // 8)
+    for r in range(kind.rows):
+        vector = b.ir.extract_value(tile, (r, 0))
+        pointer = b.ir.bitcast(b.address(1, array, i), vector.type.as_pointer())
+        b.masked("store", ir.VoidType(), vector.type, vector, pointer, align, mask)
+        i = b.ir.add(i, stride)
     return b.context.get_dummy_value()
 
 
