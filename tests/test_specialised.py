@@ -5,9 +5,14 @@ import pytest
 
 import fastxor as fx
 from fastxor.backends.fused import specialised
+from fastxor.backends.fused._jit import VECTOR_BITS
 
-X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
-Y = np.array([[0, 1, 1, 0]])
+# The kernels are for samples that fit in one vector: in narrow ones, four of float32 alone.
+DTYPES = [name for name in ("float64", "float32") if 4 * np.finfo(name).bits <= VECTOR_BITS]
+COUNTS = [count for count in (1, 2, 3, 5, 8) if count * np.finfo(DTYPES[0]).bits <= VECTOR_BITS]
+
+X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]], DTYPES[0])
+Y = np.array([[0, 1, 1, 0]], DTYPES[0])
 
 
 @pytest.fixture
@@ -41,10 +46,14 @@ def used(monkeypatch):
     return names
 
 
-# Of few parameters and many; neurons side by side or not, with and without padding; sums of fewer and more than eight.
+# Of few parameters and many, with one output and several; neurons side by side or not, with and without padding; sums
+# of fewer and more than eight.
 NETWORKS = [
     fx.Network([2, 2, 1]),
     fx.Network([2, 1]),
+    fx.Network([2, 3, 1], hidden="identity"),
+    fx.Network([5, 2, 1], hidden="sigmoid", output="identity"),
+    fx.Network([2, 2, 2]),
     fx.Network([2, 5, 1], hidden="sigmoid"),
     fx.Network([2, 3, 4, 1], hidden=("tanh", "identity")),
     fx.Network([2, 4, 3], output="identity"),
@@ -67,7 +76,7 @@ def same(plain, special):
     assert special.history == plain.history
 
 
-def samples(network, count, dtype="float64"):
+def samples(network, count, dtype=DTYPES[0]):
     """The XOR problem or, for other sizes, numbers that look like it."""
     if count == 4 and network.sizes[0] == 2:
         return X.astype(dtype), np.resize(Y, (network.sizes[-1], 4)).astype(dtype)
@@ -77,7 +86,7 @@ def samples(network, count, dtype="float64"):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(map(str, network.sizes)))
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_same_bits_as_the_engine(choose, used, network, dtype):
     features, targets = samples(network, 4, dtype)
     start = network.initialize(3, dtype=dtype)
@@ -90,7 +99,7 @@ def test_same_bits_as_the_engine(choose, used, network, dtype):
     assert list(results[0].history) == list(range(0, 701, 50))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("sizes", [[2, 5, 1], [2, 8, 1], [2, 11, 2]], ids=["2-5-1", "2-8-1", "2-11-2"])
 def test_same_bits_for_any_number_of_samples(choose, used, sizes, count):
     network = fx.Network(sizes)
@@ -117,7 +126,7 @@ def test_several_calls_are_one_run(choose, used, monkeypatch, sizes):
 
 def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):
     network = fx.Network([2, 2, 1], hidden="identity", output="identity")
-    start = network.initialize(0)
+    start = network.initialize(0, dtype=X.dtype)
     results = []
     for always in (False, True):
         choose(always)
@@ -137,7 +146,7 @@ def test_a_run_that_overflows_ends_as_with_the_engine(choose, used):
 def test_saturated_neurons(choose, used, sizes, scale):
     """Also where the kernel's tanh and sigmoid are not for such large numbers."""
     network = fx.Network(sizes)
-    start = {name: scale * array for name, array in network.initialize(5).items()}
+    start = {name: scale * array for name, array in network.initialize(5, dtype=X.dtype).items()}
     results = []
     for always in (False, True):
         choose(always)

@@ -104,6 +104,7 @@ def engine(
     is_straight = loss <= elementwise.CROSS_ENTROPY or (
         loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
     )
+    is_short = is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and P <= narrow.FEW
     forward = task in (FORWARD, PREDICT)
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
@@ -207,7 +208,7 @@ def engine(
         if not (is_narrow and is_straight):
             fine = elementwise.delta(work, loss, code, out, target, weight, rows, T, logistic) and fine
         if is_narrow:
-            fine = narrow.delta(work, out, target, weight, rows, gain, logistic, not is_straight) and fine
+            fine = narrow.delta(work, out, target, weight, rows, gain, logistic, not is_straight, scratch) and fine
             if not is_plain:
                 _fill(work, gradient, P, 0.0)
         for layer in range(last, LAYERS, -STRIDE):
@@ -230,6 +231,13 @@ def engine(
                 act = get(plan, below + CODE)
                 if act != elementwise.TANH:
                     elementwise.differentiate(work, act, a, n_in * T, get(plan, below + SLOPE) + base)
+                if is_short:
+                    x = get(plan, LAYERS + TILE) + base
+                    narrow.short(
+                        work, after, theta, get(plan, below + W), get(plan, below + B), n_in, get(plan, LAYERS + ROWS),
+                        w, a, x, scratch, target, weight, gain, act == elementwise.TANH,
+                    )  # fmt: skip
+                    break
                 if is_narrow:
                     narrow.backward(work, w, n_out, n_in, d, a, act == elementwise.TANH)
                 else:

@@ -11,6 +11,10 @@ from .vmath import sigmoid, tanh, tanh_soon
 # the kernels of specialised.py may have them.
 SIDE_BY_SIDE = 8
 
+# Up to so many parameters, specialised.py keeps each in a register (or what the compiler takes for one), and more in
+# memory, in groups. So few have operations to spare for a shorter chain of them: see `short`.
+FEW = 16
+
 
 @inlined
 def _every(work, w, w_end, a):
@@ -61,10 +65,11 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
 
 
 @inlined
-def delta(work, at, target, weight, rows, gain, logistic, is_done):
+def delta(work, at, target, weight, rows, gain, logistic, is_done, outputs):
     """As elementwise.delta, where it is output less target, times `gain`; or, if `is_done`, what it left times `gain`.
 
-    The products with the target do not wait for the output: a single step is one long chain of operations.
+    The products with the target do not wait for the output: a single step is one long chain of operations. The last
+    output itself goes to `outputs`.
     """
     V = lanes(work)
     bad = full(work, 0.0)
@@ -78,6 +83,7 @@ def delta(work, at, target, weight, rows, gain, logistic, is_done):
         else:
             if logistic:
                 a = sigmoid(a)
+            store(work, outputs, a)
             store(work, at, fma(a, gains, -(load(work, target) * gains)))
         at += V
         target += V
@@ -124,4 +130,36 @@ def gradient(work, to, start, w, b, n_out, n_in, d, a):
             row += V
         put(work, to + b, sum_lanes(sum_across(delta, head(broadcast(work, start + b)))))
         d += V
+        b += 1
+
+
+@inlined
+def short(work, to, start, w, b, n_out, n_in, v, a, x, output, target, weight, gain, is_tanh):
+    """`backward` from the output of a network that has one, with the weights v, and `gradient` of the layer below.
+
+    A hidden neuron's delta, and all that is multiplied by it, is the output times one number plus another: both are
+    ready before the output is, so one operation after it comes the sum over the samples.
+    """
+    V = lanes(work)
+    y = load(work, output)
+    gains = load(work, weight) * gain
+    rest = -(load(work, target) * gains)
+    end = b + n_out
+    while b < end:
+        slope = load(work, a)
+        if is_tanh:
+            slope = fma(-slope, slope, 1.0)
+        factor = broadcast(work, v) * slope
+        delta = factor * rest
+        more = factor * gains
+        row = x
+        row_end = w + n_in
+        while w < row_end:
+            r = load(work, row)
+            put(work, to + w, sum_lanes(fma(y, more * r, fma(delta, r, head(broadcast(work, start + w))))))
+            w += 1
+            row += V
+        put(work, to + b, sum_lanes(fma(y, more, sum_across(delta, head(broadcast(work, start + b))))))
+        a += V
+        v += 1
         b += 1

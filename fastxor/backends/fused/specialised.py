@@ -29,15 +29,12 @@ from fastxor.optimizers import Optimizer
 
 from . import simd, vmath
 from ._jit import VECTOR_BITS, inlined, is_ready, kernel
-from .narrow import SIDE_BY_SIDE
+from .narrow import FEW, SIDE_BY_SIDE
 from .simd import get, put
 from .workspace import AFTER, GRADIENT, LAYERS, PADDED, TARGET, TILE, WEIGHT, plan
 
 # Above this many parameters the registers overflow and compiling gets slow.
 _MOST_PARAMETERS = 160
-
-# Up to so many, each is kept in a register (or what the compiler takes for one); more are kept in memory, in groups.
-_MOST_IN_REGISTERS = 16
 
 # What the general engine has left to do, in seconds, before compiling pays, before loading what is compiled does, and
 # before a call of what is loaded does.
@@ -101,6 +98,8 @@ class _Writer:
 
     a1_2, d1_2     neuron 2 of layer 1, its activation and its delta: a vector of samples
     a1_s3_g0       sample 3, group 0 of the neurons of layer 1: a vector of neurons; d1_s3_g0 likewise
+    d1_2, g1_2     in a short step (see narrow.py), the delta for an output of 0, and what an output of 1 adds to it
+    h7             parameter 7 as moved for an output of 0: a vector of samples, still to be added up
     x1_s3          input 1 of sample 3, in every lane
     p7             parameter 7, in every lane
     b_g0, w1_g0    of the neurons of group 0, the biases and the weights of input 1
@@ -124,10 +123,11 @@ class _Writer:
         if not (
             self.last > 1
             and hidden >= SIDE_BY_SIDE >= samples
-            and network.count > _MOST_IN_REGISTERS
+            and network.count > FEW
             and 3 * in_groups < 4 * in_rows  # for what sums over samples cost, some padding is put up with
         ):
             self.groups = range(0)
+        self.short = self.last == 2 and network.sizes[-1] == 1 and network.count <= FEW  # as in kernels.py
 
     def text(self) -> str:
         self.load_samples()
@@ -146,13 +146,15 @@ class _Writer:
         if self.groups:
             self.groups_backward()
         self.descend()
+        record = [*self.cost, "recorded += 1", "first += interval"]
+        costs, moves = ["if step == first:", *(f"    {line}" for line in record)], self.update
         lines = [
             (0, ["def train(work, costs, steps, rate, first, interval):"]),
             (1, ["recorded = 0", *self.load, *(f"{far} = {first}" for far, first in self.far.items())]),
             (1, ["for step in range(steps):"]),
-            (2, [*self.step, "if step == first:"]),
-            (3, [*self.cost, "recorded += 1", "first += interval"]),
-            (2, self.update),
+            (2, self.step),
+            (2, costs if self.groups else moves),
+            (2, moves if self.groups else costs),  # faster, where there are registers for it
             (1, [*self.end, f"return {' and '.join(map(self.is_inside, self.far)) or True}"]),
         ]
         return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
@@ -186,7 +188,7 @@ class _Writer:
         """Those that do not stand in groups: of the layers from the first or, after groups, the second bias on."""
         count, lanes = self.network.count, self.lanes
         self.begin = self.network.layers[1].bias.start if self.groups else 0
-        self.in_registers = count - self.begin <= _MOST_IN_REGISTERS
+        self.in_registers = count - self.begin <= FEW
         if self.in_registers:
             self.load += [f"p{i} = broadcast(work, {i}, {lanes})" for i in range(self.begin, count)]
             self.parameter = [f"p{i}" for i in range(count)]
@@ -215,7 +217,8 @@ class _Writer:
         self.cost += ["column = zero"]
         for r in range(self.network.sizes[-1]):
             self.cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
-            self.update += [f"d{self.last}_{r} = fma({value.format(z=f'z{r}')}, gain, t{r})"]
+            self.update += [f"a{self.last}_{r} = {value.format(z=f'z{r}')}"]
+            self.update += [f"d{self.last}_{r} = fma(a{self.last}_{r}, gain, t{r})"]
         self.cost += ["costs[recorded] = sum_lanes(fma(weight, column, zero))"]
 
     def backward(self, number: int) -> None:
@@ -223,30 +226,36 @@ class _Writer:
         for k in range(layer.n_in):
             weights = self.parameter[layer.weight.start + k : layer.weight.stop : layer.n_in]
             factors = [slope.format(w=w, a=f"a{number - 1}_{k}") for w in weights]
-            d = _chain(factors, [f"d{number}_{r}" for r in range(layer.n_out)])
-            self.update += [f"d{number - 1}_{k} = {d}"]
+            if self.short:
+                self.step += [f"f = {factors[0]}", f"d1_{k} = f * t0", f"g1_{k} = f * gain"]
+            else:
+                d = _chain(factors, [f"d{number}_{r}" for r in range(layer.n_out)])
+                self.update += [f"d{number - 1}_{k} = {d}"]
 
     def slope(self, number: int) -> str:
         return _ACTIVATIONS[self.network.layers[number - 1].activation][1]
 
     def descend(self) -> None:
         count, begin, lanes = self.network.count, self.begin, self.lanes
-        parts = ["zero"] * count  # whose sum over the samples is each parameter, moved: the first one has its old value
+        parts = {}  # whose sum over the samples is each parameter, moved: the first one has its old value
         for number, layer in enumerate(self.network.layers, 1):
             for r in range(layer.n_out):
-                i = layer.bias.start + r
-                parts[i] = f"sum_across(d{number}_{r}, head({self.parameter[i]}))"
-                for k in range(layer.n_in):
-                    i = layer.weight.start + r * layer.n_in + k
-                    parts[i] = f"fma(d{number}_{r}, a{number - 1}_{k}, head({self.parameter[i]}))"
+                terms = [(layer.bias.start + r, "")]
+                terms += [(layer.weight.start + r * layer.n_in + k, f"a{number - 1}_{k}") for k in range(layer.n_in)]
+                for i, a in terms:
+                    d, old = f"d{number}_{r}", f"head({self.parameter[i]})"
+                    parts[i] = f"fma({d}, {a}, {old})" if a else f"sum_across({d}, {old})"
+                    if self.short and number == 1:
+                        self.step += [f"h{i} = {parts[i]}"]
+                        parts[i] = f"fma(a2_0, g1_{r}{a and ' * '}{a}, h{i})"
         if self.in_registers:
-            self.update += [f"p{i} = sum_everywhere({parts[i]})" for i in range(begin, count)]
+            self.update += [f"p{i} = sum_everywhere({part})" for i, part in parts.items() if i >= begin]
             # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
             self.end[:0] = [f"put(work, {i}, sum_lanes(p{i}) * {1 / lanes})" for i in range(begin, count)]
         else:
-            parts = ["zero"] * begin + parts[begin:] + ["zero"] * (-count % lanes)
-            for i in range(begin - begin % lanes, count, lanes):
-                self.update += [f"store(work, there + {i}, sum_each({', '.join(parts[i : i + lanes])}))"]
+            for start in range(begin - begin % lanes, count, lanes):
+                some = [parts[i] if begin <= i < count else "zero" for i in range(start, start + lanes)]
+                self.update += [f"store(work, there + {start}, sum_each({', '.join(some)}))"]
             self.update += ["here, there = there, here"]
             places = range(begin - begin % self.stride, self.entries[PADDED], self.stride)
             self.end[:0] = [f"store(work, {i}, load(work, here + {i}))" for i in places]
