@@ -885,7 +885,7 @@ def test_memory_does_not_grow_with_the_samples(batch_size):
 
     peak()
     order = 0 if batch_size is None else 8 * 100_000
-    assert peak() < 300_000 + order  # X 3,200,000 bytes, all activations 13,200,000
+    assert peak() < 500_000 + order  # two threads, tiles of 480; X 3,200,000 bytes, all activations 13,200,000
 
 
 def test_memory_of_a_prediction_is_that_of_its_result():
