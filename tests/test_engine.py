@@ -30,8 +30,10 @@ from hypothesis import strategies as st
 from support import arrays_in, assert_no_alias, assert_same_dict, frozen, guises
 
 import fastxor as fx
+from fastxor.backends import resolve
 from fastxor.backends.fused import kernels
 from fastxor.network import ACTIVATIONS
+from fastxor.training import Run
 
 BY_NAME = {job.name: job for job in JOBS}
 
@@ -437,6 +439,20 @@ def test_no_iterations(backend, batch_size):
     assert run.history == {}
     assert_same_dict(run.parameters, job.parameters(), rtol=0)
     assert_no_alias(run.parameters, job.parameters())
+
+
+@pytest.mark.parametrize("optimizer", [fx.Adam(1e-3), fx.SGD(0.1, momentum=0.9), fx.SGD(0.1, 0.9, nesterov=True)])
+@pytest.mark.parametrize("m", [3, 60])
+def test_a_moment_that_dies_away_arrives_at_zero(optimizer, m):
+    """And does not stay at the smallest number there is, 0.9 of which is rounded to itself: that slows every step."""
+    net = fx.Network([2, 2], output="identity")
+    X, Y = np.zeros((2, m), np.float32), np.ones((2, m), np.float32)
+    run = Run(net, np.ones(net.count, np.float32), optimizer)
+    run.moments[0] = 1e-30
+    resolve("numba").train(run, X, Y, 2000, None, 2000, None, None)
+    weights = net.layers[0].weight  # the inputs are 0, and so are their gradients
+    np.testing.assert_array_equal(run.moments[0][weights], 0)
+    assert run.completed == 2000
 
 
 def test_the_history_holds_the_cost_before_the_step(core):

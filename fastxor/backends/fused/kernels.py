@@ -5,7 +5,7 @@ import math
 from . import dense, elementwise, narrow
 from ._jit import called, inlined, kernel
 from .simd import acquire, fma, full, get, give_way, lanes, load, load_part, put, release, sqrt, store, sum_lanes, take
-from .vmath import sigmoid
+from .vmath import flush, sigmoid
 from .workspace import (
     AFTER,
     AHEAD,
@@ -431,7 +431,10 @@ def _all_finite(work, at, n):
 
 @inlined
 def _update(work, n, theta, after, gradient, moments, hyper):
-    """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out; are they finite?"""
+    """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out; are they finite?
+
+    The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0.
+    """
     V = lanes(work)
     rate = hyper[RATE]
     beta1 = hyper[BETA1]
@@ -445,7 +448,7 @@ def _update(work, n, theta, after, gradient, moments, hyper):
         epsilon = hyper[EPSILON]
         for i in range(0, n, V):
             g = load(work, gradient + i)
-            m = fma(load(work, moments + i), beta1, g * (1.0 - beta1))
+            m = flush(fma(load(work, moments + i), beta1, g * (1.0 - beta1)))
             v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
             store(work, moments + i, m)
             store(work, moments + n + i, v)
@@ -457,7 +460,7 @@ def _update(work, n, theta, after, gradient, moments, hyper):
         for i in range(0, n, V):
             g = load(work, gradient + i)
             if optimizer != PLAIN:
-                v = fma(load(work, moments + i), beta1, g)
+                v = flush(fma(load(work, moments + i), beta1, g))
                 store(work, moments + i, v)
                 g = fma(v, beta1, g) if optimizer == NESTEROV else v
             x = fma(g, -rate, load(work, theta + i))
