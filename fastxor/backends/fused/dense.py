@@ -3,7 +3,8 @@
 A tile is a block of rows, one for each neuron, of T samples that lie side by side. Forward, backward and the gradient
 of large layers are one product, `_product`, of a matrix M whose numbers are broadcast one by one and a
 matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay
-in registers from the first term to the last; what does not fill a block is done by blocks of one row or one vector.
+in registers from the first term to the last; what does not fill a block is done by blocks of `HALF` the rows, of one
+row, or of one vector.
 
 All offsets are positions in `work`.
 """

@@ -1,7 +1,8 @@
 """Activations, outputs and losses, applied in place to the rows of a tile.
 
 A block of `rows` rows of T samples begins at an offset in `work`. To add an activation, give it a number in
-`ACTIVATIONS`, a branch in `activate` and one in `differentiate`.
+`ACTIVATIONS`, a branch in `activate` and one in `differentiate`. Hidden layers of tanh do not come here: dense.py and
+narrow.py apply it, and its derivative, with their products.
 """
 
 import math
@@ -19,8 +20,9 @@ ACTIVATIONS = {
 TANH, SIGMOID, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SIN, IDENTITY, SOFTMAX = range(10)
 NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it is kept beside it
 LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber"))}
-MOST_ANGLE = 1e6
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
+
+_MOST_ANGLE = 1e6  # of `vmath.sin_cos`
 
 
 @inlined
@@ -71,11 +73,11 @@ def _turn_back(work, at, n):
     """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
     far = full(work, 0.0)
     for i in range(at, at + n, lanes(work)):
-        far = far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+        far = far + select_less(_MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
     if sum_lanes(far) > 0:
         for i in range(at, at + n):
             z = get(work, i)
-            if MOST_ANGLE < abs(z) < math.inf:
+            if _MOST_ANGLE < abs(z) < math.inf:
                 put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 

@@ -276,9 +276,9 @@ def _tanh_of_size(x):
 @inlined
 def _coth(q):
     """By Horner's rule: fewer operations than `polynomial`, where many values are under way at once."""
+    a0, a1 = _COTH_32
     c0, c1, c2, c3, c4 = _COTH_64
-    double = fma(fma(fma(fma(q, c4, c3), q, c2), q, c1), q, c0)
-    return by_dtype(q, polynomial(q, _COTH_32, _COTH_32), double)
+    return by_dtype(q, fma(q, a1, a0), fma(fma(fma(fma(q, c4, c3), q, c2), q, c1), q, c0))
 
 
 @inlined

@@ -41,9 +41,9 @@ LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
-# Samples in a tile: enough that the products' loops are long, few enough that the tile stays in the second-level cache
-# and that threads have several to share. A power of two is a bad number of many: rows that lie so far from each
-# other want the same places in the first-level cache.
+# Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
+# to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
+# one. The most is no power of two: rows that lie so far from each other want the same places in the first-level cache.
 _SAMPLES = 256
 _MOST_SAMPLES = 480
 _WANTED_TILES = 16
