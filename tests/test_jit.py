@@ -1,5 +1,6 @@
 """Numba's flags: named in one file, the same for every kernel, and safe for NaN, threads and vectorising."""
 
+import gc
 import importlib
 import pkgutil
 import re
@@ -7,9 +8,11 @@ import re
 import numba
 import numpy as np
 import pytest
+from numba.core.caching import NullCache
 from support import PACKAGE
 
 import fastxor.backends.fused as fused
+from fastxor.backends.fused import _jit
 
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 MODULES = [importlib.import_module(f"{fused.__name__}.{m.name}") for m in pkgutil.iter_modules(fused.__path__)]
@@ -37,6 +40,25 @@ def test_flags_of_every_kernel(name):
     assert not options.get("boundscheck")
     assert not options.get("parallel")
     assert options["nopython"] is True
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_compiling_leaves_the_garbage_collector_as_it_was(collects, frozen):
+    were = gc.isenabled()
+    gc.enable() if collects else gc.disable()
+    try:
+        if frozen:
+            gc.freeze()
+        before = gc.get_freeze_count()
+        kernel = _jit.kernel(lambda x: x + 1.0)
+        kernel._cache = NullCache()
+        assert kernel(1.0) == 2.0
+        assert gc.isenabled() == collects
+        assert (gc.get_freeze_count() > 0) == (before > 0) == frozen
+    finally:
+        gc.unfreeze()
+        gc.enable() if were else gc.disable()
 
 
 def test_only_one_file_names_the_flags():

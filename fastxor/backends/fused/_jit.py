@@ -131,7 +131,7 @@ class _KernelLibrary(JITCodeLibrary):
     def _optimize_final_module(self):
         # Code on whole vectors is in blocks already: to unroll it again would double its size, and speed nothing up.
         plain = not any(isinstance(library, _InlinedLibrary) for library in self._linking_libraries)
-        options = llvm.create_pipeline_tuning_options(config.OPT)
+        options = llvm.create_pipeline_tuning_options(config.OPT if plain else min(config.OPT, 2))
         options.loop_unrolling, options.loop_vectorization = plain, bool(plain and config.LOOP_VECTORIZE)
         builder = llvm.create_pass_builder(self._codegen._tm, options)
         builder.getModulePassManager().run(self._final_module, builder)
@@ -270,6 +270,9 @@ class _KernelCompiler(CompilerBase):
             return self._compile_core()
         finally:
             if collects:
+                if not gc.get_freeze_count():
+                    gc.freeze()
+                    gc.unfreeze()  # all count as old now; so many young ones would be gone through at once
                 gc.enable()
 
     def define_pipelines(self):
