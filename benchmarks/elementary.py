@@ -12,24 +12,11 @@ from collections.abc import Callable
 import mpmath
 import numba
 import numpy as np
-from numba.core.caching import NullCache
 
-from fastxor.backends.fused import _jit, simd, vmath
+from fastxor.backends.fused import _jit, simd, tracing, vmath
 from fastxor.backends.reference import ACTIVATIONS
 
 Fill = Callable[[np.ndarray, np.ndarray], object]
-
-
-@_jit.inlined
-def _gelu(x):
-    value, _slope = vmath.gelu(x)
-    return value
-
-
-@_jit.inlined
-def _sin(x):
-    sine, _cosine = vmath.sin_cos(x)
-    return sine
 
 
 _FUSED = {
@@ -37,8 +24,8 @@ _FUSED = {
     "tanh": vmath.tanh,
     "sigmoid": vmath.sigmoid,
     "softplus": vmath.softplus,
-    "gelu": _gelu,
-    "sin": _sin,
+    "gelu": lambda x: vmath.gelu(x)[0],
+    "sin": lambda x: vmath.sin_cos(x)[0],
 }
 _LIBM = {
     "exp": lambda x: math.exp(x),
@@ -64,13 +51,16 @@ def fused(name: str) -> Fill:
     """One register at a time, compiled when it is first called."""
     function = _FUSED[name]
 
-    def fill(x, y):
-        for i in range(0, x.size, simd.lanes(x)):
+    @tracing.traced_inline
+    def whole(x, y, n):
+        for i in tracing.steps(0, n, simd.lanes(x)):
             simd.store(y, i, function(simd.load(x, i)))
 
-    kernel = _jit.kernel(fill)
-    kernel._cache = NullCache()  # the package's cache knows nothing of edits of this file
-    return kernel
+    @numba.njit(**_jit.FLAGS)
+    def fill(x, y):
+        whole(x, y, x.size)
+
+    return fill
 
 
 @functools.cache

@@ -5,54 +5,39 @@ width (FASTXOR_VECTOR_BITS), for another process to compare.
 """
 
 import sys
+from functools import partial
 
+import numba
 import numpy as np
 from engine_cases import JOBS, RUN, assert_close
-from numba.core.caching import NullCache
 
 import fastxor as fx
-from fastxor.backends.fused import _jit, simd, vmath
+from fastxor.backends.fused import _jit, simd, tracing, vmath
 
 NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos")
 NAMES += ("exp_down", "tanh_soon")
 DOWN = ("expm1", "exp_down")  # of no positive numbers
 
 
-def _elementary(code, x, y):
-    for i in range(0, x.size, simd.lanes(x)):
-        v = simd.load(x, i)
-        if code == 0:
-            simd.store(y, i, vmath.exp(v))
-        elif code == 1:
-            simd.store(y, i, vmath.expm1(v))
-        elif code == 2:
-            simd.store(y, i, vmath.log(v))
-        elif code == 3:
-            simd.store(y, i, vmath.tanh(v))
-        elif code == 4:
-            simd.store(y, i, vmath.sigmoid(v))
-        elif code == 5:
-            simd.store(y, i, vmath.softplus(v))
-        elif code == 6:
-            value, slope = vmath.gelu(v)
-            simd.store(y, i, value)
-        elif code == 7:
-            value, slope = vmath.gelu(v)
-            simd.store(y, i, slope)
-        elif code == 8:
-            sine, cosine = vmath.sin_cos(v)
-            simd.store(y, i, sine)
-        elif code == 9:
-            sine, cosine = vmath.sin_cos(v)
-            simd.store(y, i, cosine)
-        elif code == 10:
-            simd.store(y, i, vmath.exp_down(v))
-        else:
-            simd.store(y, i, vmath.tanh_soon(v))
+_FUNCTIONS = {name: getattr(vmath, name) for name in NAMES if hasattr(vmath, name)}
+_FUNCTIONS["gelu"] = lambda x: vmath.gelu(x)[0]
+_FUNCTIONS["gelu_slope"] = lambda x: vmath.gelu(x)[1]
+_FUNCTIONS["sin"] = lambda x: vmath.sin_cos(x)[0]
+_FUNCTIONS["cos"] = lambda x: vmath.sin_cos(x)[1]
 
 
-_kernel = _jit.kernel(_elementary)
-_kernel._cache = NullCache()  # the package's cache knows nothing of edits of this file
+@tracing.traced_inline
+def _fill(code, x, y, n):
+    def apply(function):
+        for i in tracing.steps(0, n, simd.lanes(x)):
+            simd.store(y, i, function(simd.load(x, i)))
+
+    tracing.switch(code, {NAMES.index(name): partial(apply, function) for name, function in _FUNCTIONS.items()})
+
+
+@numba.njit(**_jit.FLAGS)
+def _kernel(code, x, y):
+    _fill(code, x, y, x.size)
 
 
 def elementary(name, z):

@@ -30,19 +30,18 @@ def choose(monkeypatch):
 def used(monkeypatch):
     """The names of the specialised kernels that were called."""
     names = []
-    original = specialised.kernel_for
+    original = specialised.code
 
-    def kernel_for(*arguments):
-        kernel = original(*arguments)
+    def code(kernel, dtype):
+        train = original(kernel, dtype)
 
         def call(*values):
-            names.append(kernel.__name__)
-            return kernel(*values)
+            names.append(kernel.function.__name__)
+            return train(*values)
 
-        call.overloads, call._cache = kernel.overloads, kernel._cache
         return call
 
-    monkeypatch.setattr(specialised, "kernel_for", kernel_for)
+    monkeypatch.setattr(specialised, "code", code)
     return names
 
 

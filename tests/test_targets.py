@@ -20,7 +20,8 @@ for sizes in ([2, 2, 1], [2, 8, 1]):  # in registers, and neurons side by side
     net = fx.Network(sizes)
     fx.train(net, X, Y, iterations=3, random_state=0)
     functions.append(specialised.kernel_for(net, 4, X.dtype))
-texts = [text for function in functions for text in function.inspect_llvm().values()]
+compiled = [dispatcher for function in functions for dispatcher in function.dispatchers.values()]
+texts = [text for dispatcher in compiled for text in dispatcher.inspect_llvm().values()]
 triple, cpu, features = sys.argv[1:]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()

@@ -17,6 +17,7 @@ from fastxor.backends.fused import workspace
 
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
+DTYPE = np.dtype(JOB.dtype)
 
 
 def same(a, b):
@@ -104,7 +105,7 @@ def test_no_thread_is_to_be_had(monkeypatch):
 
 def test_the_first_thread_never_comes(monkeypatch):
     """Ctrl-C between the start of the others and the first one's own call: they end by themselves."""
-    engine = fused.kernels.engine
+    engine = fused.kernels.engine[DTYPE]
     done = []
 
     def call(*arguments):
@@ -112,7 +113,7 @@ def test_the_first_thread_never_comes(monkeypatch):
             raise KeyboardInterrupt
         done.append(engine(*arguments))
 
-    monkeypatch.setattr(fused.kernels, "engine", call)
+    monkeypatch.setattr(fused.kernels, "engine", {DTYPE: call})
     with pytest.raises(fx.TrainingInterrupted):
         JOB.train("numba", threads=3)
     assert done == [JOB.iterations] * 2
@@ -198,11 +199,14 @@ if hasattr(os, "sched_setaffinity"):
     def moves(monkeypatch):
         """The cores that threads asked for, and those that they had when their work began."""
         asked, had = [], []
-        move, engine = os.sched_setaffinity, fused.kernels.engine
+        move, engine = os.sched_setaffinity, fused.kernels.engine[DTYPE]
         monkeypatch.setattr(os, "sched_setaffinity", lambda *to: (asked.append(to), move(*to)))
-        monkeypatch.setattr(
-            fused.kernels, "engine", lambda *call: (had.append(os.sched_getaffinity(0)), engine(*call))[1]
-        )
+
+        def call(*arguments):
+            had.append(os.sched_getaffinity(0))
+            return engine(*arguments)
+
+        monkeypatch.setattr(fused.kernels, "engine", {DTYPE: call})
         return asked, had
 
     def test_each_thread_begins_on_a_core_of_its_own_and_is_then_free(moves, monkeypatch):

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from numba.core import config
+from numba import config
 
 import fastxor.backends as backends
 
@@ -27,4 +27,4 @@ def install() -> None:
     finally:
         config.DISABLE_JIT = before
     backends._MODULES[NAME] = module_name
-    backends._loaded[NAME] = module
+    backends._loaded[NAME] = backends._Guarded(NAME, module)

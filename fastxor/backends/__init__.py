@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from fastxor.network import Network
@@ -25,7 +26,15 @@ _VARIABLE = "FASTXOR_BACKEND"
 _process: str | None = None
 _environment: str = os.environ.get(_VARIABLE) or "numba"
 _context: ContextVar[str | None] = ContextVar("fastxor_backend", default=None)
-_loaded: dict[str, Backend | None] = {}  # None: could not be imported
+_loaded: dict[str, Backend | None] = {}  # None: could not be imported, or compiled
+
+
+class CompilationError(RuntimeError):
+    """A kernel could not be compiled."""
+
+
+class SettingError(ValueError):
+    """An environment variable of the package has a value that it cannot have."""
 
 
 class Backend(Protocol):
@@ -80,6 +89,9 @@ class Backend(Protocol):
 
     def warmup(self) -> None:
         """Do now what the first calls would otherwise wait for."""
+
+
+_OPERATIONS = tuple(name for name in vars(Backend) if not name.startswith("_"))
 
 
 def available_backends() -> tuple[str, ...]:
@@ -204,15 +216,37 @@ def _load(name: str) -> Backend | None:
     """Import a backend; None, after one warning, if it or what it is built on cannot be imported."""
     if name not in _loaded:
         try:
-            _loaded[name] = cast(Backend, importlib.import_module(_MODULES[name]))
+            _loaded[name] = cast(Backend, _Guarded(name, importlib.import_module(_MODULES[name])))
+        except SettingError:
+            raise
         except Exception as error:  # a broken installation raises more than ImportError
-            _loaded[name] = None
-            warnings.warn(
-                f"the {name!r} backend cannot be imported ({error}); the slower 'numpy' backend serves instead",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _do_without(name, f"the {name!r} backend cannot be imported ({error})")
     return _loaded[name]
+
+
+def _do_without(name: str, why: str) -> None:
+    _loaded[name] = None
+    warnings.warn(f"{why}; the slower 'numpy' backend serves instead", RuntimeWarning, stacklevel=2)
+
+
+class _Guarded:
+    """A backend's operations; numpy does the work, after one warning, from when a kernel cannot be compiled."""
+
+    def __init__(self, name: str, module: ModuleType) -> None:
+        for operation in _OPERATIONS:
+            setattr(self, operation, self._guard(name, getattr(module, operation), operation))
+
+    @staticmethod
+    def _guard(name: str, operate: Callable[..., Any], operation: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            try:
+                return operate(*arguments)
+            except CompilationError as error:
+                if _loaded[name] is not None:
+                    _do_without(name, str(error))
+            return getattr(resolve("numpy"), operation)(*arguments)
+
+        return call
 
 
 def warmup() -> None:

@@ -19,7 +19,7 @@ from fastxor.training import Run
 from fastxor.views import Array
 
 from . import kernels, specialised, workspace
-from ._jit import VECTOR_BITS, compiled
+from ._jit import VECTOR_BITS
 
 # A run is handed to the compiled loop in pieces of about this long, so that Ctrl-C and reports get through.
 _PIECE_SECONDS = 0.1
@@ -34,6 +34,7 @@ _WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD
 
 _ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 _ALONE = np.zeros(0, np.int64)  # as what threads share
+_WORK = 2  # the place of `work` among the engine's arguments
 
 # A workspace up to this size is kept for the next call: making it would take longer than a small network's pass.
 _KEPT_BYTES = 256 * 1024
@@ -44,7 +45,7 @@ def sigmoid(z: Array) -> Array:
     lanes = VECTOR_BITS // 8 // z.itemsize
     work = np.zeros(-(-z.size // lanes) * lanes, z.dtype)
     work[: z.size] = z.ravel()
-    kernels.logistic(work)
+    kernels.logistic[z.dtype](work)
     return work[: z.size].reshape(z.shape)
 
 
@@ -79,14 +80,14 @@ def backward(network: Network, theta: Array, X: Array, Y: Array, activations: Ar
 
 def cost(A: Array, Y: Array) -> float | None:
     """Cross-entropy of the probabilities A, averaged over samples."""
-    value = float(kernels.cost(_flat(A), _flat(Y), A.shape[1]))
+    value = float(kernels.cost[A.dtype](_flat(A), _flat(Y), A.shape[1]))
     return value if value == value else None
 
 
 def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     """theta after one step of gradient descent."""
     after = np.empty(theta.size, theta.dtype)
-    return after if kernels.update(theta, gradient, learning_rate, after) else None
+    return after if kernels.update[theta.dtype](theta, gradient, learning_rate, after) else None
 
 
 def train(
@@ -120,7 +121,7 @@ def train(
         special = specialised.kernel_for(network, samples, run.theta.dtype)
     speed = 5e9 / (3 * network.count * at_once + 500)  # of the engine, in steps per second; a first guess
     piece = int(_PIECE_SECONDS * speed)
-    if special and specialised.pays_off(special, iterations / speed):
+    if special and specialised.pays_off(special, theta.dtype, iterations / speed):
         piece = 1  # the engine loads the samples, then makes way
     begun = run.completed
     while run.completed < iterations and not run.diverged:
@@ -135,9 +136,12 @@ def train(
         costs = np.empty((steps - 1 - first) // interval + 1 if first < steps else 0)
         good = 0
         left = (iterations - run.completed) / speed
-        use_special = special and run.completed > begun and specialised.pays_off(special, left)
+        use_special = special and run.completed > begun and specialised.pays_off(special, theta.dtype, left)
         if use_special:  # on the samples that the engine has loaded into `work`
-            fine = special(work, costs, steps, run.optimizer.learning_rate, first, interval)
+            train_special = specialised.code(special, theta.dtype)
+            use_special = train_special is not None
+        if use_special:
+            fine = train_special(work, costs, steps, run.optimizer.learning_rate, first, interval)
             if fine and np.isfinite(theta).all() and np.isfinite(costs).all():
                 good = steps
             else:
@@ -180,15 +184,16 @@ def available_cores() -> int:
 
 def _together(threads: int, arguments: tuple, steps: tuple) -> int:
     """One call of the engine by each of several threads; how many steps were good."""
+    engine = kernels.engine[arguments[_WORK].dtype]
     if threads == 1:
-        return kernels.engine(*arguments, *steps, _ALONE, -1)
+        return engine(*arguments, *steps, _ALONE, -1)
     ring = arguments[-1].size - kernels.HYPER
     shared = np.zeros(kernels.RING + kernels.LINE * (ring + threads), np.int64)
     shared[kernels.YIELD], shared[kernels.TILES] = _address_of_yield(), ring
     shared[kernels.RING + kernels.COME] = 1  # before the first tile there is none
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
     begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
-    others = [threading.Thread(target=_begin_on, args=begin, daemon=True) for begin in begins]
+    others = [threading.Thread(target=_begin_on, args=(engine, *begin), daemon=True) for begin in begins]
     begun = []
     try:
         for other in others:
@@ -197,7 +202,7 @@ def _together(threads: int, arguments: tuple, steps: tuple) -> int:
             except RuntimeError:  # no more threads are to be had: those that are there do the work
                 break
             begun.append(other)
-        kernels.engine(*calls[0])
+        engine(*calls[0])
     finally:
         for other in begun:  # they come to their end without this one, too
             other.join()
@@ -219,7 +224,7 @@ def _core() -> int:
     return ctypes.CDLL(None).sched_getcpu()
 
 
-def _begin_on(core: int | None, call: tuple) -> None:
+def _begin_on(engine: Callable, core: int | None, call: tuple) -> None:
     """A further thread's call of the engine, begun on that core; from then on the system may move it as it likes.
 
     Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there
@@ -230,7 +235,7 @@ def _begin_on(core: int | None, call: tuple) -> None:
         with suppress(OSError):  # it may have been taken from the process
             os.sched_setaffinity(0, {core})
             os.sched_setaffinity(0, allowed)
-    kernels.engine(*call)
+    engine(*call)
 
 
 @cache
@@ -269,15 +274,7 @@ class _Desk:
         self.theta = self.work[: network.count]  # THETA stands first
         self.gradient = self.work[plan.gradient : plan.gradient + network.count]
         self.cost, self.hyper = np.empty(1), np.zeros(kernels.HYPER)
-        self.engine = _engine(dtype)
-
-
-@cache
-def _engine(dtype: np.dtype) -> Callable:
-    """The engine for a pass over such numbers. Telling the types of its arguments anew is felt in a small pass."""
-    numbers, settings = np.empty(0, dtype), np.empty(0)
-    data = numbers, numbers, 0, 0, _ALL, 0, numbers
-    return compiled(kernels.engine, 0, _ALL, numbers, *data, settings, settings, 0, 0, 0, _ALONE, 0)
+        self.engine = kernels.engine[dtype]
 
 
 @lru_cache(maxsize=32)

@@ -1,7 +1,7 @@
 """The three matrix products of a dense layer, on one tile of samples.
 
 A tile is a block of rows, one for each neuron, of T samples that lie side by side. Forward, backward and the gradient
-of large layers are one product, `_product`, of a matrix M whose numbers are broadcast one by one and a
+of large layers are one product, `_multiply`, of a matrix M whose numbers are broadcast one by one and a
 matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay
 in registers from the first term to the last; what does not fill a block is done by blocks of `HALF` the rows, of one
 row, or of one vector.
@@ -9,7 +9,7 @@ row, or of one vector.
 All offsets are positions in `work`.
 """
 
-from ._jit import REGISTERS, called, inlined
+from ._jit import REGISTERS
 from .simd import (
     lanes,
     load,
@@ -26,6 +26,7 @@ from .simd import (
     tile_zeros,
     transpose,
 )
+from .tracing import cond, fori_loop, steps, traced
 from .vmath import tanh
 
 ROWS = 8 if REGISTERS >= 32 else 4  # of a block: rows x 2 sums, 2 vectors of B and a number of M want a register each
@@ -33,95 +34,70 @@ HALF = ROWS // 2
 COLUMNS = 4 if REGISTERS >= 32 else 2  # of a block of `_inner`: 4 x COLUMNS sums and COLUMNS + 1 vectors
 
 
-@inlined
+@traced
 def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
-    """Z = W A + b, or its tanh: rows (n_out, T) at z from rows (n_in, T) at a."""
-    _multiply(work, n_out, T, n_in, w, n_in, 1, a, T, z, T, ADD_TANH if is_tanh else ADD, b)
+    """Z = W A + b, or its tanh: rows (n_out, T) at z from rows (n_in, T) at a.
+
+    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache.
+    """
+
+    def block(r, s, size):
+        tile = _product(tile_fill(work, b + r, size, 2), work, w + r * n_in, n_in, 1, n_in, a + s, T)
+        tile_store(tile, work, z + r * T + s, T)
+
+    def finish(s):
+        cond(is_tanh, lambda: _tanh(work, z + s, n_out, T))
+
+    _in_blocks(work, n_out, T, block, finish)
 
 
-@inlined
+@traced
 def backward(work, T, w, n_out, n_in, d, a, is_tanh):
     """Rows (n_in, T) at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former."""
-    _multiply(work, n_in, T, n_out, w, 1, n_in, d, T, a, T, DERIVE if is_tanh else SCALE, 0)
+
+    def block(r, s, size):
+        tile = _product(tile_zeros(work, size, 2), work, w + r, 1, n_in, n_out, d + s, T)
+        to = a + r * T + s
+        cond(is_tanh, lambda: tile_derive_tanh(tile, work, to, T), lambda: tile_scale(tile, work, to, T))
+
+    _in_blocks(work, n_in, T, block)
 
 
-# What becomes of a product.
-SCALE, DERIVE, STORE, ADD, ADD_TANH = 0, 1, 2, 3, 4
+def _in_blocks(work, rows, columns, block, finish=None):
+    """Call ``block(row, column, number of rows)`` for a grid of blocks of two vectors; `finish` at a column's end."""
+    whole = rows // ROWS * ROWS
+    half = rows // HALF * HALF
+    for s in steps(0, columns, 2 * lanes(work)):
+        for r in steps(0, whole, ROWS):
+            block(r, s, ROWS)
+        for r in steps(whole, half, HALF):
+            block(r, s, HALF)
+        for r in steps(half, rows):
+            block(r, s, 1)
+        if finish:
+            finish(s)
 
 
-@called
-def _multiply(work, rows, columns, n, m, row, col, b, stride, to, to_stride, how, bias):
-    """M B to the rows at `to`.
-
-    M is (rows, n) with M[i, k] = work[m + i * row + k * col]. B has n rows at b. Each number of the product is
-    stored, or added to its row's number at `bias`, or scales what stands in its place or the tanh's derivative there.
-    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache. What
-    does not fill two vectors of columns, which no tile of samples has, is only stored.
-    """
-    V = lanes(work)
-    s = 0
-    while s < columns:
-        r = 0
-        if s + 2 * V <= columns:
-            while r + ROWS <= rows:
-                _block(tile_zeros(work, ROWS, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
-                r += ROWS
-            if r + HALF <= rows:
-                _block(tile_zeros(work, HALF, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
-                r += HALF
-            while r < rows:
-                _block(tile_zeros(work, 1, 2), work, r, m, row, col, n, b + s, stride, to + s, to_stride, how, bias)
-                r += 1
-            if how == ADD_TANH:
-                _tanh(work, to + s, rows, to_stride)
-            s += 2 * V
-        else:
-            while r + ROWS <= rows:
-                tile = _product(tile_zeros(work, ROWS, 1), work, m + r * row, row, col, n, b + s, stride)
-                tile_store_part(tile, work, to + s + r * to_stride, to_stride, columns - s)
-                r += ROWS
-            while r < rows:
-                line = _product(tile_zeros(work, 1, 1), work, m + r * row, row, col, n, b + s, stride)
-                tile_store_part(line, work, to + s + r * to_stride, to_stride, columns - s)
-                r += 1
-            s += V
-
-
-@called
+@traced
 def _tanh(work, at, rows, stride):
     """The tanh of two vectors of every row."""
     V = lanes(work)
-    for i in range(at, at + rows * stride, stride):
+    for i in steps(at, at + rows * stride, stride):
         store(work, i, tanh(load(work, i)))
         store(work, i + V, tanh(load(work, i + V)))
 
 
-@inlined
-def _block(tile, work, r, m, row, col, n, b, stride, to, to_stride, how, bias):
-    """The rows of M B from r on, as many as the tile has; its zeros say its size."""
-    if how >= ADD:
-        tile = tile_fill(tile, work, bias + r)
-    tile = _product(tile, work, m + r * row, row, col, n, b, stride)
-    to += r * to_stride
-    if how >= STORE:
-        tile_store(tile, work, to, to_stride)
-    elif how == SCALE:
-        tile_scale(tile, work, to, to_stride)
-    else:
-        tile_derive_tanh(tile, work, to, to_stride)
-
-
-@inlined
 def _product(tile, work, m, row, col, n, b, stride):
-    """tile += M B"""
-    for _k in range(n):
-        tile = tile_outer(tile, work, m, row, work, b)
-        m += col
-        b += stride
-    return tile
+    """tile + M B, for the rows of the tile: M[i, k] = work[m + i * row + k * col], and B has n rows at b."""
+
+    def term(_k, state):
+        tile, m, b = state
+        return tile_outer(tile, work, m, row, work, b), m + col, b + stride
+
+    return fori_loop(0, n, 1, term, (tile, m, b))[0]
 
 
-@inlined
+@traced
 def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
@@ -131,82 +107,92 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch):
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
-    if n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1):
-        if turned < 0:
-            turned = scratch
-            for k in range(0, n_in, V):
-                for s in range(0, T, V):
-                    turn(work, a + k * T + s, T, turned + s * vectors * V + k, vectors * V)
-        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, turned)
-    else:
-        _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a)
+
+    def turn_all():
+        for k in steps(0, n_in, V):
+            for s in steps(0, T, V):
+                turn(work, a + k * T + s, T, scratch + s * vectors * V + k, vectors * V)
+        return scratch
+
+    def by_columns():
+        at = cond(turned < 0, turn_all, lambda: turned)
+        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, at)
+
+    cond(
+        n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1),
+        by_columns,
+        lambda: _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a),
+    )
 
 
-@called
+@traced
 def turn(work, i, stride, j, other):
     """The rows of a square of as many rows as lanes become columns."""
     transpose(work, i, stride, j, other)
 
 
-@inlined
 def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned):
-    """What stands in the columns of A^T past n_in is of no account."""
-    _multiply(work, n_out, n_in, T, d, T, 1, turned, width, gw, n_in, STORE, 0)
-    r = 0
-    while r + 4 <= n_out:
-        tile_sum(_add_up(tile_zeros(work, 4, 1), work, T, d + r * T), work, gb + r, 1)
-        r += 4
-    while r < n_out:
-        tile_sum(_add_up(tile_zeros(work, 1, 1), work, T, d + r * T), work, gb + r, 1)
-        r += 1
-
-
-@inlined
-def _add_up(tile, work, T, d):
-    for s in range(0, T, lanes(work)):
-        tile = tile_add(tile, work, d + s, T)
-    return tile
-
-
-@inlined
-def _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a):
-    r = 0
-    while r + 4 <= n_out:
-        _gradient_rows(tile_zeros(work, 4, COLUMNS), tile_zeros(work, 4, 1), work, T, r, gw, gb, n_in, d, a)
-        r += 4
-    while r < n_out:
-        _gradient_rows(tile_zeros(work, 1, COLUMNS), tile_zeros(work, 1, 1), work, T, r, gw, gb, n_in, d, a)
-        r += 1
-
-
-@inlined
-def _gradient_rows(block, column, work, T, r, gw, gb, n_in, d, a):
-    """The rows from r on, as many as the tiles have."""
+    """What stands in the columns of A^T past n_in is of no account: no more than n_in of a row are stored."""
     V = lanes(work)
-    gw += r * n_in
-    d += r * T
-    sums = column
-    c = 0
-    if n_in >= COLUMNS:  # the biases' sums come along: additions have pipes of their own
-        tile = block
-        for s in range(0, T, V):
-            tile = tile_inner(tile, work, d + s, T, work, a + s, T)
-            sums = tile_add(sums, work, d + s, T)
+
+    def block(r, s, size):
+        tile = _product(tile_zeros(work, size, 2), work, d + r * T, T, 1, T, turned + s, width)
+        tile_store(tile, work, gw + r * n_in + s, n_in)
+
+    def odd_block(r, s, size):
+        tile = _product(tile_zeros(work, size, 1), work, d + r * T, T, 1, T, turned + s, width)
+        tile_store_part(tile, work, gw + r * n_in + s, n_in, n_in - s)
+
+    pairs = n_in // (2 * V) * (2 * V)
+    _in_blocks(work, n_out, pairs, block)
+    for s in steps(pairs, n_in, V):
+        whole = n_out // ROWS * ROWS
+        for r in steps(0, whole, ROWS):
+            odd_block(r, s, ROWS)
+        for r in steps(whole, n_out):
+            odd_block(r, s, 1)
+    for size, start, stop in _by_four(n_out):
+        for r in steps(start, stop, size):
+            tile_sum(_add_up(work, size, T, d + r * T), work, gb + r, 1)
+
+
+def _by_four(rows):
+    """(size, start, stop): the rows in fours, and those that are left one by one."""
+    fours = rows // 4 * 4
+    return (4, 0, fours), (1, fours, rows)
+
+
+def _add_up(work, size, T, d):
+    """A tile of sums over the samples of so many rows."""
+    return fori_loop(0, T, lanes(work), lambda s, sums: tile_add(sums, work, d + s, T), tile_zeros(work, size, 1))
+
+
+def _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a):
+    for size, start, stop in _by_four(n_out):
+        for r in steps(start, stop, size):
+            _gradient_rows(size, work, T, gw + r * n_in, gb + r, n_in, d + r * T, a)
+
+
+def _gradient_rows(size, work, T, gw, gb, n_in, d, a):
+    """So many rows of the gradient."""
+
+    def first_columns():  # the biases' sums come along: additions have pipes of their own
+        def samples(s, state):
+            tile, sums = state
+            return tile_inner(tile, work, d + s, T, work, a + s, T), tile_add(sums, work, d + s, T)
+
+        start = tile_zeros(work, size, COLUMNS), tile_zeros(work, size, 1)
+        tile, sums = fori_loop(0, T, lanes(work), samples, start)
         tile_sum(tile, work, gw, n_in)
-        c += COLUMNS
-    else:
-        sums = _add_up(column, work, T, d)
-    tile_sum(sums, work, gb + r, 1)
-    while c + COLUMNS <= n_in:
-        tile_sum(_inner(block, work, T, d, a + c * T), work, gw + c, n_in)
-        c += COLUMNS
-    while c < n_in:
-        tile_sum(_inner(column, work, T, d, a + c * T), work, gw + c, n_in)
-        c += 1
+        return sums
+
+    tile_sum(cond(n_in >= COLUMNS, first_columns, lambda: _add_up(work, size, T, d)), work, gb, 1)
+    whole = n_in // COLUMNS * COLUMNS
+    for c in steps(COLUMNS, whole, COLUMNS):
+        tile_sum(_inner(tile_zeros(work, size, COLUMNS), work, T, d, a + c * T), work, gw + c, n_in)
+    for c in steps(whole, n_in):
+        tile_sum(_inner(tile_zeros(work, size, 1), work, T, d, a + c * T), work, gw + c, n_in)
 
 
-@inlined
 def _inner(tile, work, T, d, a):
-    for s in range(0, T, lanes(work)):
-        tile = tile_inner(tile, work, d + s, T, work, a + s, T)
-    return tile
+    return fori_loop(0, T, lanes(work), lambda s, sums: tile_inner(sums, work, d + s, T, work, a + s, T), tile)

@@ -1,14 +1,16 @@
 """Activations, outputs and losses, applied in place to the rows of a tile.
 
 A block of `rows` rows of T samples begins at an offset in `work`. To add an activation, give it a number in
-`ACTIVATIONS`, a branch in `activate` and one in `differentiate`. Hidden layers of tanh do not come here: dense.py and
+`ACTIVATIONS`, a line in `_VALUES` and one in `_DERIVATIVES`. Hidden layers of tanh do not come here: dense.py and
 narrow.py apply it, and its derivative, with their products.
 """
 
 import math
+from functools import partial
 
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
+from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
 from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus
 
 ACTIVATIONS = {
@@ -25,198 +27,200 @@ BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 _MOST_ANGLE = 1e6  # of `vmath.sin_cos`
 
 
-@inlined
+# The value at z, or the value and the derivative; what is not here stays as it is.
+_VALUES = {
+    SIGMOID: sigmoid,
+    RELU: lambda z: maximum(z, 0.0),
+    LEAKY_RELU: lambda z: select_less(z, 0.0, z * 0.01, z),
+    ELU: lambda z: select_less(z, 0.0, expm1(z), z),
+    SOFTPLUS: softplus,
+    GELU: gelu,
+    SIN: sin_cos,
+}
+# The derivative from the value a; where it is not here, it has been kept.
+_DERIVATIVES = {
+    SIGMOID: lambda a: a * (1.0 - a),
+    RELU: lambda a: _where_positive(a, 1.0, 0.0),
+    LEAKY_RELU: lambda a: _where_positive(a, 1.0, 0.01),
+    ELU: lambda a: _where_positive(a, 1.0, a + 1.0),
+    SOFTPLUS: lambda a: -expm1(-a),  # sigmoid(z) = 1 - e**-softplus(z)
+    IDENTITY: lambda a: 1.0,
+}
+
+
+def _where_positive(a, yes, no):
+    """`yes` where a > 0, `no` elsewhere, NaN where a is NaN."""
+    return select_less(0.0, a, yes, no) + (a - a)
+
+
+@traced
 def activate(work, code, at, n, slope):
     """Replace the n inputs at `at` by the activation's values; those that need it keep its derivative at `slope`."""
-    end = at + n
-    if code == SIGMOID:
-        while at < end:
-            store(work, at, sigmoid(load(work, at)))
-            at += lanes(work)
-    elif code == RELU:
-        while at < end:
-            store(work, at, maximum(load(work, at), 0.0))
-            at += lanes(work)
-    elif code == LEAKY_RELU:
-        while at < end:
-            z = load(work, at)
-            store(work, at, select_less(z, 0.0, z * 0.01, z))
-            at += lanes(work)
-    elif code == ELU:
-        while at < end:
-            z = load(work, at)
-            store(work, at, select_less(z, 0.0, expm1(z), z))
-            at += lanes(work)
-    elif code == SOFTPLUS:
-        while at < end:
-            store(work, at, softplus(load(work, at)))
-            at += lanes(work)
-    elif code == GELU:
-        while at < end:
-            value, derivative = gelu(load(work, at))
-            store(work, at, value)
-            store(work, slope, derivative)
-            at += lanes(work)
-            slope += lanes(work)
-    elif code == SIN:
-        _turn_back(work, at, n)
-        while at < end:
-            value, derivative = sin_cos(load(work, at))
-            store(work, at, value)
-            store(work, slope, derivative)
-            at += lanes(work)
-            slope += lanes(work)
+
+    def apply(function):
+        for i in steps(0, n, lanes(work)):
+            value = function(load(work, at + i))
+            if isinstance(value, tuple):
+                value, derivative = value
+                store(work, slope + i, derivative)
+            store(work, at + i, value)
+
+    switch(code, {number: partial(apply, function) for number, function in _VALUES.items()})
+
+
+@traced
+def differentiate(work, code, at, n, slope):
+    """Replace the n values of the activation at `at` by its derivatives there."""
+
+    def apply(function):
+        for i in steps(at, at + n, lanes(work)):
+            store(work, i, function(load(work, i)))
+
+    def fetch():
+        for i in steps(0, n, lanes(work)):
+            store(work, at + i, load(work, slope + i))
+
+    switch(code, {number: partial(apply, function) for number, function in _DERIVATIVES.items()}, fetch)
 
 
 @inlined
-def _turn_back(work, at, n):
+def turn_back(work, at, n):
     """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
-    far = full(work, 0.0)
-    for i in range(at, at + n, lanes(work)):
-        far = far + select_less(_MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
-    if sum_lanes(far) > 0:
+    if _has_far(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
             if _MOST_ANGLE < abs(z) < math.inf:
                 put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 
-@inlined
-def differentiate(work, code, at, n, slope):
-    """Replace the n values of the activation at `at` by its derivatives there."""
-    end = at + n
-    if code == SIGMOID:
-        while at < end:
-            a = load(work, at)
-            store(work, at, a * (1.0 - a))
-            at += lanes(work)
-    elif code == RELU:
-        while at < end:
-            store(work, at, _where_positive(load(work, at), 1.0, 0.0))
-            at += lanes(work)
-    elif code == LEAKY_RELU:
-        while at < end:
-            store(work, at, _where_positive(load(work, at), 1.0, 0.01))
-            at += lanes(work)
-    elif code == ELU:
-        while at < end:
-            a = load(work, at)
-            store(work, at, _where_positive(a, 1.0, a + 1.0))
-            at += lanes(work)
-    elif code == SOFTPLUS:
-        while at < end:
-            store(work, at, -expm1(-load(work, at)))  # sigmoid(z) = 1 - e**-softplus(z)
-            at += lanes(work)
-    elif code == IDENTITY:
-        while at < end:
-            store(work, at, 1.0)
-            at += lanes(work)
-    else:
-        while at < end:
-            store(work, at, load(work, slope))
-            at += lanes(work)
-            slope += lanes(work)
+@traced_inline
+def _has_far(work, at, n):
+    def count(i, far):
+        return far + select_less(_MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+
+    return sum_lanes(fori_loop(at, at + n, lanes(work), count, full(work, 0.0))) > 0.0
 
 
-@inlined
-def _where_positive(a, yes, no):
-    """`yes` where a > 0, `no` elsewhere, NaN where a is NaN."""
-    return select_less(0.0, a, yes, no) + (a - a)
-
-
-@inlined
+@traced
 def output(work, code, at, rows, T):
     """Replace the logits by the outputs."""
-    if code == SOFTMAX:
-        for s in range(at, at + T, lanes(work)):
-            top = load(work, s)
-            for r in range(1, rows):
-                top = maximum(load(work, s + r * T), top)
-            total = full(work, 0.0)
-            for r in range(rows):
-                e = exp_down(load(work, s + r * T) - top)
-                store(work, s + r * T, e)
-                total = total + e
-            for r in range(rows):
-                store(work, s + r * T, load(work, s + r * T) / total)
-    elif code == SIGMOID:
-        end = at + rows * T
-        while at < end:
-            store(work, at, sigmoid(load(work, at)))
-            at += lanes(work)
+
+    def softmax():
+        for s in steps(at, at + T, lanes(work)):
+            top = _largest(work, s, rows, T)
+
+            def exponential(i, total, top=top):
+                e = exp_down(load(work, i) - top)
+                store(work, i, e)
+                return total + e
+
+            total = fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
+            for i in steps(s, s + rows * T, T):
+                store(work, i, load(work, i) / total)
+
+    def logistic():
+        for i in steps(at, at + rows * T, lanes(work)):
+            store(work, i, sigmoid(load(work, i)))
+
+    switch(code, {SOFTMAX: softmax, SIGMOID: logistic})
 
 
-@inlined
+def _largest(work, at, rows, T):
+    """Of each column of one vector of samples."""
+    return fori_loop(at + T, at + rows * T, T, lambda i, top: maximum(load(work, i), top), load(work, at))
+
+
+@traced
 def cost(work, loss, code, at, target, weight, rows, T):
     """Sum over the tile of the weighted losses, from the logits."""
-    total = full(work, 0.0)
-    for s in range(0, T, lanes(work)):
-        column = full(work, 0.0)
-        if loss == BINARY_CROSS_ENTROPY:
-            for r in range(rows):
-                z = load(work, at + r * T + s)
-                column = column + (softplus(z) - load(work, target + r * T + s) * z)
-        elif loss == CROSS_ENTROPY:
-            top = load(work, at + s)
-            for r in range(1, rows):
-                top = maximum(load(work, at + r * T + s), top)
-            mass = full(work, 0.0)
-            for r in range(rows):
-                z = load(work, at + r * T + s) - top
-                mass = mass + exp_down(z)
-                column = column - load(work, target + r * T + s) * z
-            column = column + log(mass)
-        else:
-            for r in range(rows):
-                a = load(work, at + r * T + s)
-                if code == SIGMOID:
-                    a = sigmoid(a)
-                error = a - load(work, target + r * T + s)
-                if loss == SQUARED_ERROR:
-                    column = fma(error * 0.5, error, column)
-                else:
-                    near = clamp(error, -1.0, 1.0)
-                    column = column + near * (error - near * 0.5)
+
+    def over_rows(s, term):
+        """The sum of ``term(its logits, its targets)`` over the rows, for a vector of samples."""
+        step = lambda i, column: column + term(load(work, at + s + i), load(work, target + s + i))  # noqa: E731
+        return fori_loop(0, rows * T, T, step, full(work, 0.0))
+
+    def binary(s):
+        return over_rows(s, lambda z, y: softplus(z) - y * z)
+
+    def categorical(s):
+        top = _largest(work, at + s, rows, T)
+
+        def step(i, sums):
+            mass, column = sums
+            z = load(work, at + s + i) - top
+            return mass + exp_down(z), column - load(work, target + s + i) * z
+
+        mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
+        return column + log(mass)
+
+    def of_errors(s):
+        def step(i, column):
+            a = load(work, at + s + i)
+            a = cond(code == SIGMOID, lambda: sigmoid(a), lambda: a)
+            error = a - load(work, target + s + i)
+            near = clamp(error, -1.0, 1.0)
+            return cond(
+                loss == SQUARED_ERROR,
+                lambda: fma(error * 0.5, error, column),
+                lambda: column + near * (error - near * 0.5),
+            )
+
+        return fori_loop(0, rows * T, T, step, full(work, 0.0))
+
+    def samples(s, total):
+        entropies = {BINARY_CROSS_ENTROPY: partial(binary, s), CROSS_ENTROPY: partial(categorical, s)}
+        column = switch(loss, entropies, partial(of_errors, s))
         share = load(work, weight + s)
         column = select_less(0.0, share, column, 0.0)  # padding may hold infinity, which its weight of 0 makes NaN
-        total = fma(share, column, total)
-    return sum_lanes(total)
+        return fma(share, column, total)
+
+    return sum_lanes(fori_loop(0, T, lanes(work), samples, full(work, 0.0)))
 
 
-@inlined
+@traced
 def delta(work, loss, code, at, target, weight, rows, T, logistic):
     """Replace the outputs A by the derivative of the weighted loss by the logits.
 
     With `logistic`, what stands at `at` are still the logits of a sigmoid output: one pass instead of two. Returns
     whether what stood there was finite.
     """
-    bad = full(work, 0.0)
-    for r in range(rows):
-        for s in range(0, T, lanes(work)):
-            a = load(work, at + r * T + s)
-            bad = bad + (a - a)
-            if logistic:
-                a = sigmoid(a)
-            error = a - load(work, target + r * T + s)
-            if loss == HUBER:
-                error = clamp(error, -1.0, 1.0)
-            if loss >= SQUARED_ERROR and code == SIGMOID:
-                error = error * (a * (1.0 - a))
-            store(work, at + r * T + s, error * load(work, weight + s))
-    return sum_lanes(bad) == 0.0
+
+    def row(r, bad):
+        def samples(s, bad):
+            i = r * T + s
+            z = load(work, at + i)
+            a = cond(logistic, lambda: sigmoid(z), lambda: z)
+            error = a - load(work, target + i)
+            error = cond(loss == HUBER, lambda: clamp(error, -1.0, 1.0), lambda: error)
+            by_output = error
+            error = cond(
+                (loss >= SQUARED_ERROR) & (code == SIGMOID), lambda: by_output * (a * (1.0 - a)), lambda: by_output
+            )
+            store(work, at + i, error * load(work, weight + s))
+            return bad + (z - z)
+
+        return fori_loop(0, T, lanes(work), samples, bad)
+
+    return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
 
 
-@inlined
+@traced
 def unfit(work, loss, target, weight, rows, T, tolerance):
     """0 if every target of the tile is what the loss wants, else a number above 0, or NaN."""
-    total = full(work, 0.0)
-    for s in range(0, T, lanes(work)):
-        column = full(work, 0.0)
-        for r in range(rows):
-            y = load(work, target + r * T + s)
-            column = column + y
-            total = total + absolute(y - clamp(y, 0.0, 1.0)) if loss <= CROSS_ENTROPY else total + (y - y)
-        if loss == CROSS_ENTROPY:
+
+    def samples(s, total):
+        def row(i, sums):
+            column, total = sums
+            y = load(work, target + s + i)
+            outside = cond(loss <= CROSS_ENTROPY, lambda: absolute(y - clamp(y, 0.0, 1.0)), lambda: y - y)
+            return column + y, total + outside
+
+        column, total = fori_loop(0, rows * T, T, row, (full(work, 0.0), total))
+
+        def sums():
             excess = maximum(absolute(column - 1.0) - tolerance, 0.0)
-            total = total + select_less(0.0, load(work, weight + s), excess, 0.0)
-    return sum_lanes(total)
+            return total + select_less(0.0, load(work, weight + s), excess, 0.0)
+
+        return cond(loss == CROSS_ENTROPY, sums, lambda: total)
+
+    return sum_lanes(fori_loop(0, T, lanes(work), samples, full(work, 0.0)))

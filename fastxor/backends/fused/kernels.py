@@ -3,8 +3,9 @@
 import math
 
 from . import dense, elementwise, narrow
-from ._jit import called, inlined, kernel
+from ._jit import inlined, kernel
 from .simd import acquire, fma, full, get, give_way, lanes, load, load_part, put, release, sqrt, store, sum_lanes, take
+from .tracing import cond, fori_loop, steps, traced, traced_inline
 from .vmath import flush, sigmoid
 from .workspace import (
     AFTER,
@@ -53,7 +54,10 @@ ALL_DONE = 1 << 62
 SPINS = 10_000
 
 
-@kernel
+@kernel(
+    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], float64[::1], "
+    "float64[::1], int64, int64, int64, int64[::1], int64)"
+)
 def engine(
     task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval,
     shared, thread,
@@ -106,6 +110,7 @@ def engine(
     )
     is_short = is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and P <= narrow.FEW
     forward = task in (FORWARD, PREDICT)
+    shuffled = order.size > 0
     good = steps
     fit = task == TRAIN or _all_finite(work, theta, P)
     total = 0.0
@@ -158,12 +163,14 @@ def engine(
         start += begin
         T = width if count == width else _whole_blocks(work, count, width)
 
-        if ticket == 0 or thread >= 0 or tiles > 1 or order.size > 0:  # else they are still there
+        if ticket == 0 or thread >= 0 or tiles > 1 or shuffled:  # else they are still there
             a = get(plan, LAYERS + TILE) + base
             n_in = get(plan, LAYERS + ROWS)
-            _load_rows(work, T, X, by_sample & 1, samples, n_in, a, order, start, count, kept, spill)
+            _load_rows(work, T, X, by_sample & 1, samples, n_in, a, order, shuffled, start, count, kept, spill)
             if not forward:
-                _load_rows(work, T, Y, by_sample & 2, samples, rows, target, order, start, count, scratch, spill)
+                _load_rows(
+                    work, T, Y, by_sample & 2, samples, rows, target, order, shuffled, start, count, scratch, spill
+                )
                 _weigh(work, T, weight, count, size)
             if task != TRAIN:
                 fit = fit and _all_finite(work, a, n_in * T)
@@ -177,7 +184,7 @@ def engine(
             n_in = get(plan, layer - STRIDE + ROWS)
             z = get(plan, layer + TILE) + base
             if task == BACKWARD:
-                _load_rows(work, T, activations, 0, samples, n_out, z, order, place, count, scratch, spill)
+                _load_rows(work, T, activations, 0, samples, n_out, z, order, shuffled, place, count, scratch, spill)
                 fit = fit and _all_finite(work, z, n_out * T)
             else:
                 a = get(plan, layer - STRIDE + TILE) + base
@@ -191,6 +198,8 @@ def engine(
                     dense.forward(work, T, w, b, n_out, n_in, a, z, is_tanh)
                 if layer < last:
                     if not is_tanh:
+                        if act == elementwise.SIN:
+                            elementwise.turn_back(work, z, n_out * T)
                         elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE) + base)
                 else:
                     if record:
@@ -255,8 +264,7 @@ def engine(
         ended = False
         while True:  # this tile is added, and then those after it that were ready before it
             if tile > 0:
-                for i in range(0, P, lanes(work)):
-                    store(work, plan[GRADIENT] + i, load(work, plan[GRADIENT] + i) + load(work, gradient + i))
+                _add(work, plan[GRADIENT], gradient, P)
             total = subtotal if tile == 0 else hyper[TOTAL] + subtotal
             hyper[TOTAL] = total
             tile += 1
@@ -279,8 +287,7 @@ def engine(
                 if ended:
                     result = before if good < step else theta if good < steps else after
                     if result != plan[THETA]:
-                        for i in range(0, P, lanes(work)):
-                            store(work, plan[THETA] + i, load(work, result + i))
+                        _copy(work, plan[THETA], result, P)
                     if thread >= 0:
                         shared[GOOD] = good
                         release(shared, DONE, ALL_DONE)
@@ -334,145 +341,177 @@ def _wait(shared, tiles):
 # ---------------------------------------------------------------- tiles
 
 
-@called
-def _load_rows(work, T, source, by_sample, samples, n, to, order, start, count, turned, spill):
+@traced
+def _load_rows(work, T, source, by_sample, samples, n, to, order, shuffled, start, count, turned, spill):
     """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; the last one again
     and again follows, for what overflows in no sample must not do so in the padding.
 
     In the second case they stay at `turned`, too, one after the other.
     """
-    if by_sample:
-        _load_samples(work, T, source, n, to, order, start, count, turned, spill)
-        return
-    V = lanes(work)
-    for row in range(start, start + n * samples, samples):
-        if order.size > 0:
-            for s in range(count):
-                put(work, to + s, get(source, row - start + get(order, start + s)))
-        else:
-            for s in range(0, T, V):
-                store(work, to + s, load_part(source, row + s, count - s))
-        last = get(work, to + count - 1)
-        for s in range(count, T):
-            put(work, to + s, last)
-        to += T
+
+    def rows():
+        for r in steps(0, n):
+            row, line = r * samples, to + r * T
+
+            def gather(row=row, line=line):
+                for s in steps(0, count):
+                    put(work, line + s, get(source, row + get(order, start + s)))
+
+            def copy(row=row, line=line):
+                for s in steps(0, T, lanes(work)):
+                    store(work, line + s, load_part(source, row + start + s, count - s))
+
+            cond(shuffled, gather, copy)
+            last = get(work, line + count - 1)
+            for s in steps(count, T):
+                put(work, line + s, last)
+
+    def by_samples():
+        _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill)
+
+    cond(by_sample > 0, by_samples, rows)
 
 
-@inlined
-def _load_samples(work, T, source, n, to, order, start, count, turned, spill):
+def _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill):
     """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
     V = lanes(work)
     whole = n // V * V
     width = (n + V - 1) // V * V
-    for s in range(0, T, V):
-        for i in range(s, s + V):
-            sample = start + min(i, count - 1)
-            if order.size > 0:
-                sample = get(order, sample)
+    for s in steps(0, T, V):
+        for i in steps(s, s + V):
+            sample = start + cond(i < count, lambda i=i: i, lambda: count - 1)
+            sample = cond(shuffled, lambda sample=sample: get(order, sample), lambda sample=sample: sample)
             line = turned + i * width
-            for k in range(0, n - V + 1, V):
+            for k in steps(0, whole, V):
                 store(work, line + k, load(source, sample * n + k))
-            if whole < n:
+
+            def rest(line=line, sample=sample):
                 store(work, line + whole, load_part(source, sample * n + whole, n - whole))
-        for k in range(0, n - V + 1, V):
+
+            cond(whole < n, rest)
+        for k in steps(0, whole, V):
             dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
-        if whole < n:  # what else a square would hold is not this tile's
+
+        def odd(s=s):  # what else a square would hold is not this tile's
             dense.turn(work, turned + s * width + whole, width, spill, V)
-            for r in range(n - whole):
+            for r in steps(0, n - whole):
                 store(work, to + (whole + r) * T + s, load(work, spill + r * V))
 
+        cond(whole < n, odd)
 
-@inlined
+
+@traced
 def _store_rows(work, T, to, samples, n, source, start, count):
     """The way back, for samples in their own order."""
     V = lanes(work)
-    for row in range(start, start + n * samples, samples):
-        s = 0
-        while s + V <= count:
-            store(to, row + s, load(work, source + s))
-            s += V
-        while s < count:
-            put(to, row + s, get(work, source + s))
-            s += 1
-        source += T
+    whole = count // V * V
+    for r in steps(0, n):
+        row, line = start + r * samples, source + r * T
+        for s in steps(0, whole, V):
+            store(to, row + s, load(work, line + s))
+        for s in steps(whole, count):
+            put(to, row + s, get(work, line + s))
 
 
-@inlined
+@traced_inline
 def _weigh(work, T, weight, count, size):
-    for s in range(0, T, lanes(work)):
-        store(work, weight + s, 1.0 / size)
-    for s in range(count, T):
+    share = 1.0 / size
+    for s in steps(0, T, lanes(work)):
+        store(work, weight + s, share)
+    for s in steps(count, T):
         put(work, weight + s, 0.0)
 
 
 # ---------------------------------------------------------------- parameter vectors
 
 
-@inlined
+@traced_inline
 def _fill(work, at, n, value):
-    for i in range(at, at + n, lanes(work)):
+    for i in steps(at, at + n, lanes(work)):
         store(work, i, value)
 
 
-@inlined
+@traced_inline
+def _copy(work, to, start, n):
+    for i in steps(0, n, lanes(work)):
+        store(work, to + i, load(work, start + i))
+
+
+@traced_inline
+def _add(work, to, more, n):
+    for i in steps(0, n, lanes(work)):
+        store(work, to + i, load(work, to + i) + load(work, more + i))
+
+
+@traced_inline
 def _all_finite(work, at, n):
     V = lanes(work)
-    odd = even = full(work, 0.0)  # x - x is 0 for every number, NaN for NaN and infinity; two sums that need not wait
-    for i in range(at, at + n - V, 2 * V):
-        x = load(work, i)
-        y = load(work, i + V)
-        even = even + (x - x)
-        odd = odd + (y - y)
-    if n % (2 * V) > 0:
+
+    def pair(i, sums):  # x - x is 0 for every number, NaN for NaN and infinity; two sums that need not wait
+        even, odd = sums
+        x, y = load(work, i), load(work, i + V)
+        return even + (x - x), odd + (y - y)
+
+    def last(odd):
         x = load(work, at + n - V)
-        odd = odd + (x - x)
-    return sum_lanes(even + odd) == 0.0
+        return odd + (x - x)
+
+    none = full(work, 0.0)
+    even, odd = fori_loop(at, at + n - V, 2 * V, pair, (none, none))
+    return sum_lanes(even + cond(n % (2 * V) > 0, lambda: last(odd), lambda: odd)) == 0.0
 
 
-@inlined
+@traced
 def _update(work, n, theta, after, gradient, moments, hyper):
     """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out; are they finite?
 
     The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0.
     """
-    V = lanes(work)
-    rate = hyper[RATE]
-    beta1 = hyper[BETA1]
-    bad = full(work, 0.0)  # x - x is 0 for every number, NaN for NaN and infinity
-    if hyper[OPTIMIZER] == ADAM:
-        beta2 = hyper[BETA2]
-        hyper[POWER1] *= beta1
-        hyper[POWER2] *= beta2
-        rate = rate / (1.0 - hyper[POWER1])
-        correction = 1.0 / (1.0 - hyper[POWER2])
-        epsilon = hyper[EPSILON]
-        for i in range(0, n, V):
+    optimizer, rate, beta1 = get(hyper, OPTIMIZER), get(hyper, RATE), get(hyper, BETA1)
+
+    def moved(i, step, bad):
+        x = step(load(work, theta + i))
+        store(work, after + i, x)
+        return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
+
+    def adam():
+        beta2, epsilon = get(hyper, BETA2), get(hyper, EPSILON)
+        power1, power2 = get(hyper, POWER1) * beta1, get(hyper, POWER2) * beta2
+        put(hyper, POWER1, power1)
+        put(hyper, POWER2, power2)
+        first, correction = rate / (1.0 - power1), 1.0 / (1.0 - power2)
+
+        def step(i, bad):
             g = load(work, gradient + i)
             m = flush(fma(load(work, moments + i), beta1, g * (1.0 - beta1)))
             v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
             store(work, moments + i, m)
             store(work, moments + n + i, v)
-            x = load(work, theta + i) - m * rate / (sqrt(v * correction) + epsilon)
-            bad = bad + (x - x)
-            store(work, after + i, x)
-    else:
-        optimizer = hyper[OPTIMIZER]
-        for i in range(0, n, V):
+            return moved(i, lambda x: x - m * first / (sqrt(v * correction) + epsilon), bad)
+
+        return fori_loop(0, n, lanes(work), step, full(work, 0.0))
+
+    def descent():
+        def step(i, bad):
             g = load(work, gradient + i)
-            if optimizer != PLAIN:
+
+            def velocity():
                 v = flush(fma(load(work, moments + i), beta1, g))
                 store(work, moments + i, v)
-                g = fma(v, beta1, g) if optimizer == NESTEROV else v
-            x = fma(g, -rate, load(work, theta + i))
-            bad = bad + (x - x)
-            store(work, after + i, x)
-    return sum_lanes(bad) == 0.0
+                return cond(optimizer == NESTEROV, lambda: fma(v, beta1, g), lambda: v)
+
+            v = cond(optimizer != PLAIN, velocity, lambda: g)
+            return moved(i, lambda x: fma(v, -rate, x), bad)
+
+        return fori_loop(0, n, lanes(work), step, full(work, 0.0))
+
+    return sum_lanes(cond(optimizer == ADAM, adam, descent)) == 0.0
 
 
 # ---------------------------------------------------------------- the tutorial's small functions
 
 
-@kernel
+@kernel("float64(T[::1], T[::1], int64)")
 def cost(A, Y, samples):
     """-sum(Y log A + (1 - Y) log(1 - A)) / samples, with 0 log 0 = 0; NaN if a value is not between 0 and 1."""
     total = 0.0
@@ -488,14 +527,19 @@ def cost(A, Y, samples):
     return total / samples
 
 
-@kernel
+@kernel("void(T[::1])")
 def logistic(z):
     """z = sigmoid(z) in place; the length is a multiple of the vector's."""
-    for i in range(0, z.size, lanes(z)):
+    _sigmoids(z, z.size)
+
+
+@traced_inline
+def _sigmoids(z, n):
+    for i in steps(0, n, lanes(z)):
         store(z, i, sigmoid(load(z, i)))
 
 
-@kernel
+@kernel("boolean(T[::1], T[::1], float64, T[::1])")
 def update(theta, gradient, rate, after):
     """after = theta - rate * gradient; False if theta or the gradient is not finite."""
     rate = theta.dtype.type(rate)

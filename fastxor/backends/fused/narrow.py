@@ -3,8 +3,8 @@
 The loop over samples is gone: a row is one register, and a neuron's weights are broadcast to it one by one.
 """
 
-from ._jit import inlined
 from .simd import broadcast, fma, full, head, lanes, load, put, store, sum_across, sum_lanes
+from .tracing import cond, fori_loop, steps, traced_inline
 from .vmath import sigmoid, tanh, tanh_soon
 
 # A sum over so many neurons or more is added up as if that many of them stood side by side in a vector, which is how
@@ -16,18 +16,7 @@ SIDE_BY_SIDE = 8
 FEW = 16
 
 
-@inlined
-def _every(work, w, w_end, a):
-    """The sum over every eighth neuron of weight times activation."""
-    v = full(work, 0.0)
-    while w < w_end:
-        v = fma(broadcast(work, w), load(work, a), v)
-        w += SIDE_BY_SIDE
-        a += SIDE_BY_SIDE * lanes(work)
-    return v
-
-
-@inlined
+@traced_inline
 def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
     """Z = W A + b, or its tanh: the commonest activation is taken while the row is still in its register.
 
@@ -35,36 +24,34 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
     and among others.
     """
     V = lanes(work)
-    end = b + n_out
-    while b < end:
-        v = broadcast(work, b)
-        row_end = w + n_in
-        if n_in < SIDE_BY_SIDE or not training:
-            row = a
-            while w < row_end:
-                v = fma(broadcast(work, w), load(work, row), v)
-                w += 1
-                row += V
-        else:
-            v = v + sum_across(
-                _every(work, w, row_end, a),
-                _every(work, w + 1, row_end, a + V),
-                _every(work, w + 2, row_end, a + V * 2),
-                _every(work, w + 3, row_end, a + V * 3),
-                _every(work, w + 4, row_end, a + V * 4),
-                _every(work, w + 5, row_end, a + V * 5),
-                _every(work, w + 6, row_end, a + V * 6),
-                _every(work, w + 7, row_end, a + V * 7),
-            )
-            w = row_end
-        if is_tanh:
-            v = tanh_soon(v) if training else tanh(v)
-        store(work, z, v)
-        z += V
-        b += 1
+
+    def products(start, first, step, row):
+        """`start` plus weight times activation of every `step`-th neuron from the `first` on."""
+
+        def product(k, v):
+            return fma(broadcast(work, row + k), load(work, a + k * V), v)
+
+        return fori_loop(first, n_in, step, product, start)
+
+    for r in steps(0, n_out):
+        row, bias = w + r * n_in, broadcast(work, b + r)
+
+        def long(row=row, bias=bias):
+            none = full(work, 0.0)
+            return bias + sum_across(*(products(none, i, SIDE_BY_SIDE, row) for i in range(SIDE_BY_SIDE)))
+
+        def short(row=row, bias=bias):
+            return products(bias, 0, 1, row)
+
+        v = cond((n_in >= SIDE_BY_SIDE) & training, long, short)
+
+        def curved(v=v):
+            return cond(training, lambda: tanh_soon(v), lambda: tanh(v))
+
+        store(work, z + r * V, cond(is_tanh, curved, lambda v=v: v))
 
 
-@inlined
+@traced_inline
 def delta(work, at, target, weight, rows, gain, logistic, is_done, outputs):
     """As elementwise.delta, where it is output less target, times `gain`; or, if `is_done`, what it left times `gain`.
 
@@ -72,68 +59,58 @@ def delta(work, at, target, weight, rows, gain, logistic, is_done, outputs):
     output itself goes to `outputs`.
     """
     V = lanes(work)
-    bad = full(work, 0.0)
     gains = load(work, weight) * gain
-    end = at + V * rows
-    while at < end:
-        a = load(work, at)
-        bad = bad + (a - a)
-        if is_done:
-            store(work, at, a * gain)
-        else:
-            if logistic:
-                a = sigmoid(a)
+
+    def row(r, bad):
+        z = load(work, at + r * V)
+
+        def derivative():
+            a = cond(logistic, lambda: sigmoid(z), lambda: z)
             store(work, outputs, a)
-            store(work, at, fma(a, gains, -(load(work, target) * gains)))
-        at += V
-        target += V
-    return sum_lanes(bad) == 0.0
+            return fma(a, gains, -(load(work, target + r * V) * gains))
+
+        store(work, at + r * V, cond(is_done, lambda: z * gain, derivative))
+        return bad + (z - z)
+
+    return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
 
 
-@inlined
+@traced_inline
 def backward(work, w, n_out, n_in, d, a, is_tanh):
     """Rows at a, which hold activation derivatives or, with `is_tanh`, values of it, become W^T D times the former."""
     V = lanes(work)
-    end = w + n_in
-    d_end = d + V * n_out
-    while w < end:
-        slope = load(work, a)
-        if is_tanh:
-            slope = fma(-slope, slope, 1.0)
-        v = full(work, 0.0)
-        weight = w
-        row = d
-        while row < d_end:
-            v = fma(broadcast(work, weight) * slope, load(work, row), v)
-            weight += n_in
-            row += V
-        store(work, a, v)
-        a += V
-        w += 1
+    for k in steps(0, n_in):
+        slope = _slope(work, a + k * V, is_tanh)
+
+        def product(r, v, k=k, slope=slope):
+            return fma(broadcast(work, w + k + r * n_in) * slope, load(work, d + r * V), v)
+
+        store(work, a + k * V, fori_loop(0, n_out, 1, product, full(work, 0.0)))
 
 
-@inlined
+def _slope(work, at, is_tanh):
+    """The activation's derivative, from what stands there."""
+    slope = load(work, at)
+    return cond(is_tanh, lambda: fma(-slope, slope, 1.0), lambda: slope)
+
+
+@traced_inline
 def gradient(work, to, start, w, b, n_out, n_in, d, a):
     """Add D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`.
 
     The first sample's product is added to the weight, and then that to the others: one addition less to wait for.
     """
     V = lanes(work)
-    end = b + n_out
-    while b < end:
-        delta = load(work, d)
-        row = a
-        row_end = w + n_in
-        while w < row_end:
-            put(work, to + w, sum_lanes(fma(delta, load(work, row), head(broadcast(work, start + w)))))
-            w += 1
-            row += V
-        put(work, to + b, sum_lanes(sum_across(delta, head(broadcast(work, start + b)))))
-        d += V
-        b += 1
+    for r in steps(0, n_out):
+        delta = load(work, d + r * V)
+        row = w + r * n_in
+        for k in steps(0, n_in):
+            old = head(broadcast(work, start + row + k))
+            put(work, to + row + k, sum_lanes(fma(delta, load(work, a + k * V), old)))
+        put(work, to + b + r, sum_lanes(sum_across(delta, head(broadcast(work, start + b + r)))))
 
 
-@inlined
+@traced_inline
 def short(work, to, start, w, b, n_out, n_in, v, a, x, output, target, weight, gain, is_tanh):
     """`backward` from the output of a network that has one, with the weights v, and `gradient` of the layer below.
 
@@ -144,22 +121,12 @@ def short(work, to, start, w, b, n_out, n_in, v, a, x, output, target, weight, g
     y = load(work, output)
     gains = load(work, weight) * gain
     rest = -(load(work, target) * gains)
-    end = b + n_out
-    while b < end:
-        slope = load(work, a)
-        if is_tanh:
-            slope = fma(-slope, slope, 1.0)
-        factor = broadcast(work, v) * slope
+    for r in steps(0, n_out):
+        factor = broadcast(work, v + r) * _slope(work, a + r * V, is_tanh)
         delta = factor * rest
         more = factor * gains
-        row = x
-        row_end = w + n_in
-        while w < row_end:
-            r = load(work, row)
-            put(work, to + w, sum_lanes(fma(y, more * r, fma(delta, r, head(broadcast(work, start + w))))))
-            w += 1
-            row += V
-        put(work, to + b, sum_lanes(fma(y, more, sum_across(delta, head(broadcast(work, start + b))))))
-        a += V
-        v += 1
-        b += 1
+        row = w + r * n_in
+        for k in steps(0, n_in):
+            i = load(work, x + k * V)
+            put(work, to + row + k, sum_lanes(fma(y, more * i, fma(delta, i, head(broadcast(work, start + row + k))))))
+        put(work, to + b + r, sum_lanes(fma(y, more, sum_across(delta, head(broadcast(work, start + b + r))))))

@@ -18,20 +18,26 @@ that failed done again by the engine, which does stop.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import linecache
+import logging
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import product
 
 import numpy as np
 
+from fastxor.backends import CompilationError
 from fastxor.network import Network
 from fastxor.optimizers import Optimizer
 
-from . import simd, vmath
-from ._jit import VECTOR_BITS, inlined, is_ready, kernel
+from . import simd, tracing, vmath
+from ._jit import VECTOR_BITS, Kernel, kernel
 from .narrow import FEW, SIDE_BY_SIDE
 from .simd import get, put
+from .tracing import traced_inline
 from .workspace import AFTER, GRADIENT, LAYERS, PADDED, TARGET, TILE, WEIGHT, plan
+
+_LOGGER = logging.getLogger("fastxor")
 
 # Above this many parameters the registers overflow and compiling gets slow.
 _MOST_PARAMETERS = 160
@@ -41,6 +47,8 @@ _MOST_PARAMETERS = 160
 _WORTH_COMPILING = 2.0
 _WORTH_LOADING = 0.05
 _WORTH_CALLING = 2e-5
+
+_SIGNATURE = "boolean(T[::1], float64[::1], int64, float64, int64, int64)"
 
 # The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
 _ACTIVATIONS = {
@@ -63,21 +71,38 @@ def fits(network: Network, optimizer: Optimizer) -> bool:
     return known and loss and plain and network.count <= _MOST_PARAMETERS
 
 
-def pays_off(train, seconds_left: float) -> bool:
+def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float) -> bool:
     """Whether to use the kernel for work that the engine needs `seconds_left` for."""
-    if getattr(train, "overloads", None):
+    if train.is_loaded(dtype):
         return seconds_left > _WORTH_CALLING
-    return seconds_left > (_WORTH_LOADING if is_ready(train) else _WORTH_COMPILING)
+    return seconds_left > (_WORTH_LOADING if train.is_ready(dtype) else _WORTH_COMPILING)
 
 
 @lru_cache(maxsize=64)
-def kernel_for(network: Network, samples: int, dtype: np.dtype):
+def kernel_for(network: Network, samples: int, dtype: np.dtype) -> Kernel:
     """The kernel ``train(work, costs, steps, rate, first, interval)``, not compiled yet; see `kernels.engine`."""
     text = source(network, samples, dtype)
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    namespace = {**vars(simd), **vars(vmath), "move": move, "__name__": __name__}
-    exec(compile(text.replace("def train(", f"def {name}("), f"<fastxor: {network.sizes}>", "exec"), namespace)
-    return kernel(namespace[name], crowded=True)
+    file = f"<fastxor: {network.sizes}>"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # tracebacks show it
+    namespace = {**vars(simd), **vars(vmath), **vars(tracing), "move": move}
+    exec(compile(text, file, "exec"), namespace)
+    step_by_step = traced_inline(namespace["train"], attributes=())  # there is one loop, and no room
+
+    def train(work, costs, steps, rate, first, interval):
+        return step_by_step(work, costs, steps, rate, first, interval)
+
+    train.__name__ = train.__qualname__ = name
+    return kernel(_SIGNATURE, f"a kernel for {'-'.join(map(str, network.sizes))}")(train)
+
+
+def code(train: Kernel, dtype: np.dtype) -> Callable | None:
+    """The kernel's machine code; None if it cannot be compiled: the engine does the same work."""
+    try:
+        return train[dtype]
+    except CompilationError as error:
+        _LOGGER.debug("%s", error)
+        return None
 
 
 def source(network: Network, samples: int, dtype: np.dtype) -> str:
@@ -85,7 +110,6 @@ def source(network: Network, samples: int, dtype: np.dtype) -> str:
     return _Writer(network, samples, dtype).text()
 
 
-@inlined
 def move(work, start, down, across, to, down_to, across_to, rows, columns):
     """Copy a matrix whose neighbours stand `down` and `across` from each other to where they stand otherwise."""
     for r in range(rows):
@@ -115,6 +139,7 @@ class _Writer:
             self.lanes *= 2
         self.last = len(network.layers)
         self.load, self.step, self.cost, self.update, self.end = [], [], [], [], []
+        self.state = []  # the names that one step hands on to the next
         self.far = {}  # what keeps the sizes, and its first value
         self.limit = vmath.INSIDE[dtype.itemsize]
         hidden = network.layers[0].n_out
@@ -146,16 +171,23 @@ class _Writer:
         if self.groups:
             self.groups_backward()
         self.descend()
-        record = [*self.cost, "recorded += 1", "first += interval"]
-        costs, moves = ["if step == first:", *(f"    {line}" for line in record)], self.update
+        state = f"({', '.join([*self.state, *self.far, 'recorded', 'first'])})"
+        record = [
+            "def record():",
+            *(f"    {line}" for line in self.cost),
+            "    return recorded + 1, first + interval",
+            "recorded, first = cond(step == first, record, lambda: (recorded, first))",
+        ]
         lines = [
             (0, ["def train(work, costs, steps, rate, first, interval):"]),
-            (1, ["recorded = 0", *self.load, *(f"{far} = {first}" for far, first in self.far.items())]),
-            (1, ["for step in range(steps):"]),
-            (2, self.step),
-            (2, costs if self.groups else moves),
-            (2, moves if self.groups else costs),  # faster, where there are registers for it
-            (1, [*self.end, f"return {' and '.join(map(self.is_inside, self.far)) or True}"]),
+            (1, ["recorded = 0", *self.load, *(f"{far} = {start}" for far, start in self.far.items())]),
+            (1, ["def one_step(step, state):"]),
+            (2, [f"{state} = state", *self.step]),
+            (2, record if self.groups else self.update),
+            (2, self.update if self.groups else record),  # faster, where there are registers for it
+            (2, [f"return {state}"]),
+            (1, [f"{state} = fori_loop(0, steps, 1, one_step, {state})"]),
+            (1, [*self.end, f"return {' & '.join(map(self.is_inside, self.far)) or True}"]),
         ]
         return "".join(f"{'    ' * depth}{line}\n" for depth, block in lines for line in block)
 
@@ -167,7 +199,7 @@ class _Writer:
         return [f"{far} = maximum(absolute({z}), {far})"]
 
     def is_inside(self, far: str) -> str:
-        return f"sum_lanes(select_less({far}, {self.limit}, 0.0, 1.0)) == 0.0"
+        return f"(sum_lanes(select_less({far}, {self.limit}, 0.0, 1.0)) == 0.0)"
 
     # ------------------------------------------------------------ a vector of samples for each neuron
 
@@ -192,8 +224,10 @@ class _Writer:
         if self.in_registers:
             self.load += [f"p{i} = broadcast(work, {i}, {lanes})" for i in range(self.begin, count)]
             self.parameter = [f"p{i}" for i in range(count)]
+            self.state += self.parameter[self.begin :]
         else:  # the parameters at `here` become those at `there`
             self.load += [f"here, there = 0, {self.entries[AFTER]}"]
+            self.state += ["here", "there"]
             self.parameter = [f"broadcast(work, here + {i}, {lanes})" for i in range(count)]
 
     def forward(self, number: int) -> None:
@@ -219,7 +253,7 @@ class _Writer:
             self.cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
             self.update += [f"a{self.last}_{r} = {value.format(z=f'z{r}')}"]
             self.update += [f"d{self.last}_{r} = fma(a{self.last}_{r}, gain, t{r})"]
-        self.cost += ["costs[recorded] = sum_lanes(fma(weight, column, zero))"]
+        self.cost += ["put(costs, recorded, sum_lanes(fma(weight, column, zero)))"]
 
     def backward(self, number: int) -> None:
         layer, slope = self.network.layers[number - 1], self.slope(number - 1)
@@ -293,6 +327,7 @@ class _Writer:
         ]
         self.load += [f"none = spread(zero, 0, {SIDE_BY_SIDE})"]
         self.load += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in places.items()]
+        self.state += places
         self.end[:0] = [f"store(work, {place}, {name})" for name, place in places.items()]
 
     def groups_forward(self) -> None:

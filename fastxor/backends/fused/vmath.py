@@ -4,7 +4,6 @@ NaN stays NaN, infinities give the exact limits, and results below the smallest 
 The constants come from ``mpmath.chebyfit(f, interval, number_of_coefficients)`` as noted at each table.
 """
 
-from ._jit import inlined
 from .simd import (
     absolute,
     by_dtype,
@@ -167,26 +166,22 @@ _PHI_64 = (
 INSIDE = {4: 40.0, 8: 350.0}
 
 
-@inlined
 def clamp(x, low, high):
     """x limited to [low, high]; NaN stays NaN, because every comparison with it is false."""
     x = select_less(x, low, low, x)
     return select_less(high, x, high, x)
 
 
-@inlined
 def maximum(x, y):
     """The larger of the two; NaN in x stays."""
     return select_less(x, y, y, x)
 
 
-@inlined
 def flush(x):
     """x, or 0 where it is below the smallest normal number: arithmetic with those takes several times as long."""
     return select_less(absolute(x), by_dtype(x, 1.1754944e-38, 2.2250738585072014e-308), 0.0, x)
 
 
-@inlined
 def _reduce(x):
     """n and expm1(r) with x = n ln 2 + r, |r| <= ln(2)/2 (Cody and Waite's two-part reduction)."""
     n = rint(x * _LOG2E)
@@ -195,7 +190,6 @@ def _reduce(x):
     return n, fma(r * r, polynomial(r, _EXPM1_32, _EXPM1_64), r)
 
 
-@inlined
 def exp(x):
     """e**x"""
     n, p = _reduce(clamp(x, by_dtype(x, -88.0, -709.0), by_dtype(x, 89.0, 710.0)))
@@ -205,7 +199,6 @@ def exp(x):
     return select_less(x, by_dtype(x, -87.33654, -708.3964), 0.0, y)
 
 
-@inlined
 def exp_down(x):
     """e**x for x <= 0, which cannot overflow: 2**n in one step."""
     n, p = _reduce(maximum(x, by_dtype(x, -88.0, -709.0)))
@@ -213,7 +206,6 @@ def exp_down(x):
     return select_less(x, by_dtype(x, -87.33654, -708.3964), 0.0, fma(p, s, s))
 
 
-@inlined
 def expm1(x):
     """e**x - 1 for x <= 0, accurate near 0."""
     n, p = _reduce(clamp(x, -40.0, 0.0))
@@ -221,7 +213,6 @@ def expm1(x):
     return fma(p, s, s - 1.0)
 
 
-@inlined
 def log(x):
     """Natural logarithm of a positive normal number: exponent * ln 2 + 2 atanh((m - 1) / (m + 1))."""
     e = exponent(x)
@@ -236,26 +227,22 @@ def log(x):
     return fma(e, by_dtype(x, _LN2_HIGH_32, _LN2_HIGH_64), s + low)
 
 
-@inlined
 def tanh(x):
     """Hyperbolic tangent; small x keep their relative accuracy."""
     size = absolute(x)
     return copysign(_tanh_of_size(select_less(20.0, size, 20.0, size)), x)
 
 
-@inlined
 def tanh_soon(x):
     """The same by a short chain of operations, in float64: tiny networks wait for it. It may be 1 + 2**-52."""
     return by_dtype(x, tanh(x), select_less(20.0, absolute(x), copysign(1.0, x), _tanh_soon(x)))
 
 
-@inlined
 def tanh_inside(x):
     """The bits of `tanh_soon`, for |x| up to `INSIDE`."""
     return by_dtype(x, copysign(_tanh_of_size(absolute(x)), x), _tanh_soon(x))
 
 
-@inlined
 def _tanh_of_size(x):
     """With x = n ln(2)/2 + r, r = g tanh(r) and h = (2**n - 1)/2, (h (g + r) + r) / (h (g + r) + g); x is not below 0.
 
@@ -273,7 +260,6 @@ def _tanh_of_size(x):
     return fma(h, both, r) / fma(h, both, g)
 
 
-@inlined
 def _coth(q):
     """By Horner's rule: fewer operations than `polynomial`, where many values are under way at once."""
     a0, a1 = _COTH_32
@@ -281,7 +267,6 @@ def _coth(q):
     return by_dtype(q, fma(q, a1, a0), fma(fma(fma(fma(q, c4, c3), q, c2), q, c1), q, c0))
 
 
-@inlined
 def _tanh_soon(x):
     """With x = n ln(2)/2 + r, s = 2**n and tanh(r) = a / b, ((s - 1) b + (s + 1) a) / ((s + 1) b + (s - 1) a)."""
     t = fma(x, 2.0 * _LOG2E, _ROUNDER_64)
@@ -295,7 +280,6 @@ def _tanh_soon(x):
     return fma(high, a, fma(b, q * low, low)) / fma(low, a, fma(b, q * high, high))
 
 
-@inlined
 def sigmoid(x):
     """1 / (1 + e**-x)"""
     single = _sigmoid_32(clamp(x, -89.0, 80.0))  # where 2**n is infinite, and where 1 is left
@@ -303,13 +287,11 @@ def sigmoid(x):
     return by_dtype(x, single, double)
 
 
-@inlined
 def sigmoid_inside(x):
     """The same bits, for |x| up to `INSIDE`."""
     return by_dtype(x, _sigmoid_32(x), _sigmoid_64(x))
 
 
-@inlined
 def _sigmoid_32(x):
     """With x = 2r - n ln(2) and r = g tanh(r), (g + r) / ((g + r) + 2**n (g - r)): few operations."""
     t = fma(x, -_LOG2E, _ROUNDER_32)
@@ -322,7 +304,6 @@ def _sigmoid_32(x):
     return both / fma(pow2_of_bits(t), g - r, both)
 
 
-@inlined
 def _sigmoid_64(x):
     """With x = 2r - n ln(2), s = 2**n and u = tanh(r) as in `_tanh_soon`, (1 + u) / ((s + 1) - u (s - 1)).
 
@@ -343,7 +324,6 @@ def _sigmoid_64(x):
     return (a + fma(b, q * 1.5, 1.5)) / fma(-low, a, fma(b, q * high, high))
 
 
-@inlined
 def softplus(x):
     """log(1 + e**x) = max(x, 0) + log1p(e**-|x|), the logarithm as 2 atanh(u / (2 + u))."""
     u = exp_down(-absolute(x))
@@ -353,7 +333,6 @@ def softplus(x):
     return maximum(x, 0.0) + fma(s * t, polynomial(t, _ATANH_32, _ATANH_64), s)
 
 
-@inlined
 def gelu(x):
     """(x Phi(x), its derivative Phi(x) + x phi(x)), where Phi is the normal distribution function and phi its density.
 
@@ -380,7 +359,6 @@ def gelu(x):
     return value, fma(y * 0.3989422804014327, e, cdf)
 
 
-@inlined
 def sin_cos(x):
     """(sin x, cos x) for |x| up to a million."""
     n = rint(x * 0.6366197723675814)
