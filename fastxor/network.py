@@ -6,30 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Union, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastxor import validation
 from fastxor.backends import resolve
+from fastxor.names import Activation, BackendName, Loss, Output, Scheme
 from fastxor.views import Array, Slots, Views
 
-# Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity")
-OUTPUTS = ("sigmoid", "softmax", "identity")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 # The outputs that each loss makes sense with, and the loss that each output has by default.
-LOSSES = {
+LOSSES: dict[Loss, tuple[Output, ...]] = {
     "binary_cross_entropy": ("sigmoid",),
     "cross_entropy": ("softmax",),
     "squared_error": ("identity", "sigmoid"),
     "huber": ("identity", "sigmoid"),
 }
-DEFAULT_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}
-SCHEMES = ("normal", "glorot", "he")
+DEFAULT_LOSS: dict[Output, Loss] = {
+    "sigmoid": "binary_cross_entropy",
+    "softmax": "cross_entropy",
+    "identity": "squared_error",
+}
 
-if TYPE_CHECKING:  # numpy.random is slow to import, and not everybody needs it
-    RandomState = int | np.random.RandomState | np.random.Generator | None
+# In quotes, for numpy.random is slow to import, and not everybody needs it.
+RandomState = Union[int, "np.random.RandomState", "np.random.Generator", None]
 
 
 class Layer(NamedTuple):
@@ -37,7 +41,7 @@ class Layer(NamedTuple):
 
     n_in: int
     n_out: int
-    activation: str
+    activation: Activation | Output
     weight: slice
     bias: slice
 
@@ -82,9 +86,9 @@ class Network:
     """
 
     sizes: tuple[int, ...]
-    hidden: tuple[str, ...]
-    output: str
-    loss: str
+    hidden: tuple[Activation, ...]
+    output: Output
+    loss: Loss
     # What follows from these.
     layers: tuple[Layer, ...] = field(init=False, repr=False, compare=False)
     count: int = field(init=False, repr=False, compare=False)
@@ -95,9 +99,9 @@ class Network:
     def __init__(
         self,
         sizes: Sequence[int],
-        hidden: str | Sequence[str] = "tanh",
-        output: str = "sigmoid",
-        loss: str | None = None,
+        hidden: Activation | Sequence[Activation] = "tanh",
+        output: Output = "sigmoid",
+        loss: Loss | None = None,
     ) -> None:
         sizes = validation.sizes(sizes)
         hidden = validation.names("hidden", hidden, len(sizes) - 2, ACTIVATIONS)
@@ -137,7 +141,7 @@ class Network:
     # ------------------------------------------------------------ for users
 
     def initialize(
-        self, random_state: RandomState = None, scheme: str = "normal", dtype: DTypeLike = np.float64
+        self, random_state: RandomState = None, scheme: Scheme = "normal", dtype: DTypeLike = np.float64
     ) -> dict[str, Array]:
         """Random weights and zero biases.
 
@@ -181,7 +185,9 @@ class Network:
             theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
         return self.views(theta)
 
-    def forward(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+    def forward(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
         """Outputs of the network.
 
         Parameters
@@ -220,7 +226,9 @@ class Network:
             validation.refuse_values(X=X, parameters=self.views(theta))
         return A
 
-    def predict(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+    def predict(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
         """What the outputs mean: labels, class numbers or values.
 
         Parameters
@@ -256,7 +264,7 @@ class Network:
         return (A >= 0.5).astype(np.int_) if self.output == "sigmoid" else A
 
     def cost(
-        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None
     ) -> float:
         """The loss, averaged over samples.
 
@@ -291,7 +299,7 @@ class Network:
         return self._evaluate("loss", parameters, X, Y, backend)
 
     def gradient(
-        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None
     ) -> tuple[float, dict[str, Array]]:
         """The cost and its gradient with respect to every parameter.
 
@@ -339,7 +347,12 @@ class Network:
         return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
     def _evaluate(
-        self, operation: str, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
+        self,
+        operation: str,
+        parameters: Mapping[str, ArrayLike],
+        X: ArrayLike,
+        Y: ArrayLike,
+        backend: BackendName | None,
     ) -> Any:
         core = resolve(backend)
         theta = validation.parameters(parameters, self)

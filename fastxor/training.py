@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
-from fastxor.network import Network
+from fastxor.names import BackendName
+from fastxor.network import Network, RandomState
 from fastxor.optimizers import SGD, Adam, Optimizer
 from fastxor.views import Array
 
 if TYPE_CHECKING:
     from fastxor.backends import Backend
-    from fastxor.network import RandomState
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
@@ -165,7 +165,7 @@ class Result:
     history: dict[int, float]
     iterations: int
 
-    def predict(self, X: ArrayLike, *, backend: str | None = None) -> Array:
+    def predict(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
         """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
         return self.network.predict(self.parameters, X, backend=backend)
 
@@ -182,7 +182,7 @@ def train(
     random_state: RandomState = None,
     interval: int = 100,
     threads: int | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Result:
     """Train a network on all samples at once, or on mini-batches.
 

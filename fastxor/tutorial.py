@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
-from fastxor.network import Network, two_layer
+from fastxor.names import BackendName
+from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
 from fastxor.training import Run
 from fastxor.views import Array, Views
-
-if TYPE_CHECKING:
-    from fastxor.network import RandomState
 
 Parameters = dict[str, Array]
 
@@ -24,7 +22,11 @@ Parameters = dict[str, Array]
 _INTERVAL = 100
 
 
-def sigmoid(z: ArrayLike, *, backend: str | None = None) -> float | Array:
+@overload
+def sigmoid(z: float, *, backend: BackendName | None = None) -> float: ...
+@overload
+def sigmoid(z: ArrayLike, *, backend: BackendName | None = None) -> Array | Any: ...
+def sigmoid(z: ArrayLike, *, backend: BackendName | None = None) -> Any:
     """Logistic function 1 / (1 + e**-z), elementwise.
 
     Parameters
@@ -97,7 +99,7 @@ def initialize_parameters(
 
 
 def forward_prop(
-    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None
+    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: BackendName | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Outputs of the network: A1 = tanh(W1 X + b1), A2 = sigmoid(W2 A1 + b2).
 
@@ -144,7 +146,7 @@ def forward_prop(
     return cache["A2"], cache
 
 
-def calculate_cost(A2: ArrayLike, Y: ArrayLike, *, backend: str | None = None) -> float:
+def calculate_cost(A2: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None) -> float:
     """Cross-entropy of the outputs, averaged over samples.
 
     Parameters
@@ -189,7 +191,7 @@ def backward_prop(
     cache: Mapping[str, ArrayLike],
     parameters: Mapping[str, ArrayLike],
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> dict[str, Array]:
     """Gradient of the cost with respect to every parameter.
 
@@ -244,7 +246,7 @@ def update_parameters(
     grads: Mapping[str, ArrayLike],
     learning_rate: float,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Parameters:
     """Parameters after one step of gradient descent, as a new dict.
 
@@ -300,7 +302,7 @@ def model(
     print_cost: bool = True,
     random_state: RandomState = None,
     parameters: Mapping[str, ArrayLike] | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Parameters:
     """Train an n_x-n_h-n_y network by gradient descent on all samples at once.
 
@@ -371,7 +373,9 @@ def model(
     return network.views(run.theta)
 
 
-def predict(X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None) -> int | NDArray[np.int_]:
+def predict(
+    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: BackendName | None = None
+) -> NDArray[np.int_] | Any:  # an array, or an int: the values of an argument's shape have no type
     """Outputs rounded at 0.5.
 
     Parameters

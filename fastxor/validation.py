@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fastxor.network import Network
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+
+Name = TypeVar("Name", bound=str)
 
 
 # ---------------------------------------------------------------- numbers and choices
@@ -61,14 +63,14 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, known: Collection[str]) -> str:
+def choice(name: str, value: Any, known: Collection[Name]) -> Name:
     """`value`, which must be one of the names known."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    return str.__str__(value)  # not numpy's kind of string, nor an Enum's
+    return next(item for item in known if item == value)  # not numpy's kind of string, nor an Enum's
 
 
-def names(name: str, value: Any, number: int, known: Collection[str]) -> tuple[str, ...]:
+def names(name: str, value: Any, number: int, known: Collection[Name]) -> tuple[Name, ...]:
     """`value`, one name for all of `number` layers or a sequence of one for each."""
     if isinstance(value, str):
         return (choice(name, value, known),) * number

@@ -13,19 +13,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, cast
 
+from fastxor.names import BackendName
+
 if TYPE_CHECKING:
     from fastxor.network import Network
     from fastxor.training import Run
     from fastxor.views import Array
 
-# To add a backend, write the module and name it here.
-_MODULES = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
+# To add a backend, write the module, and name it here and in names.py.
+_MODULES: dict[BackendName, str] = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
 
 _VARIABLE = "FASTXOR_BACKEND"
-_process: str | None = None
-_environment: str = os.environ.get(_VARIABLE) or "numba"
-_context: ContextVar[str | None] = ContextVar("fastxor_backend", default=None)
-_loaded: dict[str, Backend | None] = {}  # None: could not be imported
+_process: BackendName | None = None
+_environment = cast(BackendName, os.environ.get(_VARIABLE) or "numba")  # checked when it is used
+_context: ContextVar[BackendName | None] = ContextVar("fastxor_backend", default=None)
+_loaded: dict[BackendName, Backend | None] = {}  # None: could not be imported
 
 
 class Backend(Protocol):
@@ -82,7 +84,7 @@ class Backend(Protocol):
         """Do now what the first calls would otherwise wait for."""
 
 
-def available_backends() -> tuple[str, ...]:
+def available_backends() -> tuple[BackendName, ...]:
     """Names of the backends that can be used here.
 
     Returns
@@ -99,7 +101,7 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name in _MODULES if _load(name) is not None)
 
 
-def get_backend() -> str:
+def get_backend() -> BackendName:
     """Name of the backend that a call without ``backend=`` uses now.
 
     Returns
@@ -125,7 +127,7 @@ def get_backend() -> str:
     return next(name for name, module in _loaded.items() if module is backend)
 
 
-def set_backend(name: str) -> None:
+def set_backend(name: BackendName) -> None:
     """Choose the backend of the whole process.
 
     Parameters
@@ -152,7 +154,7 @@ def set_backend(name: str) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: BackendName) -> Iterator[None]:
     """Choose the backend for a ``with`` block, in this thread or asyncio task only.
 
     Blocks nest; leaving one, also by an exception, restores what held outside.
@@ -182,7 +184,7 @@ def use_backend(name: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def resolve(name: str | None = None) -> Backend:
+def resolve(name: BackendName | None = None) -> Backend:
     """The backend for one call: `name` if given, else what `get_backend` says. numpy serves for a missing numba."""
     if name is None:
         name = _context.get() or _process
@@ -200,7 +202,7 @@ def _check(name: object, argument: str = "backend") -> None:
         raise ValueError(f"{argument} must be one of {known}, got {name!r}")
 
 
-def _load(name: str) -> Backend | None:
+def _load(name: BackendName) -> Backend | None:
     """Import a backend; None, after one warning, if it or what it is built on cannot be imported."""
     if name not in _loaded:
         try:
