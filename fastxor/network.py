@@ -70,6 +70,16 @@ class Network:
         (default for identity; half the sum of squares over the outputs) or "huber" (threshold 1, summed over the
         outputs). All are averaged over samples, and computed from the input of the last activation.
 
+    Attributes
+    ----------
+    sizes, hidden, output, loss
+        As above; `hidden` has a name for each hidden layer.
+    count : int
+        Number of parameters.
+    layers : tuple
+        Of each layer ``n_in``, ``n_out`` and ``activation``, and the slices of the flat vector in which its ``weight``,
+        row by row, and its ``bias`` stand.
+
     Raises
     ------
     TypeError, ValueError
@@ -92,8 +102,8 @@ class Network:
     # What follows from these.
     layers: tuple[Layer, ...] = field(init=False, repr=False, compare=False)
     count: int = field(init=False, repr=False, compare=False)
-    slots: Slots = field(init=False, repr=False, compare=False)
-    gradient_slots: Slots = field(init=False, repr=False, compare=False)
+    _slots: Slots = field(init=False, repr=False, compare=False)
+    _gradient_slots: Slots = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __init__(
@@ -127,7 +137,7 @@ class Network:
             "loss": loss,
             "layers": tuple(layers),
         }
-        settings |= {"count": places[-1].stop, "slots": slots, "gradient_slots": gradient_slots}
+        settings |= {"count": places[-1].stop, "_slots": slots, "_gradient_slots": gradient_slots}
         settings["_hash"] = hash((sizes, hidden, output, loss))
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -183,7 +193,7 @@ class Network:
         for layer in self.layers:
             scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
             theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
-        return self.views(theta)
+        return self._views(theta)
 
     def forward(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
@@ -223,7 +233,7 @@ class Network:
             theta, X = validation.one_dtype(theta, X)
         A = core.outputs(self, theta, X)
         if A is None:
-            validation.refuse_values(X=X, parameters=self.views(theta))
+            validation.refuse_values(X=X, parameters=self._views(theta))
         return A
 
     def predict(
@@ -333,16 +343,16 @@ class Network:
         (1.0, {'dW1': array([[3.]]), 'db1': array([[1.]])})
         """
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
-        return cost, Views(self, self.gradient_slots, gradient)
+        return cost, Views(self, self._gradient_slots, gradient)
 
     # ------------------------------------------------------------ for the rest of the package
 
-    def views(self, theta: Array) -> Views:
+    def _views(self, theta: Array) -> Views:
         """The dictionary ``W1, b1, W2, …`` of views of `theta`."""
-        return Views(self, self.slots, theta)
+        return Views(self, self._slots, theta)
 
     @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
-    def activations(self, m: int) -> Slots:
+    def _activations(self, m: int) -> Slots:
         """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
         return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
@@ -362,7 +372,7 @@ class Network:
             theta, X, Y = validation.one_dtype(theta, X, Y)
         result = getattr(core, operation)(self, theta, X, Y)
         if result is None:
-            validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))
+            validation.refuse_values(self.loss, X=X, Y=Y, parameters=self._views(theta))
         return result
 
 

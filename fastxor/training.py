@@ -113,7 +113,7 @@ class Run:
         try:
             core.train(self, X, Y, iterations, batch_size, interval, report, threads)
         except KeyboardInterrupt:
-            raise TrainingInterrupted(self.network.views(self.theta), self.completed) from None
+            raise TrainingInterrupted(self.network._views(self.theta), self.completed) from None
         problem = self._divergence(core, X, Y, batch_size, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
@@ -255,8 +255,8 @@ def train(
     if parameters is None:
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
-    validation.check_values(parameters=network.views(theta))
+    validation.check_values(parameters=network._views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)
     run = Run(network, theta.copy(), optimizer, rng)
     run.go(core, X, Y, iterations, batch_size, interval, None, stacklevel=2, threads=threads)
-    return Result(network, network.views(run.theta), run.costs, run.completed)
+    return Result(network, network._views(run.theta), run.costs, run.completed)

@@ -141,8 +141,8 @@ def forward_prop(
         theta, X = validation.one_dtype(theta, X)
     activations = core.forward(network, theta, X)
     if activations is None:
-        validation.refuse_values(X=X, parameters=network.views(theta))
-    cache = Views(network, network.activations(X.shape[1]), activations)
+        validation.refuse_values(X=X, parameters=network._views(theta))
+    cache = Views(network, network._activations(X.shape[1]), activations)
     return cache["A2"], cache
 
 
@@ -236,9 +236,9 @@ def backward_prop(
     activations = validation.activations(cache, network, X.shape[1], theta.dtype)
     gradient = core.backward(network, theta, X, Y, activations)
     if gradient is None:
-        cache = Views(network, network.activations(X.shape[1]), activations)
-        validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network.views(theta))
-    return Views(network, network.gradient_slots, gradient)
+        cache = Views(network, network._activations(X.shape[1]), activations)
+        validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
+    return Views(network, network._gradient_slots, gradient)
 
 
 def update_parameters(
@@ -285,9 +285,9 @@ def update_parameters(
     after = core.update(theta, gradient, validation.rate("learning_rate", learning_rate))
     if after is None:
         validation.refuse_values(
-            parameters=network.views(theta), grads=Views(network, network.gradient_slots, gradient)
+            parameters=network._views(theta), grads=Views(network, network._gradient_slots, gradient)
         )
-    return network.views(after)
+    return network._views(after)
 
 
 def model(
@@ -367,10 +367,10 @@ def model(
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
-    validation.check_values(parameters=network.views(theta))
+    validation.check_values(parameters=network._views(theta))
     run = Run(network, theta.copy(), SGD(learning_rate))
     run.go(core, X, Y, iterations, None, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
-    return network.views(run.theta)
+    return network._views(run.theta)
 
 
 def predict(
@@ -414,8 +414,8 @@ def predict(
 
 def _network_of(parameters: Mapping[str, ArrayLike]) -> tuple[Network, Array]:
     """The tutorial's network with the sizes of the parameters, and the parameters as one flat vector."""
-    if isinstance(parameters, Views) and len(parameters.network.sizes) == 3:
-        network = two_layer(*parameters.network.sizes)
+    if isinstance(parameters, Views) and len(parameters._network.sizes) == 3:
+        network = two_layer(*parameters._network.sizes)
     else:
         network = two_layer(*validation.two_layer_sizes(parameters))
     return network, validation.parameters(parameters, network)

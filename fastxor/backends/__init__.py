@@ -42,7 +42,7 @@ class Backend(Protocol):
         """1 / (1 + e**-z), elementwise."""
 
     def forward(self, network: Network, theta: Array, X: Array) -> Array | None:
-        """The activations A1, A2, … of every layer in one vector, laid out by ``network.activations(m)``; or None."""
+        """The activations A1, A2, … of every layer in one vector, laid out by ``network._activations(m)``; or None."""
 
     def outputs(self, network: Network, theta: Array, X: Array) -> Array | None:
         """The activations of the last layer alone, (n_y, m); or None."""
