@@ -375,7 +375,7 @@ def model(
 
 def predict(
     X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: BackendName | None = None
-) -> NDArray[np.int_] | Any:  # an array, or an int: the values of an argument's shape have no type
+) -> NDArray[np.int_] | Any:  # an int for one sample and one output: how many there are, no type says
     """Outputs rounded at 0.5.
 
     Parameters

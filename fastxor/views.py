@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fastxor.network import Network
 
-Array = NDArray[Any]  # of float32 or float64, as the data are: which of them is not known before
+# Of float32 or float64, as the data are; which of them, no type says.
+Array = NDArray[Any]
 
 # The largest record type that numpy makes, in bytes.
 _LARGEST_RECORD = 2**31 - 1
