@@ -1,8 +1,54 @@
-"""fastxor: small neural networks, fast on a CPU.
+"""Small neural networks, fast on a CPU.
 
-The tutorial's eight functions (`sigmoid`, `initialize_parameters`, `forward_prop`, `calculate_cost`,
-`backward_prop`, `update_parameters`, `model`, `predict`) over two cores, one in plain numpy and one in
-fused Numba kernels, and a selector between them (`set_backend`, `use_backend`).
+What is computed here is written twice: in plain numpy, to be read and trusted, and as fused
+Numba kernels, to be fast. ``import fastxor as fx``, and ``help(fx.train)`` says all about one
+of these:
+
+Any dense network
+    Network                 layers and loss; initialize, forward, predict, cost, gradient
+    train                   on all samples at once, or on mini-batches; the result is a Result
+    SGD, Adam               the optimizers
+    Result                  parameters, history, iterations, predict
+
+The tutorial's network, of one hidden layer, in eight functions
+    sigmoid                 1 / (1 + e**-z)
+    initialize_parameters   random W1 and W2, b1 and b2 of zeros
+    forward_prop            the outputs A2, and the cache of A1 and A2
+    calculate_cost          the cross-entropy
+    backward_prop           the gradients dW1, db1, dW2, db2
+    update_parameters       a step of gradient descent
+    model                   training: all of these, again and again
+    predict                 the outputs, rounded to 0 and 1
+
+The backend that does the work: "numba", or "numpy"
+    set_backend             for the process, as does the environment variable FASTXOR_BACKEND
+    use_backend             for a ``with`` block; for one call, its argument ``backend="numpy"``
+    get_backend             the one that is used now
+    available_backends      those that can be used here
+    warmup                  compile now what is compiled once per machine, or load it
+
+How training may end
+    DivergenceWarning       it blew up; the last finite parameters are kept
+    TrainingInterrupted     Ctrl-C; the exception holds the parameters that were reached
+
+X is (n_x, m): features down, samples across. Y is (n_y, m).
+
+>>> import fastxor as fx
+>>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+>>> net = fx.Network([2, 4, 1], hidden="tanh", output="sigmoid")
+>>> run = fx.train(net, X, Y, optimizer=fx.Adam(0.05), random_state=0)
+>>> run.predict(X)
+array([[0, 1, 1, 0]])
+>>> parameters = fx.model(X, Y, 2, 2, 1, 200, 0.3, random_state=2)
+Cost after iteration# 0: 0.856267
+Cost after iteration# 100: 0.347426
+Cost after iteration# 200: 0.101195
+>>> fx.predict([[1], [1]], parameters)
+0
+
+In a shell, ``fastxor`` or ``python -m fastxor`` runs the tutorial's program, ``fastxor bench``
+the benchmark. For type checkers, `fastxor.names` has the names of activations, outputs, losses
+and backends as types.
 """
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
@@ -22,25 +68,30 @@ from fastxor.tutorial import (
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
+    "Network",
+    "train",
     "SGD",
     "Adam",
-    "DivergenceWarning",
-    "Network",
     "Result",
-    "TrainingInterrupted",
-    "available_backends",
-    "backward_prop",
-    "calculate_cost",
-    "forward_prop",
-    "get_backend",
+    "sigmoid",
     "initialize_parameters",
+    "forward_prop",
+    "calculate_cost",
+    "backward_prop",
+    "update_parameters",
     "model",
     "predict",
     "set_backend",
-    "sigmoid",
-    "train",
-    "update_parameters",
     "use_backend",
+    "get_backend",
+    "available_backends",
     "warmup",
+    "DivergenceWarning",
+    "TrainingInterrupted",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for tab completion: neither this package's modules nor `__dir__`."""
+    return [*__all__, *(name for name in globals() if name.startswith("__") and name != "__dir__")]

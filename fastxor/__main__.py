@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import fastxor as fx
+from fastxor.names import BackendName
 from fastxor.tutorial import Parameters
 
 X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
@@ -85,7 +86,7 @@ def program() -> int:
     return status
 
 
-def _iterations_per_second(start: Parameters, learning_rate: float, backend: str) -> float:
+def _iterations_per_second(start: Parameters, learning_rate: float, backend: BackendName) -> float:
     """Speed of whole training runs of the very network that was asked for."""
     network, optimizer = fx.Network((2, len(start["b1"]), 1)), fx.SGD(learning_rate)
 

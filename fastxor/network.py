@@ -6,30 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Union, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastxor import validation
 from fastxor.backends import resolve
+from fastxor.names import Activation, BackendName, Loss, Output, Scheme
 from fastxor.views import Array, Slots, Views
 
-# Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity")
-OUTPUTS = ("sigmoid", "softmax", "identity")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 # The outputs that each loss makes sense with, and the loss that each output has by default.
-LOSSES = {
+LOSSES: dict[Loss, tuple[Output, ...]] = {
     "binary_cross_entropy": ("sigmoid",),
     "cross_entropy": ("softmax",),
     "squared_error": ("identity", "sigmoid"),
     "huber": ("identity", "sigmoid"),
 }
-DEFAULT_LOSS = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}
-SCHEMES = ("normal", "glorot", "he")
+DEFAULT_LOSS: dict[Output, Loss] = {
+    "sigmoid": "binary_cross_entropy",
+    "softmax": "cross_entropy",
+    "identity": "squared_error",
+}
 
-if TYPE_CHECKING:  # numpy.random is slow to import, and not everybody needs it
-    RandomState = int | np.random.RandomState | np.random.Generator | None
+# In quotes, for numpy.random is slow to import, and not everybody needs it.
+RandomState = Union[int, "np.random.RandomState", "np.random.Generator", None]
 
 
 class Layer(NamedTuple):
@@ -37,7 +41,7 @@ class Layer(NamedTuple):
 
     n_in: int
     n_out: int
-    activation: str
+    activation: Activation | Output
     weight: slice
     bias: slice
 
@@ -66,6 +70,16 @@ class Network:
         (default for identity; half the sum of squares over the outputs) or "huber" (threshold 1, summed over the
         outputs). All are averaged over samples, and computed from the input of the last activation.
 
+    Attributes
+    ----------
+    sizes, hidden, output, loss
+        As above; `hidden` has a name for each hidden layer.
+    count : int
+        Number of parameters.
+    layers : tuple
+        Of each layer ``n_in``, ``n_out`` and ``activation``, and the slices of the flat vector in which its ``weight``,
+        row by row, and its ``bias`` stand.
+
     Raises
     ------
     TypeError, ValueError
@@ -82,22 +96,22 @@ class Network:
     """
 
     sizes: tuple[int, ...]
-    hidden: tuple[str, ...]
-    output: str
-    loss: str
+    hidden: tuple[Activation, ...]
+    output: Output
+    loss: Loss
     # What follows from these.
     layers: tuple[Layer, ...] = field(init=False, repr=False, compare=False)
     count: int = field(init=False, repr=False, compare=False)
-    slots: Slots = field(init=False, repr=False, compare=False)
-    gradient_slots: Slots = field(init=False, repr=False, compare=False)
+    _slots: Slots = field(init=False, repr=False, compare=False)
+    _gradient_slots: Slots = field(init=False, repr=False, compare=False)
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __init__(
         self,
         sizes: Sequence[int],
-        hidden: str | Sequence[str] = "tanh",
-        output: str = "sigmoid",
-        loss: str | None = None,
+        hidden: Activation | Sequence[Activation] = "tanh",
+        output: Output = "sigmoid",
+        loss: Loss | None = None,
     ) -> None:
         sizes = validation.sizes(sizes)
         hidden = validation.names("hidden", hidden, len(sizes) - 2, ACTIVATIONS)
@@ -123,7 +137,7 @@ class Network:
             "loss": loss,
             "layers": tuple(layers),
         }
-        settings |= {"count": places[-1].stop, "slots": slots, "gradient_slots": gradient_slots}
+        settings |= {"count": places[-1].stop, "_slots": slots, "_gradient_slots": gradient_slots}
         settings["_hash"] = hash((sizes, hidden, output, loss))
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -137,7 +151,7 @@ class Network:
     # ------------------------------------------------------------ for users
 
     def initialize(
-        self, random_state: RandomState = None, scheme: str = "normal", dtype: DTypeLike = np.float64
+        self, random_state: RandomState = None, scheme: Scheme = "normal", dtype: DTypeLike = np.float64
     ) -> dict[str, Array]:
         """Random weights and zero biases.
 
@@ -179,9 +193,11 @@ class Network:
         for layer in self.layers:
             scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
             theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
-        return self.views(theta)
+        return self._views(theta)
 
-    def forward(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+    def forward(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
         """Outputs of the network.
 
         Parameters
@@ -217,10 +233,12 @@ class Network:
             theta, X = validation.one_dtype(theta, X)
         A = core.outputs(self, theta, X)
         if A is None:
-            validation.refuse_values(X=X, parameters=self.views(theta))
+            validation.refuse_values(X=X, parameters=self._views(theta))
         return A
 
-    def predict(self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: str | None = None) -> Array:
+    def predict(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
         """What the outputs mean: labels, class numbers or values.
 
         Parameters
@@ -256,7 +274,7 @@ class Network:
         return (A >= 0.5).astype(np.int_) if self.output == "sigmoid" else A
 
     def cost(
-        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None
     ) -> float:
         """The loss, averaged over samples.
 
@@ -291,7 +309,7 @@ class Network:
         return self._evaluate("loss", parameters, X, Y, backend)
 
     def gradient(
-        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: str | None = None
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None
     ) -> tuple[float, dict[str, Array]]:
         """The cost and its gradient with respect to every parameter.
 
@@ -325,21 +343,26 @@ class Network:
         (1.0, {'dW1': array([[3.]]), 'db1': array([[1.]])})
         """
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
-        return cost, Views(self, self.gradient_slots, gradient)
+        return cost, Views(self, self._gradient_slots, gradient)
 
     # ------------------------------------------------------------ for the rest of the package
 
-    def views(self, theta: Array) -> Views:
+    def _views(self, theta: Array) -> Views:
         """The dictionary ``W1, b1, W2, …`` of views of `theta`."""
-        return Views(self, self.slots, theta)
+        return Views(self, self._slots, theta)
 
     @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
-    def activations(self, m: int) -> Slots:
+    def _activations(self, m: int) -> Slots:
         """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
         return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
     def _evaluate(
-        self, operation: str, parameters: Mapping[str, ArrayLike], X: ArrayLike, Y: ArrayLike, backend: str | None
+        self,
+        operation: str,
+        parameters: Mapping[str, ArrayLike],
+        X: ArrayLike,
+        Y: ArrayLike,
+        backend: BackendName | None,
     ) -> Any:
         core = resolve(backend)
         theta = validation.parameters(parameters, self)
@@ -349,7 +372,7 @@ class Network:
             theta, X, Y = validation.one_dtype(theta, X, Y)
         result = getattr(core, operation)(self, theta, X, Y)
         if result is None:
-            validation.refuse_values(self.loss, X=X, Y=Y, parameters=self.views(theta))
+            validation.refuse_values(self.loss, X=X, Y=Y, parameters=self._views(theta))
         return result
 
 

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
-from fastxor.network import Network
+from fastxor.names import BackendName
+from fastxor.network import Network, RandomState
 from fastxor.optimizers import SGD, Adam, Optimizer
 from fastxor.views import Array
 
 if TYPE_CHECKING:
     from fastxor.backends import Backend
-    from fastxor.network import RandomState
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
@@ -113,7 +113,7 @@ class Run:
         try:
             core.train(self, X, Y, iterations, batch_size, interval, report, threads)
         except KeyboardInterrupt:
-            raise TrainingInterrupted(self.network.views(self.theta), self.completed) from None
+            raise TrainingInterrupted(self.network._views(self.theta), self.completed) from None
         problem = self._divergence(core, X, Y, batch_size, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
@@ -165,7 +165,7 @@ class Result:
     history: dict[int, float]
     iterations: int
 
-    def predict(self, X: ArrayLike, *, backend: str | None = None) -> Array:
+    def predict(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
         """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
         return self.network.predict(self.parameters, X, backend=backend)
 
@@ -182,7 +182,7 @@ def train(
     random_state: RandomState = None,
     interval: int = 100,
     threads: int | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Result:
     """Train a network on all samples at once, or on mini-batches.
 
@@ -255,8 +255,8 @@ def train(
     if parameters is None:
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
-    validation.check_values(parameters=network.views(theta))
+    validation.check_values(parameters=network._views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)
     run = Run(network, theta.copy(), optimizer, rng)
     run.go(core, X, Y, iterations, batch_size, interval, None, stacklevel=2, threads=threads)
-    return Result(network, network.views(run.theta), run.costs, run.completed)
+    return Result(network, network._views(run.theta), run.costs, run.completed)

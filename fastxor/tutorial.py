@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
-from fastxor.network import Network, two_layer
+from fastxor.names import BackendName
+from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
 from fastxor.training import Run
 from fastxor.views import Array, Views
-
-if TYPE_CHECKING:
-    from fastxor.network import RandomState
 
 Parameters = dict[str, Array]
 
@@ -24,7 +22,11 @@ Parameters = dict[str, Array]
 _INTERVAL = 100
 
 
-def sigmoid(z: ArrayLike, *, backend: str | None = None) -> float | Array:
+@overload
+def sigmoid(z: float, *, backend: BackendName | None = None) -> float: ...
+@overload
+def sigmoid(z: ArrayLike, *, backend: BackendName | None = None) -> Array | Any: ...
+def sigmoid(z: ArrayLike, *, backend: BackendName | None = None) -> Any:
     """Logistic function 1 / (1 + e**-z), elementwise.
 
     Parameters
@@ -97,7 +99,7 @@ def initialize_parameters(
 
 
 def forward_prop(
-    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None
+    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: BackendName | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Outputs of the network: A1 = tanh(W1 X + b1), A2 = sigmoid(W2 A1 + b2).
 
@@ -139,12 +141,12 @@ def forward_prop(
         theta, X = validation.one_dtype(theta, X)
     activations = core.forward(network, theta, X)
     if activations is None:
-        validation.refuse_values(X=X, parameters=network.views(theta))
-    cache = Views(network, network.activations(X.shape[1]), activations)
+        validation.refuse_values(X=X, parameters=network._views(theta))
+    cache = Views(network, network._activations(X.shape[1]), activations)
     return cache["A2"], cache
 
 
-def calculate_cost(A2: ArrayLike, Y: ArrayLike, *, backend: str | None = None) -> float:
+def calculate_cost(A2: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None) -> float:
     """Cross-entropy of the outputs, averaged over samples.
 
     Parameters
@@ -189,7 +191,7 @@ def backward_prop(
     cache: Mapping[str, ArrayLike],
     parameters: Mapping[str, ArrayLike],
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> dict[str, Array]:
     """Gradient of the cost with respect to every parameter.
 
@@ -234,9 +236,9 @@ def backward_prop(
     activations = validation.activations(cache, network, X.shape[1], theta.dtype)
     gradient = core.backward(network, theta, X, Y, activations)
     if gradient is None:
-        cache = Views(network, network.activations(X.shape[1]), activations)
-        validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network.views(theta))
-    return Views(network, network.gradient_slots, gradient)
+        cache = Views(network, network._activations(X.shape[1]), activations)
+        validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
+    return Views(network, network._gradient_slots, gradient)
 
 
 def update_parameters(
@@ -244,7 +246,7 @@ def update_parameters(
     grads: Mapping[str, ArrayLike],
     learning_rate: float,
     *,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Parameters:
     """Parameters after one step of gradient descent, as a new dict.
 
@@ -283,9 +285,9 @@ def update_parameters(
     after = core.update(theta, gradient, validation.rate("learning_rate", learning_rate))
     if after is None:
         validation.refuse_values(
-            parameters=network.views(theta), grads=Views(network, network.gradient_slots, gradient)
+            parameters=network._views(theta), grads=Views(network, network._gradient_slots, gradient)
         )
-    return network.views(after)
+    return network._views(after)
 
 
 def model(
@@ -300,7 +302,7 @@ def model(
     print_cost: bool = True,
     random_state: RandomState = None,
     parameters: Mapping[str, ArrayLike] | None = None,
-    backend: str | None = None,
+    backend: BackendName | None = None,
 ) -> Parameters:
     """Train an n_x-n_h-n_y network by gradient descent on all samples at once.
 
@@ -365,13 +367,15 @@ def model(
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
-    validation.check_values(parameters=network.views(theta))
+    validation.check_values(parameters=network._views(theta))
     run = Run(network, theta.copy(), SGD(learning_rate))
     run.go(core, X, Y, iterations, None, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
-    return network.views(run.theta)
+    return network._views(run.theta)
 
 
-def predict(X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str | None = None) -> int | NDArray[np.int_]:
+def predict(
+    X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: BackendName | None = None
+) -> NDArray[np.int_] | Any:  # an int for one sample and one output: how many there are, no type says
     """Outputs rounded at 0.5.
 
     Parameters
@@ -410,8 +414,8 @@ def predict(X: ArrayLike, parameters: Mapping[str, ArrayLike], *, backend: str |
 
 def _network_of(parameters: Mapping[str, ArrayLike]) -> tuple[Network, Array]:
     """The tutorial's network with the sizes of the parameters, and the parameters as one flat vector."""
-    if isinstance(parameters, Views) and len(parameters.network.sizes) == 3:
-        network = two_layer(*parameters.network.sizes)
+    if isinstance(parameters, Views) and len(parameters._network.sizes) == 3:
+        network = two_layer(*parameters._network.sizes)
     else:
         network = two_layer(*validation.two_layer_sizes(parameters))
     return network, validation.parameters(parameters, network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fastxor.network import Network
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
+
+Name = TypeVar("Name", bound=str)
 
 
 # ---------------------------------------------------------------- numbers and choices
@@ -61,14 +63,14 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, known: Collection[str]) -> str:
+def choice(name: str, value: Any, known: Collection[Name]) -> Name:
     """`value`, which must be one of the names known."""
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
-    return str.__str__(value)  # not numpy's kind of string, nor an Enum's
+    return next(item for item in known if item == value)  # not numpy's kind of string, nor an Enum's
 
 
-def names(name: str, value: Any, number: int, known: Collection[str]) -> tuple[str, ...]:
+def names(name: str, value: Any, number: int, known: Collection[Name]) -> tuple[Name, ...]:
     """`value`, one name for all of `number` layers or a sequence of one for each."""
     if isinstance(value, str):
         return (choice(name, value, known),) * number
@@ -240,24 +242,24 @@ def two_layer_sizes(value: Any) -> tuple[int, int, int]:
 
 def parameters(value: Any, network: Network) -> Array:
     """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
-    if type(value) is Views and value.slots is network.slots and value.is_intact():
-        return value.flat
-    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network.slots]))
+    if type(value) is Views and value._slots is network._slots and value._is_intact():
+        return value._flat
+    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network._slots]))
     dtype = FLOAT32 if all(array.dtype == FLOAT32 for array in arrays) else FLOAT64
     what = "n_x, n_h, n_y =" if len(network.sizes) == 3 else "layer sizes"
-    return _flatten("parameters", network.slots, arrays, dtype, f" to go with {what} {network.sizes}")
+    return _flatten("parameters", network._slots, arrays, dtype, f" to go with {what} {network.sizes}")
 
 
 def gradients(value: Any, network: Network, dtype: np.dtype[Any]) -> Array:
     """The dictionary dW1, db1, dW2, … as one flat vector."""
-    return _flat("grads", value, network.gradient_slots, dtype, ", the shape of the parameter")
+    return _flat("grads", value, network._gradient_slots, dtype, ", the shape of the parameter")
 
 
 def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> Array:
     """A1, A2, … from the cache of `forward_prop` as one flat vector."""
-    slots = network.activations(m)
-    if type(value) is Views and value.slots is slots and value.flat.dtype == dtype and value.is_intact():
-        return value.flat
+    slots = network._activations(m)
+    if type(value) is Views and value._slots is slots and value._flat.dtype == dtype and value._is_intact():
+        return value._flat
     if isinstance(value, Mapping):  # may hold other things too
         value = {name: value[name] for name, _place, _shape in slots if name in value}
     return _flat("cache", value, slots, dtype, " to go with X and parameters")
@@ -265,8 +267,8 @@ def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> A
 
 def _flat(argument: str, value: Any, slots: Slots, dtype: np.dtype[Any], why: str) -> Array:
     """The dictionary `value` as one vector, laid out by `slots`."""
-    if type(value) is Views and value.slots is slots and value.flat.dtype == dtype and value.is_intact():
-        return value.flat
+    if type(value) is Views and value._slots is slots and value._flat.dtype == dtype and value._is_intact():
+        return value._flat
     return _flatten(argument, slots, _arrays(argument, value, tuple([slot[0] for slot in slots])), dtype, why)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fastxor.network import Network
 
-Array = NDArray[np.floating]
+# Of float32 or float64, as the data are; which of them, no type says.
+Array = NDArray[Any]
 
 # The largest record type that numpy makes, in bytes.
 _LARGEST_RECORD = 2**31 - 1
@@ -44,13 +45,14 @@ class Views(dict[str, Any]):
     """A dict of arrays that are views of one flat vector, which is remembered.
 
     To its user an ordinary dict. A function that is given one back finds the vector at once, and has
-    neither shapes to check nor arrays to copy, as long as the user has put no other array in.
+    neither shapes to check nor arrays to copy, as long as the user has put no other array in. What is more than
+    a dict is for this package alone, and begins with an underscore.
     """
 
-    __slots__ = ("_made_of", "flat", "network", "slots")
+    __slots__ = ("_flat", "_made_of", "_network", "_slots")
 
     def __init__(self, network: Network, slots: Slots, flat: Array) -> None:
-        self.network, self.slots, self.flat = network, slots, flat
+        self._network, self._slots, self._flat = network, slots, flat
         if flat.nbytes <= _LARGEST_RECORD:  # a field is one look-up, where slicing and reshaping are two
             record = slots.records.get(flat.dtype) or slots.record(flat.dtype)
             whole = np.ndarray((), record, flat)
@@ -61,7 +63,7 @@ class Views(dict[str, Any]):
                 self[name] = flat[place].reshape(shape)
         self._made_of = [*self.items()]
 
-    def is_intact(self) -> bool:
+    def _is_intact(self) -> bool:
         """Whether the dict still holds exactly the views it was made with."""
         for name, array in self._made_of:
             if self.get(name) is not array:

@@ -607,7 +607,7 @@ def constant(net, *weights):
     """Every weight of a layer the same, and no biases."""
     return {
         name: np.full(shape, weights[(int(name[1:]) - 1)] if name[0] == "W" else 0.0)
-        for name, _place, shape in net.slots
+        for name, _place, shape in net._slots
     }
 
 

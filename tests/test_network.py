@@ -35,7 +35,7 @@ def test_layers_fill_the_vector_without_gap_or_overlap(sizes):
 def test_views_are_the_tutorials_dictionary(prefix):
     network = two_layer(2, 3, 1)
     flat = np.arange(13.0)
-    views = Views(network, network.gradient_slots, flat) if prefix else network.views(flat)
+    views = Views(network, network._gradient_slots, flat) if prefix else network._views(flat)
     assert list(views) == [prefix + name for name in ("W1", "b1", "W2", "b2")]
     np.testing.assert_array_equal(views[prefix + "W1"], [[0, 1], [2, 3], [4, 5]])
     np.testing.assert_array_equal(views[prefix + "b1"], [[6], [7], [8]])
@@ -351,9 +351,9 @@ def test_views_of_a_vector_too_large_for_a_record(monkeypatch):
     """They are made in another way, and are the same."""
     network = fx.Network([2, 3, 1])
     flat = np.arange(13.0)
-    small = network.views(flat)
+    small = network._views(flat)
     monkeypatch.setattr("fastxor.views._LARGEST_RECORD", 13 * 8 - 1)
-    large = network.views(flat)
+    large = network._views(flat)
     assert list(small) == list(large)
     for key, array in large.items():
         assert array.shape == small[key].shape
@@ -364,6 +364,6 @@ def test_views_of_a_vector_too_large_for_a_record(monkeypatch):
 
 def test_parameters_of_one_network_fit_any_of_its_sizes():
     parameters = fx.Network([2, 3, 1], hidden="relu").initialize(0)
-    assert validation.parameters(parameters, fx.Network([2, 3, 1])) is parameters.flat
+    assert validation.parameters(parameters, fx.Network([2, 3, 1])) is parameters._flat
     copied = pickle.loads(pickle.dumps(fx.Network([2, 3, 1])))
-    np.testing.assert_array_equal(validation.parameters(parameters, copied), parameters.flat)
+    np.testing.assert_array_equal(validation.parameters(parameters, copied), parameters._flat)

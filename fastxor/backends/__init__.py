@@ -14,19 +14,21 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from fastxor.names import BackendName
+
 if TYPE_CHECKING:
     from fastxor.network import Network
     from fastxor.training import Run
     from fastxor.views import Array
 
-# To add a backend, write the module and name it here.
-_MODULES = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
+# To add a backend, write the module, and name it here and in names.py.
+_MODULES: dict[BackendName, str] = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
 
 _VARIABLE = "FASTXOR_BACKEND"
-_process: str | None = None
-_environment: str = os.environ.get(_VARIABLE) or "numba"
-_context: ContextVar[str | None] = ContextVar("fastxor_backend", default=None)
-_loaded: dict[str, Backend | None] = {}  # None: could not be imported, or compiled
+_process: BackendName | None = None
+_environment = cast(BackendName, os.environ.get(_VARIABLE) or "numba")  # checked when it is used
+_context: ContextVar[BackendName | None] = ContextVar("fastxor_backend", default=None)
+_loaded: dict[BackendName, Backend | None] = {}  # None: could not be imported, or compiled
 
 
 class CompilationError(RuntimeError):
@@ -49,7 +51,7 @@ class Backend(Protocol):
         """1 / (1 + e**-z), elementwise."""
 
     def forward(self, network: Network, theta: Array, X: Array) -> Array | None:
-        """The activations A1, A2, … of every layer in one vector, laid out by ``network.activations(m)``; or None."""
+        """The activations A1, A2, … of every layer in one vector, laid out by ``network._activations(m)``; or None."""
 
     def outputs(self, network: Network, theta: Array, X: Array) -> Array | None:
         """The activations of the last layer alone, (n_y, m); or None."""
@@ -94,7 +96,7 @@ class Backend(Protocol):
 _OPERATIONS = tuple(name for name in vars(Backend) if not name.startswith("_"))
 
 
-def available_backends() -> tuple[str, ...]:
+def available_backends() -> tuple[BackendName, ...]:
     """Names of the backends that can be used here.
 
     Returns
@@ -111,7 +113,7 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name in _MODULES if _load(name) is not None)
 
 
-def get_backend() -> str:
+def get_backend() -> BackendName:
     """Name of the backend that a call without ``backend=`` uses now.
 
     Returns
@@ -137,7 +139,7 @@ def get_backend() -> str:
     return next(name for name, module in _loaded.items() if module is backend)
 
 
-def set_backend(name: str) -> None:
+def set_backend(name: BackendName) -> None:
     """Choose the backend of the whole process.
 
     Parameters
@@ -164,7 +166,7 @@ def set_backend(name: str) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[None]:
+def use_backend(name: BackendName) -> Iterator[None]:
     """Choose the backend for a ``with`` block, in this thread or asyncio task only.
 
     Blocks nest; leaving one, also by an exception, restores what held outside.
@@ -194,7 +196,7 @@ def use_backend(name: str) -> Iterator[None]:
         _context.reset(token)
 
 
-def resolve(name: str | None = None) -> Backend:
+def resolve(name: BackendName | None = None) -> Backend:
     """The backend for one call: `name` if given, else what `get_backend` says. numpy serves for a missing numba."""
     if name is None:
         name = _context.get() or _process
@@ -212,7 +214,7 @@ def _check(name: object, argument: str = "backend") -> None:
         raise ValueError(f"{argument} must be one of {known}, got {name!r}")
 
 
-def _load(name: str) -> Backend | None:
+def _load(name: BackendName) -> Backend | None:
     """Import a backend; None, after one warning, if it or what it is built on cannot be imported."""
     if name not in _loaded:
         try:
@@ -224,7 +226,7 @@ def _load(name: str) -> Backend | None:
     return _loaded[name]
 
 
-def _do_without(name: str, why: str) -> None:
+def _do_without(name: BackendName, why: str) -> None:
     _loaded[name] = None
     warnings.warn(f"{why}; the slower 'numpy' backend serves instead", RuntimeWarning, stacklevel=2)
 
@@ -232,12 +234,12 @@ def _do_without(name: str, why: str) -> None:
 class _Guarded:
     """A backend's operations; numpy does the work, after one warning, from when a kernel cannot be compiled."""
 
-    def __init__(self, name: str, module: ModuleType) -> None:
+    def __init__(self, name: BackendName, module: ModuleType) -> None:
         for operation in _OPERATIONS:
             setattr(self, operation, self._guard(name, getattr(module, operation), operation))
 
     @staticmethod
-    def _guard(name: str, operate: Callable[..., Any], operation: str) -> Callable[..., Any]:
+    def _guard(name: BackendName, operate: Callable[..., Any], operation: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             try:
                 return operate(*arguments)

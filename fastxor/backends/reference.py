@@ -183,7 +183,7 @@ def backward(network: Network, theta: Array, X: Array, Y: Array, activations: Ar
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
         return None
-    A = [X, *(activations[place].reshape(shape) for _name, place, shape in network.activations(X.shape[1]))]
+    A = [X, *(activations[place].reshape(shape) for _name, place, shape in network._activations(X.shape[1]))]
     return _backward(network, theta, A[1:], A, Y)  # neither tanh nor the cross-entropy looks at Z here
 
 

@@ -1,0 +1,26 @@
+"""The names that arguments take, as types: an editor completes them, a type checker refuses a misspelt one.
+
+What a call is given is checked when it is made, whatever its type. To a checker, a name that is only known then, from
+a file perhaps, is any string, and has to be declared:
+
+>>> from typing import cast, get_args
+>>> import fastxor as fx
+>>> from fastxor.names import Activation
+>>> name = "relu"
+>>> fx.Network([2, 4, 1], hidden=cast(Activation, name)).hidden
+('relu',)
+
+`typing.get_args` lists the names, as for the choices of a command line:
+
+>>> get_args(Activation)
+('tanh', 'sigmoid', 'relu', 'leaky_relu', 'elu', 'softplus', 'gelu', 'sin', 'identity')
+"""
+
+from typing import Literal
+
+# Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
+Activation = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
+Output = Literal["sigmoid", "softmax", "identity"]
+Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber"]
+Scheme = Literal["normal", "glorot", "he"]
+BackendName = Literal["numpy", "numba"]
