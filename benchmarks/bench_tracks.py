@@ -19,7 +19,7 @@ from benchmarks.problems import (
 from benchmarks.timing import interleaved
 
 SAMPLE, ROUNDS = 0.02, 7
-EFFORT = Effort(trial=0.003, sample=SAMPLE, point=SAMPLE, rounds=ROUNDS, points=0, sweepers=frozenset(), seeds=0)
+EFFORT = Effort(trial=0.003, sample=SAMPLE, point=SAMPLE, rounds=ROUNDS, points=0, sweepers=frozenset())
 
 
 class Distance:
