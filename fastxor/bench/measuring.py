@@ -14,7 +14,7 @@ from fastxor.bench.problems import Problem
 from fastxor.bench.worker import Refused, Way, Worker
 
 OURS = "fastxor"
-ALL = "all"  # in the place of a contender, or of a case
+EVERYBODY = "everybody"  # in the place of a contender
 
 Entry = tuple[Worker, Way]
 
@@ -94,7 +94,7 @@ def candidates(
     try:
         expected = numpy_peer.reference(problem)
     except ImportError as missing:
-        outcome.left_out[ALL] = f"{missing}, which has its data; to have it: {PEERS['sklearn']}"
+        outcome.left_out[EVERYBODY] = f"{missing}, which has its data; to have it: {PEERS['sklearn']}"
         return {}
     found: dict[str, list[Entry]] = {}
     wrong: dict[Way, str] = {}

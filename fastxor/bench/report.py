@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor.bench.machine import Machine
-from fastxor.bench.measuring import ALL, OURS, Outcome
+from fastxor.bench.measuring import EVERYBODY, OURS, Outcome
 
 # In the order of the table, and what is not fair about each comparison.
 CONTENDERS = {
@@ -84,7 +84,7 @@ class Record:
     @property
     def left_out(self) -> list[tuple[str, str, str]]:
         """Case, who, and why."""
-        found = [(ALL, name, reason) for name, reason in self.missing.items()]
+        found = [("all", name, reason) for name, reason in self.missing.items()]
         for outcome in self.outcomes:
             found += [(outcome.label, name, reason) for name, reason in outcome.left_out.items()]
         return found
@@ -201,7 +201,7 @@ def summary(record: Record) -> Table:
 
 
 def legend(record: Record) -> list[str]:
-    """What the columns on the terminal mean: lines, the last of them empty, of those that were shown."""
+    """What the columns that were shown on the terminal mean: lines, the last of them empty."""
     found = []
     if record.compared:
         found += [
@@ -211,8 +211,8 @@ def legend(record: Record) -> list[str]:
     if record.peaked:
         found.append("of peak: the time that the matrix products alone would take at the peak, over the time taken.")
     if record.complete or record.swept:
-        found += ["Every result was compared with plain numpy's before it was timed.", ""]
-    return found
+        return [*found, "Every result was compared with plain numpy's before it was timed.", ""]
+    return ["Nothing was timed.", ""]
 
 
 def notes(record: Record) -> list[str]:
@@ -222,7 +222,7 @@ def notes(record: Record) -> list[str]:
     described = "; ".join(f"**{name}** {description}" for name, description in cases.items())
     unfair = " ".join(note for name, note in CONTENDERS.items() if note and name in present)
     absent = record.missing | {
-        f"{outcome.label}, everybody" if name == ALL else name: reason
+        f"{outcome.label}, {name}" if name == EVERYBODY else name: reason
         for outcome in record.cases
         for name, reason in outcome.left_out.items()
         if name not in present
