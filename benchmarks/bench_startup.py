@@ -19,6 +19,12 @@ net.gradient(net.initialize(0), [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]])
 import fastxor
 fastxor.model([[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]], 2, 2, 1, 1000, 0.3, print_cost=False)
 """,
+    "4-32-16-4, 10,000 samples, 100 iterations": """
+import numpy as np
+import fastxor as fx
+X = np.random.default_rng(0).standard_normal((4, 10_000), "f4")
+fx.train(fx.Network([4, 32, 16, 4], output="identity"), X, X, optimizer=fx.Adam(), iterations=100)
+""",
 }
 
 

@@ -1,10 +1,15 @@
-"""asv: what a speed-up must not cost, and what it is worth: distance from numpy, ratios to it and to peers."""
+"""asv: what a speed-up must not cost, and what it is worth: distance from numpy, digits read, ratios to others."""
+
+import functools
+from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 
 from benchmarks.problems import (
     OURS,
     PEERS,
+    PROBLEMS,
     TRAINED,
     Effort,
     Missing,
@@ -12,6 +17,7 @@ from benchmarks.problems import (
     Worker,
     checked,
     cores,
+    digits_split,
     measure,
     numpy_peer,
     run_of,
@@ -19,7 +25,7 @@ from benchmarks.problems import (
 from benchmarks.timing import interleaved
 
 SAMPLE, ROUNDS = 0.02, 7
-EFFORT = Effort(trial=0.003, sample=SAMPLE, point=SAMPLE, rounds=ROUNDS, points=0, sweepers=frozenset(), seeds=0)
+EFFORT = Effort(trial=0.003, sample=SAMPLE, point=SAMPLE, rounds=ROUNDS, points=0, sweepers=frozenset())
 
 
 class Distance:
@@ -33,6 +39,63 @@ class Distance:
     def track_from_numpy(self, name):
         problem = TRAINED[name]
         return problem.difference(run_of(problem, "numba")(problem.check), numpy_peer.reference(problem))
+
+
+@functools.cache
+def digits_read(by, seeds=10, epochs=30):
+    """The share of the digits held back that are named rightly, one for each seed of weights and batch order."""
+    X, Y = digits_split(PROBLEMS["digits"])[1]
+    shares = []
+    for seed in range(seeds):
+        problem = replace(PROBLEMS["digits"], seed=seed)
+        if by == "scikit-learn":
+            from fastxor.bench.peers import sklearn_peer
+
+            run = sklearn_peer.contenders(problem, 1)[by]["fit"]
+        else:
+            run = run_of(problem, by)
+        outputs = numpy_peer.forward(problem, run(epochs * problem.per_epoch), X)[-1]
+        shares.append(np.mean(outputs.argmax(axis=0) == Y.argmax(axis=0)))
+    return np.array(shares)
+
+
+class Digits:
+    """The share of 357 digits that a network names rightly, which has not seen them: of ten, 30 epochs each."""
+
+    param_names = ["by"]
+    params = [["numpy", "numba", "scikit-learn"]]
+    timeout = 120
+    unit = "of the digits"
+
+    def setup(self, by):
+        """asv shows these as n/a when `setup` refuses them."""
+        if not find_spec("sklearn"):
+            raise NotImplementedError("the digits come with scikit-learn")
+
+    def track_mean(self, by):
+        return float(digits_read(by).mean())
+
+    def track_standard_error(self, by):
+        shares = digits_read(by)
+        return float(shares.std(ddof=1) / np.sqrt(len(shares)))
+
+
+class TwoThreads:
+    """How many times as fast as one thread: the median of interleaved rounds, in one process."""
+
+    param_names = ["case"]
+    params = [["expm", "mid", "wide"]]
+    timeout = 120
+    unit = "x"
+
+    def setup(self, name):
+        """asv shows a case as n/a when `setup` refuses it."""
+        if len(cores()) < 2:
+            raise NotImplementedError("one core")
+
+    def track_ratio(self, name):
+        times = interleaved({threads: run_of(TRAINED[name], "numba", threads) for threads in (1, 2)}, ROUNDS, SAMPLE)
+        return float(np.median(times[1] / times[2]))
 
 
 class Backends:

@@ -15,7 +15,7 @@ from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.peers import PEERS, numpy_peer
 from fastxor.bench.peers.fastxor_peer import network, train
-from fastxor.bench.problems import PROBLEMS, Problem, Result
+from fastxor.bench.problems import PROBLEMS, Problem, Result, digits_split
 from fastxor.bench.report import digits, show_time
 from fastxor.bench.worker import Missing, Worker
 
@@ -36,6 +36,7 @@ __all__ = [
     "clock",
     "cores",
     "digits",
+    "digits_split",
     "in_dtype",
     "measure",
     "network",

@@ -38,7 +38,7 @@ from fastxor.training import Run
 BY_NAME = {job.name: job for job in JOBS}
 
 
-def test_the_table_covers_what_the_issue_asks():
+def test_the_table_of_jobs_covers_every_combination():
     assert len(BY_NAME) == len(JOBS)
     kinds = {(j.hidden[:1], j.output, j.loss, j.optimizer, j.batch_size is None, j.dtype) for j in JOBS}
     assert len(kinds) == (len(ACTIVATIONS) + 1) * len(ENDS) * len(OPTIMIZERS) * 2 * len(DTYPES) == len(JOBS)

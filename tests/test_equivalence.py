@@ -37,7 +37,7 @@ def case(request):
     return BY_NAME[request.param]
 
 
-def test_the_table_covers_what_the_issue_asks():
+def test_the_table_of_cases_covers_sizes_samples_and_dtypes():
     sizes = {(1, 1, 1), (2, 2, 1), (3, 5, 2), (7, 13, 3), (64, 100, 10)}
     assert sizes <= {c.sizes for c in CASES}
     assert {1, 4, 1000} <= {c.m for c in CASES}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill, indent
 
-from fastxor.bench import asked, report
+from fastxor.bench import report
 from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.page import page
@@ -27,7 +27,6 @@ FULL = Effort(
     rounds=21,
     points=11,
     sweepers=frozenset({"numpy", "c", "jax", "sklearn"}),
-    seeds=10,
 )
 QUICK = Effort(
     trial=0.003,
@@ -36,7 +35,6 @@ QUICK = Effort(
     rounds=5,
     points=6,
     sweepers=frozenset({"numpy"}),
-    seeds=2,
     without=frozenset({"torch.compile"}),
 )
 CASES = (*PROBLEMS, *sweeps(2))
@@ -47,11 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark with these command-line arguments; the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    readme = Path("README.md")
-    if options.asked and options.threads > 1:
-        parser.error("--asked has its own rows of two threads, and its others are of one: leave out --threads")
-    if options.update_readme and not (readme.exists() and report.SECTION.search(readme.read_text(encoding="utf-8"))):
-        parser.error("--update-readme wants a README.md with a place for the table here, as in a clone of fastxor")
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -59,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     effort = QUICK if options.quick else FULL
     record = Record(_command(options), Machine(), effort.rounds)
-    with ExitStack() as workers:
-        session = Session(record, effort, Progress(), workers)
+    with ExitStack() as stack:
+        session = Session(record, effort, Progress(), stack)
         try:
-            session.run(options)
+            workers = session.start(options.peers or PEERS, options.threads)
+            session.run(options.cases or (QUICK_CASES if options.quick else CASES), workers)
         except KeyboardInterrupt:
             record.interrupted = True
         except Refused as refusal:
@@ -70,21 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         finally:
             session.progress.clear()
-        _finish(record, options.output)  # before the workers, who may be slow to stop
-    if options.update_readme and not record.interrupted:
-        report.update_readme(readme, report.table(record))
-        print(readme)
+        finish(record, options.output)  # before the workers, who may be slow to stop
     failed = any(OURS in outcome.left_out for outcome in record.outcomes)
     return 130 if record.interrupted else int(failed)
 
 
-def _finish(record: Record, output: Path) -> None:
+def finish(record: Record, output: Path) -> None:
     """What the tables on the terminal mean, and the files."""
-    print(f"x fastxor: time over fastxor's, the median of {record.rounds} interleaved rounds' own ratios, with their")
-    print("quartiles; above 1 fastxor is the faster one, below 1 the slower one. All results were compared first.")
-    if record.claims:
-        print(f"\n{report.asked(record).text()}")
-    print(f"\n{record.machine}\n")
+    for line in report.legend(record):
+        print(line)
+    print(f"{record.machine}\n")
     for ending, content in (("json", report.as_json), ("md", report.markdown), ("html", page)):
         path = output / f"fastxor-bench.{ending}"
         path.write_text(content(record), encoding="utf-8", newline="\n")
@@ -95,38 +84,17 @@ def _finish(record: Record, output: Path) -> None:
 
 @dataclass
 class Session:
-    """One run of the command: it fills in the record, and prints each case's table as soon as it is known."""
+    """One run of the command: it fills in the record, and prints each table as soon as it is known."""
 
     record: Record
     effort: Effort
     progress: Progress
     stack: ExitStack  # ends the workers
 
-    def run(self, options: argparse.Namespace) -> None:
-        names = options.cases or (QUICK_CASES if options.quick else CASES)
-        problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
-        lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
-        workers = self.start(options.peers or PEERS, options.threads)
-        try:
-            self.record.machine.clock, self.record.machine.peaks = workers[OURS]("floor")
-        except Refused as refusal:
-            self.progress.note(f"the machine's peak is not known: {report.one_line(str(refusal))}")
-        few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
-        points = sum(len(sweep.problems) for sweep in lines)
-        rounds = self.effort.rounds
-        self.progress.expect(len(problems) * (len(workers) + rounds) + points * (len(few) + rounds))
-
-        for problem in problems:
-            self.case(Outcome(problem, options.threads), workers)
-        for sweep in lines:
-            self.sweep(sweep, few, options.threads)
-        if options.asked:
-            self.ask(problems, workers)
-
     def start(self, peers: Iterable[str], threads: int) -> dict[str, Worker]:
-        """A worker for fastxor and for each peer that is here; the others are noted."""
+        """A worker for fastxor and for each peer that is here; the others are noted, once."""
         workers = {}
-        for name in (OURS, *peers):
+        for name in (OURS, *(name for name in peers if name not in self.record.missing)):
             self.progress.step(f"{name} starts")
             worker = Worker(name, threads, set(cores()[-threads:]))
             self.stack.callback(worker.close)
@@ -144,47 +112,59 @@ class Session:
                     self.record.machine.versions.append(version)
         return workers
 
-    def case(self, outcome: Outcome, workers: dict[str, Worker]) -> None:
-        self.progress.case(f"{outcome.label}: {outcome.problem.description}")
-        self.record.cases.append(outcome)
-        self.measure(outcome, workers, self.effort.sample)
-        self.progress.clear()
-        print(f"{report.details(outcome, self.record.machine).text()}\n", flush=True)
+    def run(self, names: Collection[str], workers: dict[str, Worker]) -> None:
+        """Go through the cases and sweeps of these names."""
+        self.look_at_the_machine(workers[OURS])
+        problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
+        lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
+        few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
+        points = sum(len(sweep.problems) for sweep in lines)
+        rounds = self.effort.rounds
+        self.progress.expect(len(problems) * (len(workers) + rounds) + points * (len(few) + rounds))
+        for problem in problems:
+            self.case(problem, workers)
+        for sweep in lines:
+            self.sweep(sweep, few)
 
-    def sweep(self, sweep: Sweep, workers: dict[str, Worker], threads: int) -> None:
-        self.progress.case(f"by {sweep.axis}: {sweep.description}")
+    def look_at_the_machine(self, worker: Worker) -> None:
+        """Its clock and peaks, unless they are known."""
+        machine = self.record.machine
+        if machine.peaks:
+            return
+        try:
+            machine.clock, machine.peaks = worker("floor")
+        except Refused as refusal:
+            self.progress.note(f"the machine's peak is not known: {report.one_line(str(refusal))}")
+
+    def case(self, problem: Problem, workers: dict[str, Worker]) -> None:
+        outcome = Outcome(problem, workers[OURS].threads)
+        self.record.cases.append(outcome)
+        self.progress.case(f"timing {outcome.label}")
+        try:
+            self.measure(outcome, workers, self.effort.sample)
+        finally:  # also what an interruption leaves
+            self.show(f"{outcome.label}: {problem.description}", report.details(outcome, self.record.machine))
+
+    def sweep(self, sweep: Sweep, workers: dict[str, Worker]) -> None:
         swept = Swept(sweep.axis, sweep.description)
         self.record.sweeps.append(swept)
-        for place, problem in sweep.problems.items():
-            swept.outcomes[place] = Outcome(problem, threads)
-            self.measure(swept.outcomes[place], workers, self.effort.point)
+        self.progress.case(f"timing by {sweep.axis}")
+        try:
+            for place, problem in sweep.problems.items():
+                swept.outcomes[place] = Outcome(problem, workers[OURS].threads)
+                self.measure(swept.outcomes[place], workers, self.effort.point)
+        finally:
+            self.show(f"by {swept.axis}: {swept.description}", report.scaling(swept))
 
     def measure(self, outcome: Outcome, workers: dict[str, Worker], sample: float) -> None:
         measure(outcome, list(workers.values()), self.effort, sample, self.progress.step)
         for name, reason in outcome.left_out.items():
             self.progress.note(f"{outcome.label}: {name} is left out: {report.one_line(reason)}")
 
-    def ask(self, problems: list[Problem], workers: dict[str, Worker]) -> None:
-        """What was asked of the cases that ran, and of a few things beside them."""
-        effort = self.effort
-        beside: list[Callable[[], asked.Claim]] = []
-        if PROBLEMS["expm"] in problems:
-            beside.append(asked.fresh_process)
-            if len(cores()) > 1:
-                pairs = self.start([name for name in workers if name != OURS], 2)
-                self.case(Outcome(PROBLEMS["expm"], 2), pairs)
-                both = workers[OURS], pairs[OURS]
-                beside.append(lambda: asked.scaling(PROBLEMS["expm"], *both, effort.sample, effort.rounds))
-        if PROBLEMS["digits"] in problems:
-            beside.append(lambda: asked.same_accuracy(PROBLEMS["digits"], workers, effort.seeds))
-        for outcome in self.record.cases:
-            self.record.claims += asked.of_outcome(outcome, self.record.machine)
-        for claim in beside:
-            self.progress.step("what was asked beside the cases")
-            try:
-                self.record.claims.append(claim())
-            except (Refused, subprocess.CalledProcessError) as error:
-                self.progress.note(f"asked, but not measured: {report.one_line(str(error))}")
+    def show(self, title: str, table: report.Table) -> None:
+        if table.rows:
+            self.progress.clear()
+            print(f"{title}\n{table.text()}\n", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,17 +174,32 @@ def _parser() -> argparse.ArgumentParser:
         description="Time fastxor's numba core against its numpy core and against each peer that is installed,\n"
         "each in its strongest form and in a process of its own. All results are compared before\n"
         "they are timed. Prints ratios, and writes JSON, Markdown and a page of HTML with plots.",
-        epilog=f"cases: {', '.join(CASES)}\npeers: {', '.join(PEERS)} (all but c: pip install 'fastxor[peers]')\n\n"
+        epilog=f"cases, by the sizes of their layers and hidden/output activations:\n{_listed_cases()}\n\n"
+        f"peers: {', '.join(PEERS)} (all but c: pip install 'fastxor[peers]')\n\n"
         "examples:\n"
-        "  fastxor bench --quick                       the answer in a minute\n"
-        "  fastxor bench --cases xor expm --peers jax  two cases, against JAX alone",
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer cases and rounds: less than a minute")
-    parser.add_argument(
-        "--cases", type=_names("case", CASES), nargs="+", action="extend", metavar="CASE", help="only these (see below)"
+        "  fastxor bench --quick                       the answer in about a minute\n"
+        "  fastxor bench --cases xor expm --peers jax  two cases, beside JAX alone",
     )
     parser.add_argument(
-        "--peers", type=_names("peer", PEERS), nargs="+", action="extend", metavar="PEER", help="only these (see below)"
+        "--quick",
+        action="store_true",
+        help=f"few rounds, no torch.compile, and by default only {', '.join(QUICK_CASES)}: about a minute",
+    )
+    parser.add_argument(
+        "--cases",
+        type=_names("case", CASES),
+        nargs="+",
+        action="extend",
+        metavar="CASE",
+        help="time only these (default: all; see below)",
+    )
+    parser.add_argument(
+        "--peers",
+        type=_names("peer", PEERS),
+        nargs="+",
+        action="extend",
+        metavar="PEER",
+        help="compare only with these (default: all that are here; see below)",
     )
     parser.add_argument(
         "--threads",
@@ -212,18 +207,24 @@ def _parser() -> argparse.ArgumentParser:
         choices=range(1, len(cores()) + 1),
         default=1,
         metavar="N",
-        help="of each peer (default: 1)",
+        help="for fastxor and each peer, on as many cores (default: 1)",
     )
-    parser.add_argument("--asked", action="store_true", help="also what the project asks of itself, and what it got")
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("fastxor-bench"),
         metavar="DIR",
-        help="where the three files go (default: fastxor-bench)",
+        help="where fastxor-bench.json, .md and .html go (default: fastxor-bench)",
     )
-    parser.add_argument("--update-readme", action="store_true", help="put the table into the README.md that is here")
     return parser
+
+
+def _listed_cases() -> str:
+    """A line or two for each."""
+    said = {name: problem.description for name, problem in PROBLEMS.items()}
+    said |= {name: f"by {sweep.axis}: {sweep.description}" for name, sweep in sweeps(2).items()}
+    lines = (fill(f"{name:12} {text}", 96, subsequent_indent=" " * 15) for name, text in said.items())
+    return indent("\n".join(lines), "  ")
 
 
 def _names(kind: str, known: Iterable[str]) -> Callable[[str], str]:
@@ -242,7 +243,7 @@ def _names(kind: str, known: Iterable[str]) -> Callable[[str], str]:
 def _command(options: argparse.Namespace) -> str:
     """How to get the same again, apart from where it is written."""
     words = ["fastxor", "bench"]
-    words += [f"--{name}" for name in ("quick", "asked") if getattr(options, name)]
+    words += ["--quick"] * options.quick
     words += [
         word for name in ("cases", "peers") if getattr(options, name) for word in (f"--{name}", *getattr(options, name))
     ]

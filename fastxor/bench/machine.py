@@ -53,7 +53,5 @@ class Machine:
         clock = "" if self.clock is None else f"{self.clock / 1e9:.2f} GHz seen, "
         peaks = ", ".join(f"{peak / 1e9:.0f} GFLOP/s in {dtype}" for dtype, peak in self.peaks.items())
         limit = f"a core's peak {peaks}" if peaks else "peak unknown"
-        return (
-            f"{self.processor}, {cores}, {self.system}, {clock}{limit}; "
-            f"Python {self.python}, {', '.join(self.versions)}; {self.date}"
-        )
+        versions = ", ".join([f"Python {self.python}", *self.versions])
+        return f"{self.processor}, {cores}, {self.system}, {clock}{limit}; {versions}; {self.date}"

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastxor.bench.peers import numpy_peer
+from fastxor.bench.peers import PEERS, numpy_peer
 from fastxor.bench.problems import Problem
 from fastxor.bench.worker import Refused, Way, Worker
 
 OURS = "fastxor"
+EVERYBODY = "everybody"  # in the place of a contender
 
 Entry = tuple[Worker, Way]
 
@@ -28,7 +29,6 @@ class Effort:
     rounds: int
     points: int  # of a sweep
     sweepers: frozenset[str]  # the peers that go along
-    seeds: int  # of a comparison of accuracies
     without: frozenset[str] = frozenset()  # contenders that take too long to make ready
 
 
@@ -61,6 +61,11 @@ class Outcome:
             return []
         return sorted(self.times, key=lambda name: name != OURS)
 
+    @property
+    def compared(self) -> bool:
+        """Whether fastxor was timed, and somebody else."""
+        return OURS in self.names and len(self.names) > 1
+
     def median(self, name: str) -> float:
         return float(np.median(self.seconds(name)))
 
@@ -89,7 +94,7 @@ def candidates(
     try:
         expected = numpy_peer.reference(problem)
     except ImportError as missing:
-        outcome.left_out["all"] = f"{missing}, which has its data: pip install 'fastxor[peers]'"
+        outcome.left_out[EVERYBODY] = f"{missing}, which has its data; to have it: {PEERS['sklearn']}"
         return {}
     found: dict[str, list[Entry]] = {}
     wrong: dict[Way, str] = {}

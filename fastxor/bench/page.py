@@ -30,8 +30,7 @@ def page(record: Record) -> str:
 def _ratios(record: Record) -> list[str]:
     rows = {
         outcome.label: {name: _spread(outcome.ratios(name)) for name in outcome.names if name != OURS}
-        for outcome in record.complete
-        if OURS in outcome.names
+        for outcome in record.compared
     }
     if not rows:
         return []
@@ -47,7 +46,7 @@ def _ratios(record: Record) -> list[str]:
 
 def _sweeps(record: Record) -> list[str]:
     parts = []
-    for swept in record.sweeps:
+    for swept in record.swept:
         series: dict[str, dict[float, plots.Spread]] = {}
         limit: dict[float, float] = {}
         for place, outcome in swept.complete.items():
@@ -57,26 +56,25 @@ def _sweeps(record: Record) -> list[str]:
             floor = record.machine.floor(problem.multiply_adds, problem.dtype, outcome.threads)
             if floor is not None:
                 limit[place] = problem.m / floor
-        if len(swept.complete) > 1:
-            plot = plots.curves(swept.axis, "samples trained per second", series, limit, COLOURS.__getitem__)
-            caption = (
-                f"{swept.description}. Dashed is the floor of the time: what the matrix products alone take at the "
-                "peak of multiply-adds seen in the run. Higher is faster; both scales are logarithmic."
-            )
-            parts += [f"<h2>By {swept.axis}</h2>", _figure(plot, caption)]
-            parts.append(f"<details><summary>times of a step</summary>{report.scaling(swept).html()}</details>")
+        dashed = (
+            " Dashed is the floor of the time: what the matrix products alone take at the peak of multiply-adds seen "
+            "in the run."
+        )
+        plot = plots.curves(swept.axis, "samples trained per second", series, limit, COLOURS.__getitem__)
+        caption = f"{swept.description}.{dashed * bool(limit)} Higher is faster; both scales are logarithmic."
+        parts += [f"<h2>By {swept.axis}</h2>", _figure(plot, caption)]
+        parts.append(f"<details><summary>times of a step</summary>{report.scaling(swept).html()}</details>")
     return parts
 
 
 def _details(record: Record) -> list[str]:
     parts = []
-    if record.claims:
-        parts += ["<h2>Asked and got</h2>", report.asked(record).html()]
     if record.complete:
         parts.append("<h2>Each case</h2>")
     for outcome in record.complete:
-        parts += [f"<p>{html.escape(outcome.problem.description)}</p>", report.details(outcome, record.machine).html()]
-    if any(record.left_out()):
+        said = f"<p><b>{outcome.label}</b>: {html.escape(outcome.problem.description)}</p>"
+        parts += [said, report.details(outcome, record.machine).html()]
+    if record.left_out:
         parts += ["<h2>Left out</h2>", report.left_out(record).html()]
     return parts
 

@@ -232,7 +232,7 @@ def sweeps(points: int) -> dict[str, Sweep]:
     def problem(name: str, hidden: int, m: int) -> Problem:
         return Problem(name, (8, hidden, 1), "tanh", "sigmoid", m, "float32", 0.1, tolerance=1e-3)
 
-    rule = "tanh/sigmoid, {}, float32, gradient descent on all samples"
+    rule = "tanh/sigmoid, {}, float32, gradient descent on all samples; one step"
     return {
         "hidden": Sweep(
             "hidden units",

@@ -1,23 +1,19 @@
-"""What a run found, as text: lines on the terminal, Markdown, JSON, and the README's table with its checksum."""
+"""What a run found, as text: tables for the terminal, Markdown and JSON."""
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastxor.bench.asked import Claim
 from fastxor.bench.machine import Machine
-from fastxor.bench.measuring import OURS, Outcome
+from fastxor.bench.measuring import EVERYBODY, OURS, Outcome
 
 # In the order of the table, and what is not fair about each comparison.
 CONTENDERS = {
@@ -34,10 +30,6 @@ CONTENDERS = {
     "scikit-learn": "scikit-learn checks its input, shuffles and works out the loss in every epoch inside `fit`, which "
     "cannot be turned off.",
 }
-
-BEGIN = "<!-- fastxor bench: begin, sha256 {} of what follows, made by `fastxor bench --update-readme` -->"
-END = "<!-- fastxor bench: end -->"
-SECTION = re.compile(rf"{BEGIN.format('([0-9a-f]*)')}\n(.*){END}", re.DOTALL)
 
 
 @dataclass
@@ -62,7 +54,6 @@ class Record:
     rounds: int
     cases: list[Outcome] = field(default_factory=list)
     sweeps: list[Swept] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -72,45 +63,74 @@ class Record:
         return [outcome for outcome in self.cases if outcome.names]
 
     @property
+    def compared(self) -> list[Outcome]:
+        """The cases with times of fastxor and of somebody else."""
+        return [outcome for outcome in self.complete if outcome.compared]
+
+    @property
+    def peaked(self) -> list[Outcome]:
+        """The cases with times whose share of the peak is known."""
+        return [outcome for outcome in self.complete if outcome.problem.dtype in self.machine.peaks]
+
+    @property
+    def swept(self) -> list[Swept]:
+        """The sweeps with times."""
+        return [swept for swept in self.sweeps if swept.complete]
+
+    @property
     def outcomes(self) -> list[Outcome]:
         return [*self.cases, *(outcome for swept in self.sweeps for outcome in swept.outcomes.values())]
 
-    def left_out(self) -> Iterator[tuple[str, str, str]]:
-        """Case (or a dash for all), who, and why."""
-        for name, reason in self.missing.items():
-            yield "-", name, reason
+    @property
+    def left_out(self) -> list[tuple[str, str, str]]:
+        """Case, who, and why."""
+        found = [("all", name, reason) for name, reason in self.missing.items()]
         for outcome in self.outcomes:
-            for name, reason in outcome.left_out.items():
-                yield outcome.problem.name, name, reason
+            found += [(outcome.label, name, reason) for name, reason in outcome.left_out.items()]
+        return found
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells, `**` around what is bold; the first column and the last few are words, the others numbers."""
+    """Rows of cells, `**` around what is bold; the first column and the last few are words, the others numbers.
+
+    A heading with nothing beneath is not shown: neither a column without content nor a table without rows.
+    """
 
     head: list[str]
     rows: list[list[str]]
     words: int = 0
 
+    def columns(self) -> list[int]:
+        """Those with content."""
+        return [column for column in range(len(self.head)) if any(row[column] for row in self.rows)]
+
+    def lines(self) -> list[list[str]]:
+        """The head and the rows; none of them if there are no rows."""
+        return [[line[column] for column in self.columns()] for line in (self.head, *self.rows)] if self.rows else []
+
     def lefts(self) -> list[bool]:
-        """For each column, whether it goes to the left."""
-        numbers = len(self.head) - 1 - self.words
-        return [True, *[False] * numbers, *[True] * self.words]
+        """For each column that is shown, whether it goes to the left."""
+        return [column == 0 or column >= len(self.head) - self.words for column in self.columns()]
 
     def markdown(self) -> str:
-        lines = [self.head, ["---" if left else "---:" for left in self.lefts()], *self.rows]
+        lines = self.lines()
+        lines[1:1] = [["---" if left else "---:" for left in self.lefts()]] * bool(lines)
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def html(self) -> str:
-        def line(cells: list[str], tag: str) -> str:
+        def row(cells: list[str], tag: str) -> str:
             sides = (" class=left" * left for left in self.lefts())
-            return "".join(f"<{tag}{side}>{inline(cell)}" for cell, side in zip(cells, sides, strict=True))
+            return "<tr>" + "".join(f"<{tag}{side}>{inline(cell)}" for cell, side in zip(cells, sides, strict=True))
 
-        body = "".join(f"<tr>{line(row, 'td')}" for row in self.rows)
-        return f"<div class=wide><table><thead><tr>{line(self.head, 'th')}<tbody>{body}</table></div>"
+        if not self.rows:
+            return ""
+        head, *rows = self.lines()
+        body = "".join(row(cells, "td") for cells in rows)
+        return f"<div class=wide><table><thead>{row(head, 'th')}<tbody>{body}</table></div>"
 
     def text(self) -> str:
-        lines = [[cell.replace("**", "") for cell in line] for line in (self.head, *self.rows)]
+        lines = [[cell.replace("**", "") for cell in line] for line in self.lines()]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         sides = [str.ljust if left else str.rjust for left in self.lefts()]
         return "\n".join(
@@ -156,11 +176,11 @@ def details(outcome: Outcome, machine: Machine) -> Table:
     """Everybody who was timed, the fastest first: time, share of the peak, times as long as fastxor, and which way."""
     rows = []
     for name in sorted(outcome.names, key=outcome.median):
-        ratio = "1" if name == OURS else show_ratio(outcome.ratios(name)) if OURS in outcome.names else ""
+        ratio = "" if not outcome.compared else "1" if name == OURS else show_ratio(outcome.ratios(name))
         rows.append(
             [name, show_time(outcome.median(name)), show_share(machine, outcome, name), ratio, outcome.ways[name]]
         )
-    return Table([outcome.label, "time", "of peak", "x fastxor", "fastest way"], rows, words=1)
+    return Table(["implementation", "time", "of peak", "x fastxor's time", "fastest way"], rows, words=1)
 
 
 def summary(record: Record) -> Table:
@@ -180,35 +200,58 @@ def summary(record: Record) -> Table:
     return Table(["case", OURS, "of peak", *columns], rows)
 
 
+def legend(record: Record) -> list[str]:
+    """What the columns that were shown on the terminal mean: lines, the last of them empty."""
+    found = []
+    if record.compared:
+        found += [
+            f"x fastxor's time: the median of {record.rounds} interleaved rounds' own ratios, with their quartiles;",
+            "above 1 fastxor is the faster one, below 1 the slower one.",
+        ]
+    if record.peaked:
+        found.append("of peak: the time that the matrix products alone would take at the peak, over the time taken.")
+    if record.complete or record.swept:
+        return [*found, "Every result was compared with plain numpy's before it was timed.", ""]
+    return ["Nothing was timed.", ""]
+
+
 def notes(record: Record) -> list[str]:
-    """What a reader must know to believe the summary, or not to."""
+    """What a reader must know to believe the tables, or not to."""
     present = {name for outcome in record.complete for name in outcome.names}
-    absent = record.missing | {
-        name: reason for outcome in record.cases for name, reason in outcome.left_out.items() if name not in present
-    }
-    cases = "; ".join(f"**{outcome.problem.name}** {outcome.problem.description}" for outcome in record.complete)
+    cases = {outcome.problem.name: outcome.problem.description for outcome in record.complete}
+    described = "; ".join(f"**{name}** {description}" for name, description in cases.items())
     unfair = " ".join(note for name, note in CONTENDERS.items() if note and name in present)
+    absent = record.missing | {
+        f"{outcome.label}, {name}" if name == EVERYBODY else name: reason
+        for outcome in record.cases
+        for name, reason in outcome.left_out.items()
+        if name not in present
+    }
     missing = "; ".join(f"{name} ({one_line(reason)})" for name, reason in absent.items())
-    found = [
-        f"The cases: {cases}." if cases else "No case was timed.",
+    ratios = (
         "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
-        f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles. Each "
-        "peer ran warm in a process of its own, on the same cores, and its result was compared before it was timed. "
-        "Compiling is not counted, for anybody.",
+        f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles."
+    )
+    rules = (
+        "Each peer ran warm in a process of its own, on the same cores, and its result was compared before it was "
+        "timed. Compiling is not counted, for anybody."
+    )
+    of_peak = (
         "Of peak: the time that the matrix products alone would take at the peak of multiply-adds seen in the run, "
-        "over the time that everything took.",
-        f"Not quite fair: {unfair}" if unfair else "",
-        f"Left out: {missing}." if missing else "",
-        f"{record.machine}.",
-        f"Made by `{record.command}`{', which was interrupted' * record.interrupted}.",
+        "over the time that everything took."
+    )
+    found = [
+        (f"The cases: {described}.", described),
+        (ratios, record.compared),
+        (rules, record.complete or record.swept),
+        (of_peak, record.peaked),
+        ("Nothing was timed.", not (record.complete or record.swept)),
+        (f"Not quite fair: {unfair}", unfair),
+        (f"Left out: {missing}.", missing),
+        (f"{record.machine}.", True),
+        (f"Made by `{record.command}`{', which was interrupted' * record.interrupted}.", True),
     ]
-    return [note for note in found if note]
-
-
-def asked(record: Record) -> Table:
-    verdict = {None: "", True: "met", False: "**not met**"}
-    rows = [[claim.case, claim.what, claim.asked, claim.got, verdict[claim.met]] for claim in record.claims]
-    return Table(["case", "what", "asked", "got", ""], rows, words=4)
+    return [note for note, applies in found if applies]
 
 
 def scaling(swept: Swept) -> Table:
@@ -225,7 +268,7 @@ def scaling(swept: Swept) -> Table:
 
 
 def left_out(record: Record) -> Table:
-    rows = [[case, name, one_line(reason)] for case, name, reason in record.left_out()]
+    rows = [[case, name, one_line(reason)] for case, name, reason in record.left_out]
     return Table(["case", "left out", "why"], rows, words=2)
 
 
@@ -236,18 +279,19 @@ def one_line(text: str, most: int = 200) -> str:
 
 def table(record: Record) -> str:
     """The summary and its notes, in Markdown: what goes into a README."""
-    return "\n".join([summary(record).markdown(), "", *(f"- {note}" for note in notes(record))])
+    listed = "\n".join(f"- {note}" for note in notes(record))
+    return "\n\n".join(filter(None, [summary(record).markdown(), listed]))
 
 
 def markdown(record: Record) -> str:
     parts = ["# fastxor bench", table(record)]
     if record.complete:
-        parts += ["## Each case", *(details(outcome, record.machine).markdown() for outcome in record.complete)]
-    for swept in record.sweeps:
-        parts += [f"## By {swept.axis}", f"{swept.description}; one step.", scaling(swept).markdown()]
-    if record.claims:
-        parts += ["## Asked and got", asked(record).markdown()]
-    if any(record.left_out()):
+        parts.append("## Each case")
+    for outcome in record.complete:
+        parts += [f"**{outcome.label}**: {outcome.problem.description}", details(outcome, record.machine).markdown()]
+    for swept in record.swept:
+        parts += [f"## By {swept.axis}", swept.description, scaling(swept).markdown()]
+    if record.left_out:
         parts += ["## Left out", left_out(record).markdown()]
     return "\n\n".join(parts) + "\n"
 
@@ -261,27 +305,8 @@ def as_json(record: Record) -> str:
         "cases": [outcome.as_dict() for outcome in record.complete],
         "sweeps": {
             swept.axis: {place: outcome.as_dict() for place, outcome in swept.complete.items()}
-            for swept in record.sweeps
+            for swept in record.swept
         },
-        "asked": [asdict(claim) for claim in record.claims],
-        "left_out": [dict(zip(("case", "name", "why"), row, strict=True)) for row in record.left_out()],
+        "left_out": [dict(zip(("case", "name", "why"), row, strict=True)) for row in record.left_out],
     }
     return json.dumps(content, indent=1) + "\n"
-
-
-def checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def readme_is_as_made(readme: str) -> bool:
-    """Whether the table in a README is as `update_readme` left it."""
-    section = SECTION.search(readme)
-    return section is not None and section[1] == checksum(section[2])
-
-
-def update_readme(path: Path, text: str) -> None:
-    """Put this text between the marks, with its checksum."""
-    readme = path.read_text(encoding="utf-8")
-    text = f"\n{text}\n\n"
-    made = f"{BEGIN.format(checksum(text))}\n{text}{END}"
-    path.write_text(SECTION.sub(lambda _: made, readme), encoding="utf-8", newline="\n")

@@ -110,7 +110,7 @@ class Worker:
 
     def __init__(self, name: str, threads: int, cores: set[int]) -> None:
         context = multiprocessing.get_context("spawn")
-        self.name = name
+        self.name, self.threads = name, threads
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=_serve, args=(other, name, threads, cores), daemon=True)
         before = {key: os.environ.get(key) for key in THREADS}
