@@ -42,6 +42,9 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.parameters = parameters
         self.iterations = iterations
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.parameters, self.iterations)
+
 
 @dataclass(eq=False)
 class Run:
@@ -108,13 +111,13 @@ class Run:
     ) -> None:
         """Train up to step `iterations`; warn if that went wrong, and lose nothing on Ctrl-C."""
         interval = min(interval, max(iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
-        # A batch's cost says little about that of all samples: these are looked at once before, and once after.
-        before = None if batch_size is None else core.loss(self.network, self.theta, X, Y)
         try:
+            # A batch's cost says little about that of all samples: these are looked at once before, and once after.
+            before = None if batch_size is None else core.loss(self.network, self.theta, X, Y)
             core.train(self, X, Y, iterations, batch_size, interval, report, threads)
+            problem = self._divergence(core, X, Y, batch_size, before)
         except KeyboardInterrupt:
             raise TrainingInterrupted(self.network._views(self.theta), self.completed) from None
-        problem = self._divergence(core, X, Y, batch_size, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
 

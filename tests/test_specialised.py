@@ -117,7 +117,7 @@ def test_several_calls_are_one_run(choose, used, monkeypatch, sizes):
     targets = np.resize(Y, (1, 4))
     choose(True)
     whole = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
-    monkeypatch.setattr("fastxor.backends.fused._PIECE_SECONDS", 1e-6)
+    monkeypatch.setattr("fastxor.pace.SPAN", 1e-6)
     pieces = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
     assert len(used) > 3
     same(whole, pieces)

@@ -1,6 +1,8 @@
 """A run that is cut short or goes wrong keeps what it had reached, and says so at the line that asked for it."""
 
 import builtins
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from support import X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run
 
 import fastxor as fx
+from fastxor.backends import reference, resolve
 
 
 def interrupted_at(line, monkeypatch, core, start):
@@ -90,3 +93,64 @@ def test_the_second_step_may_be_the_one_that_overflows(core, m, num_of_iters):
         )
     assert wanted["W2"][0, 0] < -1e307
     assert_same_dict(trained, wanted, rtol=1e-12)
+
+
+# ---------------------------------------------------------------- Ctrl-C at any place, and its exception
+
+
+@pytest.fixture(params=[None, 3], ids=["all samples", "mini-batches"])
+def batch_size(request):
+    return request.param
+
+
+@pytest.mark.parametrize("place", ["loss", "first_overflow"])
+def test_an_interrupt_outside_the_steps_loses_nothing(monkeypatch, backend, batch_size, place):
+    """While the cost is worked out before or after the run, or a divergence is looked into."""
+    rate = 0.1 if place == "loss" else 1e300
+    settings = {"batch_size": batch_size, "random_state": 0, "optimizer": fx.SGD(rate), "backend": backend}
+    network = fx.Network([2, 3, 1], hidden="tanh" if place == "loss" else "identity", output="identity")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.DivergenceWarning)
+        whole = fx.train(network, X, Y, iterations=20, **settings)
+    core = resolve(backend) if place == "loss" else reference
+    original, left = getattr(core, place), []
+
+    def interrupted(*arguments):
+        if left.pop():
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(core, place, interrupted)
+    reached = []
+    for calls in ([True], [True, False]) if batch_size and place == "loss" else ([True],):
+        left[:] = calls  # the last one comes first
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            fx.train(network, X, Y, iterations=20, **settings)
+        reached.append(raised.value.iterations)
+        assert set(raised.value.parameters) == set(whole.parameters)
+    assert reached[-1] == whole.iterations
+    assert_same_dict(raised.value.parameters, whole.parameters, rtol=0)
+    assert reached[:-1] == [0] * len(reached[:-1])
+
+
+def test_the_tutorials_model_loses_nothing_either(monkeypatch, backend):
+    whole = fx.model(X, Y, 2, 2, 1, 20, 0.3, random_state=0, print_cost=False, backend=backend)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(resolve(backend), "loss", interrupted)
+    with pytest.raises(fx.TrainingInterrupted) as raised:
+        fx.model(X, Y, 2, 2, 1, 20, 0.3, random_state=0, print_cost=False, backend=backend)
+    assert raised.value.iterations == 21
+    assert_same_dict(raised.value.parameters, whole, rtol=0)
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.copy, copy.deepcopy])
+def test_the_exception_survives_copies_and_pickles(copied):
+    parameters = fx.Network([2, 3, 1]).initialize(0)
+    error = copied(fx.TrainingInterrupted(parameters, 17))
+    assert isinstance(error, fx.TrainingInterrupted)
+    assert error.iterations == 17
+    assert "17 iterations" in str(error)
+    assert_same_dict(error.parameters, parameters, rtol=0)

@@ -15,14 +15,12 @@ import numpy as np
 
 from fastxor.network import Network
 from fastxor.optimizers import SGD
+from fastxor.pace import Pace
 from fastxor.training import Run
 from fastxor.views import Array
 
 from . import kernels, specialised, workspace
 from ._jit import VECTOR_BITS
-
-# A run is handed to the compiled loop in pieces of about this long, so that Ctrl-C and reports get through.
-_PIECE_SECONDS = 0.1
 
 # Operations of a step from which on a second thread pays, although it has to be started and waited for.
 _WORTH_THREADS = 1e6
@@ -120,13 +118,13 @@ def train(
     if narrow and batch_size is None and specialised.fits(network, run.optimizer):
         special = specialised.kernel_for(network, samples, run.theta.dtype)
     speed = 5e9 / (3 * network.count * at_once + 500)  # of the engine, in steps per second; a first guess
-    piece = int(_PIECE_SECONDS * speed)
-    if special and specialised.pays_off(special, theta.dtype, iterations / speed):
-        piece = 1  # the engine loads the samples, then makes way
+    pace = Pace(speed)
+    begins = special and specialised.pays_off(special, theta.dtype, iterations / speed)
     begun = run.completed
     while run.completed < iterations and not run.diverged:
         started = time.perf_counter()
-        steps = min(max(1, piece), iterations - run.completed)
+        loads = begins and run.completed == begun  # the engine loads the samples, then makes way
+        steps = 1 if loads else min(pace.steps, iterations - run.completed)
         order = _ALL
         if batch_size is not None:
             run.draw(samples, -(-steps // -(-samples // batch_size)))
@@ -165,9 +163,10 @@ def train(
                 run.costs[iteration] = value
                 if report:
                     report(iteration, value)
-        now = steps / (time.perf_counter() - started)
-        speed = speed if use_special or steps == 1 else now
-        piece = int(_PIECE_SECONDS * (speed if steps == 1 else now))
+        seconds = time.perf_counter() - started
+        if not loads:
+            pace.took(steps, seconds)
+            speed = speed if use_special else steps / seconds
 
 
 def _useful_threads(threads: int | None, plan: workspace.Plan, parameters: int, samples: int) -> int:
