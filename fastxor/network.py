@@ -1,20 +1,20 @@
-"""A dense network: its layers, its loss, and where each parameter stands in one flat vector."""
+"""`Network`: a dense network as its users have it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any, NamedTuple, Union, get_args
+from typing import Any, Union, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastxor import validation
+from fastxor.architecture import Architecture
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName, Loss, Output, Scheme
-from fastxor.views import Array, Slots, Views
+from fastxor.views import Array, Views
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OUTPUTS: tuple[Output, ...] = get_args(Output)
@@ -36,18 +36,8 @@ DEFAULT_LOSS: dict[Output, Loss] = {
 RandomState = Union[int, "np.random.RandomState", "np.random.Generator", None]
 
 
-class Layer(NamedTuple):
-    """One layer's size and activation, and where its parameters stand: W row by row, then b."""
-
-    n_in: int
-    n_out: int
-    activation: Activation | Output
-    weight: slice
-    bias: slice
-
-
-@dataclass(frozen=True, init=False)
-class Network:
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Network(Architecture):
     """A dense network: immutable, comparable, without parameters of its own.
 
     Layer ``l`` (from 1) computes ``A{l} = activation(W{l} A{l-1} + b{l})`` from ``A0 = X``, with ``W{l}`` of shape
@@ -95,17 +85,6 @@ class Network:
     756
     """
 
-    sizes: tuple[int, ...]
-    hidden: tuple[Activation, ...]
-    output: Output
-    loss: Loss
-    # What follows from these.
-    layers: tuple[Layer, ...] = field(init=False, repr=False, compare=False)
-    count: int = field(init=False, repr=False, compare=False)
-    _slots: Slots = field(init=False, repr=False, compare=False)
-    _gradient_slots: Slots = field(init=False, repr=False, compare=False)
-    _hash: int = field(init=False, repr=False, compare=False)
-
     def __init__(
         self,
         sizes: Sequence[int],
@@ -122,31 +101,7 @@ class Network:
                 f"loss {loss!r} goes with output {' or '.join(map(repr, LOSSES[loss]))}, got output {output!r}; "
                 f"the loss for {output!r} is {DEFAULT_LOSS[output]!r}"
             )
-        slots, gradient_slots = _parameter_slots(sizes)
-        places = [place for _name, place, _shape in slots]
-        layers = [
-            Layer(n_in, n_out, activation, weight, bias)
-            for (n_in, n_out), activation, weight, bias in zip(
-                pairwise(sizes), (*hidden, output), places[::2], places[1::2], strict=True
-            )
-        ]
-        settings: dict[str, object] = {
-            "sizes": sizes,
-            "hidden": hidden,
-            "output": output,
-            "loss": loss,
-            "layers": tuple(layers),
-        }
-        settings |= {"count": places[-1].stop, "_slots": slots, "_gradient_slots": gradient_slots}
-        settings["_hash"] = hash((sizes, hidden, output, loss))
-        for name, value in settings.items():
-            object.__setattr__(self, name, value)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.sizes, self.hidden, self.output, self.loss)  # hashes differ between processes
+        super().__init__(sizes, hidden, output, loss)
 
     # ------------------------------------------------------------ for users
 
@@ -343,18 +298,9 @@ class Network:
         (1.0, {'dW1': array([[3.]]), 'db1': array([[1.]])})
         """
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
-        return cost, Views(self, self._gradient_slots, gradient)
+        return cost, Views(self.sizes, self._gradient_slots, gradient)
 
     # ------------------------------------------------------------ for the rest of the package
-
-    def _views(self, theta: Array) -> Views:
-        """The dictionary ``W1, b1, W2, …`` of views of `theta`."""
-        return Views(self, self._slots, theta)
-
-    @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
-    def _activations(self, m: int) -> Slots:
-        """Places of ``A1, A2, …``, each (n, m), in a flat vector of all layers' activations of m samples."""
-        return Slots({f"A{number}": (n, m) for number, n in enumerate(self.sizes[1:], 1)})
 
     def _evaluate(
         self,
@@ -374,15 +320,6 @@ class Network:
         if result is None:
             validation.refuse_values(self.loss, X=X, Y=Y, parameters=self._views(theta))
         return result
-
-
-@lru_cache(maxsize=256)
-def _parameter_slots(sizes: tuple[int, ...]) -> tuple[Slots, Slots]:
-    """Places of ``W1, b1, W2, …`` and of ``dW1, db1, dW2, …``: one object for all networks of the same sizes."""
-    shapes: dict[str, tuple[int, int]] = {}
-    for number, (n_in, n_out) in enumerate(pairwise(sizes), 1):
-        shapes |= {f"W{number}": (n_out, n_in), f"b{number}": (n_out, 1)}
-    return Slots(shapes), Slots({"d" + name: shape for name, shape in shapes.items()})
 
 
 @lru_cache(maxsize=256)

@@ -1,10 +1,28 @@
-"""Optimizers: small dataclasses that say how a gradient changes the parameters."""
+"""Optimizers: small dataclasses that say how a gradient changes the parameters.
+
+Each has all that the rest of the package needs to know of it: how many vectors it remembers, its numbers, as the fused
+core reads them, and its step in numpy. The fused core's step is in ``backends/fused/update.py``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from fastxor import validation
+from fastxor.views import Array
+
+
+class Memory(NamedTuple):
+    """What an optimizer remembers from step to step: vectors of the parameters' length, and powers of its decays."""
+
+    rows: Array  # (rows, parameters)
+    powers: Array  # (2,), float64
+
+    def copy(self) -> Memory:
+        return Memory(self.rows.copy(), self.powers.copy())
 
 
 @dataclass(frozen=True)
@@ -51,6 +69,27 @@ class SGD:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
+    @property
+    def _kind(self) -> str:
+        return "nesterov" if self.nesterov else "momentum" if self.momentum else "descent"
+
+    @property
+    def _rows(self) -> int:
+        return int(self.momentum > 0)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.momentum
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes."""
+        real = theta.dtype.type
+        if self.momentum:
+            velocity = real(self.momentum) * memory.rows[0] + gradient
+            memory = memory._replace(rows=velocity[None])
+            gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
+        return theta - real(self.learning_rate) * gradient, memory
+
 
 @dataclass(frozen=True)
 class Adam:
@@ -96,6 +135,23 @@ class Adam:
         object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
         if not self.epsilon:
             raise ValueError("epsilon must be above 0, got 0.0")
+
+    _kind = "adam"
+    _rows = 2
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.beta1, self.beta2, self.epsilon
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes."""
+        real = theta.dtype.type
+        powers = memory.powers * (self.beta1, self.beta2)
+        m = real(self.beta1) * memory.rows[0] + real(1 - self.beta1) * gradient
+        v = real(self.beta2) * memory.rows[1] + real(1 - self.beta2) * (gradient * gradient)
+        first, second = 1 / (1 - powers)
+        root = np.sqrt(v * real(second)) + real(self.epsilon)
+        return theta - real(self.learning_rate * first) * m / root, Memory(np.stack([m, v]), powers)
 
 
 Optimizer = SGD | Adam

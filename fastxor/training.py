@@ -1,30 +1,32 @@
-"""Training: `train`, the state of a run, and what is said when it goes wrong."""
+"""Training: `train`, the loop of a run, and what is said when it goes wrong."""
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastxor import validation
-from fastxor.backends import resolve
+from fastxor.backends import Backend, resolve
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState
 from fastxor.optimizers import SGD, Adam, Optimizer
-from fastxor.views import Array
-
-if TYPE_CHECKING:
-    from fastxor.backends import Backend
+from fastxor.pace import Pace
+from fastxor.state import Job, State
+from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
 
-# The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
-_MOST_DRAWN = 20_000
+# So many samples, about, are looked at before and after a run for that.
+_LOOKED_AT = 256
+
+Report = Callable[[int, float], None]  # of an iteration and the cost before it
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -46,96 +48,67 @@ class TrainingInterrupted(KeyboardInterrupt):
         return type(self), (self.parameters, self.iterations)
 
 
-@dataclass(eq=False)
 class Run:
-    """The state of a run, kept up to date while it goes on: stopped anywhere, it holds all that is needed to go on."""
+    """A run from its state to its end: the one loop that there is, above every backend."""
 
-    network: Network
-    theta: Array  # the last finite parameters, flat
-    optimizer: Optimizer
-    rng: Any = None  # draws the order of the samples of each epoch, for mini-batches
-    completed: int = 0  # steps taken
-    diverged: bool = False  # step number `completed` gave a cost or a parameter that is not finite
-    costs: dict[int, float] = field(default_factory=dict)  # cost before the step, by iteration
-    moments: Array = field(init=False)  # what the optimizer remembers: rows of the length of theta
-    powers: Array = field(init=False)  # Adam's beta1**t and beta2**t
-    order: NDArray[np.int64] = field(init=False)  # the samples of this epoch, and perhaps of further ones, in order
-    position: int = 0  # how many of them have been used
+    def __init__(self, job: Job, state: State) -> None:
+        self.job, self.state = job, state
+        self.costs: dict[int, float] = {}  # before the step, by iteration
+        self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
-    def __post_init__(self) -> None:
-        rows = 2 if isinstance(self.optimizer, Adam) else 1 if self.optimizer.momentum else 0
-        self.moments = np.zeros((rows, self.theta.size), self.theta.dtype)
-        self.powers = np.ones(2)
-        self.order = np.empty(0, np.int64)
-
-    def draw(self, samples: int, epochs: int = 1) -> None:
-        """Once all samples drawn have been used, draw their order in as many epochs more as are sure to be begun."""
-        if self.position >= self.order.size:
-            epochs = max(1, min(epochs, _MOST_DRAWN // samples))
-            orders = [self.rng.permutation(samples) for _ in range(epochs)]
-            self.order, self.position = orders[0] if epochs == 1 else np.concatenate(orders), 0
-
-    def _left_in_epoch(self, samples: int) -> int:
-        return (self.order.size - self.position - 1) % samples + 1
-
-    def next_batch(self, samples: int, size: int) -> NDArray[np.int64]:
-        """The samples of the next mini-batch; the last one of an epoch may be smaller. `position` stays before it."""
-        self.draw(samples)
-        return self.order[self.position : self.position + min(size, self._left_in_epoch(samples))]
-
-    def steps_drawn(self, samples: int, size: int) -> int:
-        """Steps of mini-batches of this size until a new order has to be drawn."""
-        left = self._left_in_epoch(samples)
-        epochs = (self.order.size - self.position - left) // samples
-        return -(-left // size) + epochs * -(-samples // size)
-
-    def position_after(self, steps: int, samples: int, size: int | None) -> int:
-        """`position` when so many steps more have been taken, of those that are drawn."""
-        if size is None:
-            return 0
-        used = samples - self._left_in_epoch(samples)
-        epochs, steps = divmod(used // size + steps, -(-samples // size))
-        return self.position - used + epochs * samples + steps * size
-
-    def go(
-        self,
-        core: Backend,
-        X: Array,
-        Y: Array,
-        iterations: int,
-        batch_size: int | None,
-        interval: int,
-        report: Callable[[int, float], None] | None,
-        stacklevel: int,
-        threads: int | None = None,
-    ) -> None:
-        """Train up to step `iterations`; warn if that went wrong, and lose nothing on Ctrl-C."""
-        interval = min(interval, max(iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
+    def go(self, core: Backend, interval: int, report: Report | None, stacklevel: int) -> None:
+        """Train to the end; warn if that went wrong, and lose nothing on Ctrl-C."""
+        interval = min(interval, max(self.job.iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
         try:
-            # A batch's cost says little about that of all samples: these are looked at once before, and once after.
-            before = None if batch_size is None else core.loss(self.network, self.theta, X, Y)
-            core.train(self, X, Y, iterations, batch_size, interval, report, threads)
-            problem = self._divergence(core, X, Y, batch_size, before)
+            before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
+            self._loop(core, interval, report)
+            problem = self._divergence(core, before)
         except KeyboardInterrupt:
-            raise TrainingInterrupted(self.network._views(self.theta), self.completed) from None
+            raise TrainingInterrupted(self.parameters(), self.state.completed) from None
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
 
-    def _divergence(self, core: Backend, X: Array, Y: Array, batch_size: int | None, first: float | None) -> str | None:
+    def parameters(self) -> Views:
+        return self.job.network._views(self.state.theta)
+
+    def _loop(self, core: Backend, interval: int, report: Report | None) -> None:
+        session = core.open(self.job, self.state)
+        pace = Pace(session.speed)
+        while not self.diverged and self.state.completed < self.job.iterations:
+            began, done = time.perf_counter(), self.state.completed
+            steps = min(pace.steps, self.job.iterations - done)
+            first = -done % interval
+            good, costs = session.advance(steps, first, interval)
+            recorded = dict(zip(range(done + first, done + steps, interval), costs, strict=False))
+            self.costs |= recorded  # before the state: what is done again gives the same costs again
+            self.state, self.diverged = session.state(), good < steps
+            pace.took(steps, time.perf_counter() - began)
+            if report:
+                for iteration, cost in recorded.items():
+                    report(iteration, cost)
+
+    def _cost(self, core: Backend) -> float | None:
+        """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
+        than it trains on, and these tell whether it blew up.
+        """
+        every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
+        X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
+        return core.loss(self.job.network, self.state.theta, X, Y)
+
+    def _divergence(self, core: Backend, before: float | None) -> str | None:
         if self.diverged:
             from fastxor.backends import reference
 
-            layer = reference.first_overflow(self, X, Y, batch_size)
+            layer = reference.first_overflow(self.job, self.state)
             return (
-                f"training diverged: the cost or a parameter was no longer finite at iteration {self.completed}, "
+                f"training diverged: the cost or a parameter was no longer finite at iteration {self.state.completed}, "
                 f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
                 "Try a smaller learning_rate."
             )
-        last = core.loss(self.network, self.theta, X, Y)
+        last = self._cost(core)
         last = np.nan if last is None else last
-        if first is None:
-            first = next(iter(self.costs.values()), last)
-        if last <= _BLOWN_UP * (first + np.finfo(self.theta.dtype).eps):  # a run may begin at a cost of 0
+        first = next(iter(self.costs.values()), last) if before is None else before
+        if last <= _BLOWN_UP * (first + np.finfo(self.state.theta.dtype).eps):  # a run may begin at a cost of 0
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."
 
@@ -260,6 +233,8 @@ def train(
     theta = validation.parameters(parameters, network)
     validation.check_values(parameters=network._views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)
-    run = Run(network, theta.copy(), optimizer, rng)
-    run.go(core, X, Y, iterations, batch_size, interval, None, stacklevel=2, threads=threads)
-    return Result(network, network._views(run.theta), run.costs, run.completed)
+    seed = 0 if batch_size is None else validation.seed(rng)
+    job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
+    run = Run(job, State.beginning(theta, optimizer))
+    run.go(core, interval, None, stacklevel=2)
+    return Result(network, run.parameters(), run.costs, run.state.completed)

@@ -13,6 +13,7 @@ from fastxor.backends import resolve
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
+from fastxor.state import Job, State
 from fastxor.training import Run
 from fastxor.views import Array, Views
 
@@ -142,7 +143,7 @@ def forward_prop(
     activations = core.forward(network, theta, X)
     if activations is None:
         validation.refuse_values(X=X, parameters=network._views(theta))
-    cache = Views(network, network._activations(X.shape[1]), activations)
+    cache = Views(network.sizes, network._activations(X.shape[1]), activations)
     return cache["A2"], cache
 
 
@@ -236,9 +237,9 @@ def backward_prop(
     activations = validation.activations(cache, network, X.shape[1], theta.dtype)
     gradient = core.backward(network, theta, X, Y, activations)
     if gradient is None:
-        cache = Views(network, network._activations(X.shape[1]), activations)
+        cache = Views(network.sizes, network._activations(X.shape[1]), activations)
         validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
-    return Views(network, network._gradient_slots, gradient)
+    return Views(network.sizes, network._gradient_slots, gradient)
 
 
 def update_parameters(
@@ -285,7 +286,7 @@ def update_parameters(
     after = core.update(theta, gradient, validation.rate("learning_rate", learning_rate))
     if after is None:
         validation.refuse_values(
-            parameters=network._views(theta), grads=Views(network, network._gradient_slots, gradient)
+            parameters=network._views(theta), grads=Views(network.sizes, network._gradient_slots, gradient)
         )
     return network._views(after)
 
@@ -368,9 +369,10 @@ def model(
     theta = validation.parameters(parameters, network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
     validation.check_values(parameters=network._views(theta))
-    run = Run(network, theta.copy(), SGD(learning_rate))
-    run.go(core, X, Y, iterations, None, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
-    return network._views(run.theta)
+    optimizer = SGD(learning_rate)
+    run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
+    run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
+    return run.parameters()
 
 
 def predict(
@@ -414,8 +416,8 @@ def predict(
 
 def _network_of(parameters: Mapping[str, ArrayLike]) -> tuple[Network, Array]:
     """The tutorial's network with the sizes of the parameters, and the parameters as one flat vector."""
-    if isinstance(parameters, Views) and len(parameters._network.sizes) == 3:
-        network = two_layer(*parameters._network.sizes)
+    if isinstance(parameters, Views) and len(parameters._sizes) == 3:
+        network = two_layer(*parameters._sizes)
     else:
         network = two_layer(*validation.two_layer_sizes(parameters))
     return network, validation.parameters(parameters, network)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, TypeVar
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastxor.architecture import Architecture
 from fastxor.views import Array, Slots, Views
-
-if TYPE_CHECKING:
-    from fastxor.network import Network
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
@@ -121,6 +119,12 @@ def random_state(value: Any) -> Any:
     raise TypeError(
         f"random_state must be None, an int, a numpy RandomState or a numpy Generator, got {type(value).__name__}"
     )
+
+
+def seed(rng: Any) -> int:
+    """An integer of 63 bits, drawn from what `random_state` gives."""
+    most = 2**63 - 1
+    return int(rng.integers(most) if isinstance(rng, np.random.Generator) else rng.randint(most, dtype=np.int64))
 
 
 # ---------------------------------------------------------------- arrays
@@ -240,7 +244,7 @@ def two_layer_sizes(value: Any) -> tuple[int, int, int]:
     return W1.shape[1], W1.shape[0], W2.shape[0]
 
 
-def parameters(value: Any, network: Network) -> Array:
+def parameters(value: Any, network: Architecture) -> Array:
     """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
     if type(value) is Views and value._slots is network._slots and value._is_intact():
         return value._flat
@@ -250,12 +254,12 @@ def parameters(value: Any, network: Network) -> Array:
     return _flatten("parameters", network._slots, arrays, dtype, f" to go with {what} {network.sizes}")
 
 
-def gradients(value: Any, network: Network, dtype: np.dtype[Any]) -> Array:
+def gradients(value: Any, network: Architecture, dtype: np.dtype[Any]) -> Array:
     """The dictionary dW1, db1, dW2, … as one flat vector."""
     return _flat("grads", value, network._gradient_slots, dtype, ", the shape of the parameter")
 
 
-def activations(value: Any, network: Network, m: int, dtype: np.dtype[Any]) -> Array:
+def activations(value: Any, network: Architecture, m: int, dtype: np.dtype[Any]) -> Array:
     """A1, A2, … from the cache of `forward_prop` as one flat vector."""
     slots = network._activations(m)
     if type(value) is Views and value._slots is slots and value._flat.dtype == dtype and value._is_intact():

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from fastxor.network import Network
 
 # Of float32 or float64, as the data are; which of them, no type says.
 Array = NDArray[Any]
@@ -49,10 +46,10 @@ class Views(dict[str, Any]):
     a dict is for this package alone, and begins with an underscore.
     """
 
-    __slots__ = ("_flat", "_made_of", "_network", "_slots")
+    __slots__ = ("_flat", "_made_of", "_sizes", "_slots")
 
-    def __init__(self, network: Network, slots: Slots, flat: Array) -> None:
-        self._network, self._slots, self._flat = network, slots, flat
+    def __init__(self, sizes: tuple[int, ...], slots: Slots, flat: Array) -> None:
+        self._sizes, self._slots, self._flat = sizes, slots, flat
         if flat.nbytes <= _LARGEST_RECORD:  # a field is one look-up, where slicing and reshaping are two
             record = slots.records.get(flat.dtype) or slots.record(flat.dtype)
             whole = np.ndarray((), record, flat)

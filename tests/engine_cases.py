@@ -5,13 +5,15 @@ rotate beside them with periods that have no common factor, so that they meet in
 """
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fastxor as fx
 from fastxor.network import ACTIVATIONS, LOSSES
+from fastxor.state import Shuffle
+from fastxor.validation import seed
 
 # Every output with every loss that goes with it.
 ENDS = [(output, loss) for loss, outputs in LOSSES.items() for output in outputs]
@@ -138,9 +140,10 @@ def small(job: Job) -> bool:
 
 
 def batches(m, batch_size, rng):
-    """Endlessly, the samples of each step: all, or the next of a permutation that is drawn for every epoch."""
-    while True:
-        order = np.arange(m) if batch_size is None else rng.permutation(m)
+    """Endlessly, the samples of each step: all, or the next of a permutation that each epoch has."""
+    shuffle = None if batch_size is None else Shuffle(seed(rng), m)
+    for epoch in count():
+        order = np.arange(m) if shuffle is None else shuffle.order(epoch)
         for start in range(0, m, batch_size or m):
             yield order[start : start + (batch_size or m)]
 

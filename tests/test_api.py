@@ -15,7 +15,9 @@ from engine_cases import ENDS, OPTIMIZERS, Job, assert_close
 from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, calls_during, frozen, run_python
 
 import fastxor as fx
+from fastxor import validation
 from fastxor.network import ACTIVATIONS, LOSSES, OUTPUTS
+from fastxor.state import Shuffle
 
 # ---------------------------------------------------------------- Network
 
@@ -692,7 +694,7 @@ def test_a_saturated_neuron_passes_nothing_on(core, hidden, z, m):
 @pytest.mark.parametrize("batch", [0, 1, 2])
 def test_only_the_batch_that_failed_is_blamed(core, batch):
     """One sample overflows in layer 2, and one of the next batch would in layer 1."""
-    order = np.random.RandomState(5).permutation(12)
+    order = Shuffle(validation.seed(np.random.RandomState(5)), 12).order(0)
     features = np.zeros((1, 12))
     features[0, order[3 * batch + 1]] = 1e210
     features[0, order[3 * batch + 4]] = 1e308
@@ -785,7 +787,7 @@ def test_a_small_first_batch_is_no_divergence(core):
     net = fx.Network([1, 1], output="identity")
     start = {"W1": np.ones((1, 1)), "b1": np.zeros((1, 1))}
     features = np.arange(8.0)[None]
-    first = np.random.RandomState(0).permutation(8)[0]
+    first = Shuffle(validation.seed(np.random.RandomState(0)), 8).order(0)[0]
     targets = features + 1
     targets[0, first] -= 0.999
     run = fx.train(

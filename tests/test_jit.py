@@ -32,7 +32,7 @@ def kernel(monkeypatch):
 
 
 def test_the_kernels_are_found():
-    assert set(KERNELS) == {"engine", "cost", "logistic", "update"}
+    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend"}
 
 
 def test_flags():

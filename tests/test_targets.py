@@ -13,7 +13,7 @@ import fastxor as fx
 from fastxor.backends.fused import kernels, specialised
 
 fx.warmup()
-functions = [kernels.engine, kernels.logistic, kernels.cost, kernels.update]
+functions = [kernels.engine, kernels.logistic, kernels.cost, kernels.descend]
 specialised.pays_off = lambda *_: True
 X, Y = np.array([[0, 0, 1, 1], [0, 1, 0, 1]], "f4"), [[0, 1, 1, 0]]
 for sizes in ([2, 2, 1], [2, 8, 1]):  # in registers, and neurons side by side

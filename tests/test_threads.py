@@ -13,6 +13,7 @@ from support import assert_same_dict, run_python
 
 import fastxor as fx
 import fastxor.backends.fused as fused
+from fastxor.backends.fused import threads as sharing
 from fastxor.backends.fused import workspace
 
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
@@ -65,7 +66,7 @@ def test_the_default_gives_the_same_bits():
 
 
 def test_the_default_starts_none_for_little_work_and_more_for_much(started, monkeypatch):
-    monkeypatch.setattr(fused, "available_cores", lambda: 2)
+    monkeypatch.setattr(sharing, "available_cores", lambda: 2)
     replace(JOB, sizes=(2, 8, 1), hidden=("tanh",), output="sigmoid", loss="squared_error", m=600).train("numba")
     assert not started
     net = fx.Network([64, 128, 1])
@@ -172,8 +173,8 @@ def test_cores_in_turn(monkeypatch):
     """The one after this thread's first, its own last."""
     monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {6, 1, 9, 4}, raising=False)
-    monkeypatch.setattr(fused, "_core", lambda: 6)
-    assert fused._cores_in_turn() == [9, 1, 4, 6]
+    monkeypatch.setattr(sharing, "_core", lambda: 6)
+    assert sharing._cores_in_turn() == [9, 1, 4, 6]
 
 
 def test_where_a_thread_cannot_choose_its_core(monkeypatch):
@@ -212,11 +213,11 @@ if hasattr(os, "sched_setaffinity"):
     def test_each_thread_begins_on_a_core_of_its_own_and_is_then_free(moves, monkeypatch):
         asked, had = moves
         allowed = os.sched_getaffinity(0)
-        monkeypatch.setattr(fused, "_core", lambda: min(allowed))
+        monkeypatch.setattr(sharing, "_core", lambda: min(allowed))
         JOB.train("numba", threads=2)
         assert asked
         assert all(thread == 0 for thread, _ in asked)
-        assert {frozenset(cores) for _, cores in asked} == {frozenset(fused._cores_in_turn()[:1]), frozenset(allowed)}
+        assert {frozenset(cores) for _, cores in asked} == {frozenset(sharing._cores_in_turn()[:1]), frozenset(allowed)}
         assert all(cores == allowed for cores in had)
         assert os.sched_getaffinity(0) == allowed
 

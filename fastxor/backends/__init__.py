@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from fastxor.names import BackendName
 
 if TYPE_CHECKING:
-    from fastxor.network import Network
-    from fastxor.training import Run
+    from fastxor.architecture import Architecture
+    from fastxor.state import Job, State
     from fastxor.views import Array
 
 # To add a backend, write the module, and name it here and in names.py.
@@ -39,6 +39,22 @@ class SettingError(ValueError):
     """An environment variable of the package has a value that it cannot have."""
 
 
+class Session(Protocol):
+    """A run in the hands of a backend."""
+
+    speed: float  # steps per second, a guess
+
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.
+
+        Fewer than asked for are good where a cost or a parameter was no longer finite at the next one. The costs of
+        steps that were not good are left out.
+        """
+
+    def state(self) -> State:
+        """How far it is: after the last good step, and nobody changes what is returned."""
+
+
 class Backend(Protocol):
     """What every backend module provides.
 
@@ -50,44 +66,29 @@ class Backend(Protocol):
     def sigmoid(self, z: Array) -> Array:
         """1 / (1 + e**-z), elementwise."""
 
-    def forward(self, network: Network, theta: Array, X: Array) -> Array | None:
+    def forward(self, network: Architecture, theta: Array, X: Array) -> Array | None:
         """The activations A1, A2, … of every layer in one vector, laid out by ``network._activations(m)``; or None."""
 
-    def outputs(self, network: Network, theta: Array, X: Array) -> Array | None:
+    def outputs(self, network: Architecture, theta: Array, X: Array) -> Array | None:
         """The activations of the last layer alone, (n_y, m); or None."""
 
     def cost(self, A: Array, Y: Array) -> float | None:
         """Cross-entropy of the probabilities A, averaged over samples; or None."""
 
-    def loss(self, network: Network, theta: Array, X: Array, Y: Array) -> float | None:
+    def loss(self, network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
         """The network's loss, from the last activation's input, averaged over samples; or None."""
 
-    def gradient(self, network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
+    def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""
 
-    def backward(self, network: Network, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
+    def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
 
     def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
         """theta after one step of gradient descent; or None."""
 
-    def train(
-        self,
-        run: Run,
-        X: Array,
-        Y: Array,
-        iterations: int,
-        batch_size: int | None,
-        interval: int,
-        report: Callable[[int, float], None] | None,
-        threads: int | None,
-    ) -> None:
-        """Go on with the run up to step `iterations`, on all samples or on batches in the order of ``run.next_batch``.
-
-        At every `interval`-th iteration, from 0, the cost before the step is recorded, and passed to `report`.
-        `threads` is how many may share the work, which changes no bit of the result; None leaves it to the backend.
-        Stops early, with ``run.diverged`` set, when the cost or a parameter is no longer finite.
-        """
+    def open(self, job: Job, state: State) -> Session:
+        """Go on with a run from this state."""
 
     def warmup(self) -> None:
         """Do now what the first calls would otherwise wait for."""

@@ -10,9 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastxor.network import Network
-from fastxor.optimizers import Adam
-from fastxor.training import Run
+from fastxor.architecture import Architecture
+from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
 
@@ -102,12 +101,12 @@ LOSSES = {
 }
 
 
-def _cost(network: Network, Z: Array, A: Array, Y: Array) -> float:
+def _cost(network: Architecture, Z: Array, A: Array, Y: Array) -> float:
     """The mean over the samples, whose losses are divided before they are summed: that overflows later."""
     return float(np.sum(LOSSES[network.loss](Z, A, Y) / Y.shape[1]))
 
 
-def _loss_derivative(network: Network, Z: Array, A: Array, Y: Array) -> Array:
+def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
     """Derivative of the summed loss by Z."""
     if network.loss.endswith("cross_entropy"):
         return A - Y
@@ -119,7 +118,7 @@ def _loss_derivative(network: Network, Z: Array, A: Array, Y: Array) -> Array:
 
 
 @_quiet
-def forward(network: Network, theta: Array, X: Array) -> Array | None:
+def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
     """A1, A2, … in one vector."""
     if not (_finite(theta) and _finite(X)):
         return None
@@ -128,12 +127,12 @@ def forward(network: Network, theta: Array, X: Array) -> Array | None:
 
 
 @_quiet
-def outputs(network: Network, theta: Array, X: Array) -> Array | None:
+def outputs(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The last of them."""
     return _forward(network, theta, X)[1][-1] if _finite(theta) and _finite(X) else None
 
 
-def _forward(network: Network, theta: Array, X: Array) -> tuple[list[Array], list[Array]]:
+def _forward(network: Architecture, theta: Array, X: Array) -> tuple[list[Array], list[Array]]:
     """The inputs [Z1, Z2, …] and the values [X, A1, A2, …] of the activations."""
     Z: list[Array] = []
     A = [X]
@@ -144,7 +143,7 @@ def _forward(network: Network, theta: Array, X: Array) -> tuple[list[Array], lis
 
 
 @_quiet
-def loss(network: Network, theta: Array, X: Array, Y: Array) -> float | None:
+def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
     """The cost."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
         return None
@@ -153,19 +152,19 @@ def loss(network: Network, theta: Array, X: Array, Y: Array) -> float | None:
 
 
 @_quiet
-def gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
+def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
         return None
     return _cost_and_gradient(network, theta, X, Y)
 
 
-def _cost_and_gradient(network: Network, theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
+def _cost_and_gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
     Z, A = _forward(network, theta, X)
     return _cost(network, Z[-1], A[-1], Y), _backward(network, theta, Z, A, Y)
 
 
-def _backward(network: Network, theta: Array, Z: list[Array], A: list[Array], Y: Array) -> Array:
+def _backward(network: Architecture, theta: Array, Z: list[Array], A: list[Array], Y: Array) -> Array:
     """Flat gradient of the cost, from the last layer to the first."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / Y.shape[1]
     weights = _weights(network, theta)
@@ -179,7 +178,7 @@ def _backward(network: Network, theta: Array, Z: list[Array], A: list[Array], Y:
 
 
 @_quiet
-def backward(network: Network, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
+def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
         return None
@@ -208,90 +207,63 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return theta - theta.dtype.type(learning_rate) * gradient
 
 
-def _remember(run: Run, gradient: Array) -> None:
-    """What the optimizer keeps of a gradient, in ``run.moments``."""
-    real = run.theta.dtype.type
-    optimizer = run.optimizer
-    if isinstance(optimizer, Adam):
-        beta1, beta2 = optimizer.beta1, optimizer.beta2
-        run.powers *= beta1, beta2
-        run.moments[0] = real(beta1) * run.moments[0] + real(1 - beta1) * gradient
-        run.moments[1] = real(beta2) * run.moments[1] + real(1 - beta2) * (gradient * gradient)
-    elif optimizer.momentum:
-        run.moments[0] = real(optimizer.momentum) * run.moments[0] + gradient
+class Session:
+    """A run, one step after the other."""
+
+    def __init__(self, job: Job, state: State) -> None:
+        self._job, self._state = job, state
+        self.speed = 1e9 / (30_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
+
+    def state(self) -> State:
+        return self._state
+
+    @_quiet
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        job = self._job
+        costs: list[float] = []
+        for step in range(steps):
+            state = self._state
+            batch = job.batch(state.completed)
+            X, Y = job.X[:, batch], job.Y[:, batch]
+            Z, A = _forward(job.network, state.theta, X)
+            record = step >= first and (step - first) % interval == 0
+            cost = _cost(job.network, Z[-1], A[-1], Y)
+            if not _finite(Z[-1]) or (record and not np.isfinite(cost)):
+                return step, costs
+            gradient = _backward(job.network, state.theta, Z, A, Y)
+            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
+            if record:
+                costs.append(cost)
+            if not _finite(theta):
+                return step, costs
+            self._state = State(theta, memory, state.completed + 1)
+        return steps, costs
 
 
-def _moved(run: Run, gradient: Array) -> Array:
-    """The parameters after the optimizer's step, once it has remembered the gradient."""
-    real = run.theta.dtype.type
-    optimizer = run.optimizer
-    if isinstance(optimizer, Adam):
-        first, second = 1 / (1 - run.powers)
-        root = np.sqrt(run.moments[1] * real(second)) + real(optimizer.epsilon)
-        return run.theta - real(optimizer.learning_rate * first) * run.moments[0] / root
-    if optimizer.nesterov:
-        gradient = gradient + real(optimizer.momentum) * run.moments[0]
-    elif optimizer.momentum:
-        gradient = run.moments[0]
-    return run.theta - real(optimizer.learning_rate) * gradient
-
-
-@_quiet
-def train(
-    run: Run,
-    X: Array,
-    Y: Array,
-    iterations: int,
-    batch_size: int | None,
-    interval: int,
-    report: Callable[[int, float], None] | None,
-    threads: int | None,
-) -> None:
-    """Train up to step `iterations`; see `fastxor.backends.Backend`."""
-    while run.completed < iterations:
-        batch = slice(None) if batch_size is None else run.next_batch(X.shape[1], batch_size)
-        Z, A = _forward(run.network, run.theta, X[:, batch])
-        cost = _cost(run.network, Z[-1], A[-1], Y[:, batch])
-        record = run.completed % interval == 0
-        if not _finite(Z[-1]) or (record and not np.isfinite(cost)):
-            break
-        if record:
-            run.costs[run.completed] = cost
-            if report:
-                report(run.completed, cost)
-        gradient = _backward(run.network, run.theta, Z, A, Y[:, batch])
-        _remember(run, gradient)
-        theta = _moved(run, gradient)
-        if not _finite(theta):
-            break
-        run.theta = theta
-        run.completed += 1
-        if batch_size is not None:
-            run.position += A[-1].shape[1]
-    run.diverged = run.completed < iterations
+open = Session
 
 
 @_quiet
-def first_overflow(run: Run, X: Array, Y: Array, batch_size: int | None) -> int:
+def first_overflow(job: Job, state: State) -> int:
     """The number of the layer in which the step that failed first left the finite numbers."""
-    if batch_size is not None:
-        batch = run.next_batch(X.shape[1], batch_size)
-        X, Y = X[:, batch], Y[:, batch]
-    Z, A = _forward(run.network, run.theta, X)
+    batch = job.batch(state.completed)
+    X, Y = job.X[:, batch], job.Y[:, batch]
+    Z, A = _forward(job.network, state.theta, X)
     bad = [number for number, z in enumerate(Z, 1) if not _finite(z)]
     if not bad:
-        theta = _moved(run, _backward(run.network, run.theta, Z, A, Y))
-        layers = enumerate(_weights(run.network, theta), 1)
+        gradient = _backward(job.network, state.theta, Z, A, Y)
+        theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
+        layers = enumerate(_weights(job.network, theta), 1)
         bad = [number for number, (W, b) in layers if not (_finite(W) and _finite(b))]
         bad.reverse()  # the backward pass meets the last layer first
-    return bad[0] if bad else len(run.network.layers)  # all that is left is the cost, of the last layer
+    return bad[0] if bad else len(job.network.layers)  # all that is left is the cost, of the last layer
 
 
 def warmup() -> None:
     """Nothing to compile."""
 
 
-def _weights(network: Network, theta: Array) -> list[tuple[Array, Array]]:
+def _weights(network: Architecture, theta: Array) -> list[tuple[Array, Array]]:
     """(W, b) of every layer, as views of theta."""
     return [
         (theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias].reshape(layer.n_out, 1))
@@ -307,7 +279,7 @@ def _probabilities(array: Array) -> bool:
     return bool(((array >= 0) & (array <= 1)).all())  # NaN is neither
 
 
-def _targets(network: Network, Y: Array) -> bool:
+def _targets(network: Architecture, Y: Array) -> bool:
     """Whether the values of Y are what the loss wants."""
     if network.loss == "cross_entropy":
         return _probabilities(Y) and bool((np.abs(Y.sum(axis=0) - 1) <= SUM_TOLERANCE).all())

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastxor import validation
+from fastxor.state import Shuffle
+
 Array = NDArray[Any]
 Result = dict[str, Array]
 Run = Callable[[int], Result]  # this many iterations (or calls) from the start, and what they end with
@@ -89,15 +92,15 @@ class Problem:
         return parameters
 
     def generator(self) -> np.random.Generator:
-        """What draws one permutation of the samples at the start of each epoch."""
+        """Where fastxor has the seed from that the orders of all epochs follow from."""
         return np.random.default_rng(self.seed)
 
     def orders(self, iterations: int) -> Array:
         """The samples of each mini-batch, (iterations, batch): part of a run, so every peer draws them in its own."""
         assert self.batch is not None
-        random = self.generator()
+        shuffle = Shuffle(validation.seed(self.generator()), self.m)
         epochs = -(-iterations // self.per_epoch)
-        drawn = np.concatenate([random.permutation(self.m) for _ in range(epochs)])
+        drawn = np.concatenate([shuffle.order(epoch) for epoch in range(epochs)])
         return drawn.reshape(-1, self.batch)[:iterations].astype(np.int32)
 
     def difference(self, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:

@@ -2,11 +2,11 @@
 
 import math
 
-from . import dense, elementwise, narrow
+from . import dense, elementwise, narrow, update
 from ._jit import inlined, kernel
-from .simd import acquire, fma, full, get, give_way, lanes, load, load_part, put, release, sqrt, store, sum_lanes, take
+from .simd import acquire, full, get, give_way, lanes, load, load_part, put, release, store, sum_lanes, take
 from .tracing import cond, fori_loop, steps, traced, traced_inline
-from .vmath import flush, sigmoid
+from .vmath import sigmoid
 from .workspace import (
     AFTER,
     AHEAD,
@@ -37,10 +37,6 @@ from .workspace import (
 
 # What the engine is asked to do.
 TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST = 0, 1, 2, 3, 4, 5
-# Entries of `hyper`: the optimizer, then the cost of the step's tiles that are in, NaN if one was not finite; those of
-# tiles in the threads' ring follow.
-OPTIMIZER, RATE, BETA1, BETA2, EPSILON, POWER1, POWER2, TOTAL, HYPER = range(9)
-PLAIN, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
 # Entries of `shared`, lines of the cache apart: the next tile to be dealt out, how many are in, how many steps were
 # good, the address of the system's function that lets other threads run, and the length of a ring of tiles. Then that
 # ring, a line to a tile: how many have come to it, and where its gradient is. It holds all tiles that are not in: of
@@ -87,8 +83,8 @@ def engine(
     P = plan[PADDED]
     width = plan[WIDTH]
     is_narrow = lanes(work) == width
-    is_plain = task == TRAIN and hyper[OPTIMIZER] == PLAIN
-    rate = work.dtype.type(hyper[RATE])
+    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT
+    rate = work.dtype.type(hyper[update.RATE])
     gain = -rate if is_plain else work.dtype.type(1.0)
     base = max(thread, 0) * plan[PRIVATE]
     before = plan[BEFORE]
@@ -257,7 +253,7 @@ def engine(
         at = ticket % shared[TILES] if thread >= 0 else 0
         line = RING + LINE * at
         if thread >= 0:
-            hyper[HYPER + at] = subtotal
+            hyper[update.RING + at] = subtotal
             shared[line + PLACE] = gradient
             if take(shared, line + COME) == 0:  # who adds the one before it will see to it
                 continue
@@ -265,8 +261,8 @@ def engine(
         while True:  # this tile is added, and then those after it that were ready before it
             if tile > 0:
                 _add(work, plan[GRADIENT], gradient, P)
-            total = subtotal if tile == 0 else hyper[TOTAL] + subtotal
-            hyper[TOTAL] = total
+            total = subtotal if tile == 0 else hyper[update.TOTAL] + subtotal
+            hyper[update.TOTAL] = total
             tile += 1
             if tile == tiles and task == TRAIN:
                 # Those of narrow.py are looked at one step later: by then they have left the store buffer, and whole
@@ -278,7 +274,7 @@ def engine(
                 else:
                     if record:
                         costs[recorded] = total
-                    finite = (is_narrow and is_plain) or _update(
+                    finite = (is_narrow and is_plain) or update.step(
                         work, P, theta, after, plan[GRADIENT], plan[MOMENTS], hyper
                     )
                     if not finite or (is_narrow and step == steps - 1 and not _all_finite(work, after, P)):
@@ -302,7 +298,7 @@ def engine(
             release(shared, DONE, ticket)
             if tile == tiles or take(shared, line + COME) == 0:
                 break
-            subtotal = hyper[HYPER + at]
+            subtotal = hyper[update.RING + at]
             gradient = shared[line + PLACE]
         if ended:
             break
@@ -336,6 +332,17 @@ def _wait(shared, tiles):
             give_way(shared[YIELD])
         done = acquire(shared, DONE)
     return done != ALL_DONE
+
+
+@kernel("void(int64[::1], T[::1], T[::1], T[::1], int64, int64)")
+def fetch(plan, work, X, Y, by_sample, samples):
+    """Put all samples into the tile, which has room for them, for whoever begins without the engine."""
+    T = plan[WIDTH]
+    n, last = plan[LAYERS + ROWS], LAYERS + STRIDE * plan[DEPTH]
+    to, target, kept, spill = plan[LAYERS + TILE], plan[TARGET], plan[SAMPLES], plan[SPILL]
+    _load_rows(work, T, X, by_sample & 1, samples, n, to, plan, False, 0, samples, kept, spill)
+    _load_rows(work, T, Y, by_sample & 2, samples, plan[last + ROWS], target, plan, False, 0, samples, kept, spill)
+    _weigh(work, T, plan[WEIGHT], samples, samples)
 
 
 # ---------------------------------------------------------------- tiles
@@ -461,53 +468,6 @@ def _all_finite(work, at, n):
     return sum_lanes(even + cond(n % (2 * V) > 0, lambda: last(odd), lambda: odd)) == 0.0
 
 
-@traced
-def _update(work, n, theta, after, gradient, moments, hyper):
-    """One step of the optimizer: parameters at `theta` and gradient in, parameters at `after` out; are they finite?
-
-    The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0.
-    """
-    optimizer, rate, beta1 = get(hyper, OPTIMIZER), get(hyper, RATE), get(hyper, BETA1)
-
-    def moved(i, step, bad):
-        x = step(load(work, theta + i))
-        store(work, after + i, x)
-        return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
-
-    def adam():
-        beta2, epsilon = get(hyper, BETA2), get(hyper, EPSILON)
-        power1, power2 = get(hyper, POWER1) * beta1, get(hyper, POWER2) * beta2
-        put(hyper, POWER1, power1)
-        put(hyper, POWER2, power2)
-        first, correction = rate / (1.0 - power1), 1.0 / (1.0 - power2)
-
-        def step(i, bad):
-            g = load(work, gradient + i)
-            m = flush(fma(load(work, moments + i), beta1, g * (1.0 - beta1)))
-            v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
-            store(work, moments + i, m)
-            store(work, moments + n + i, v)
-            return moved(i, lambda x: x - m * first / (sqrt(v * correction) + epsilon), bad)
-
-        return fori_loop(0, n, lanes(work), step, full(work, 0.0))
-
-    def descent():
-        def step(i, bad):
-            g = load(work, gradient + i)
-
-            def velocity():
-                v = flush(fma(load(work, moments + i), beta1, g))
-                store(work, moments + i, v)
-                return cond(optimizer == NESTEROV, lambda: fma(v, beta1, g), lambda: v)
-
-            v = cond(optimizer != PLAIN, velocity, lambda: g)
-            return moved(i, lambda x: fma(v, -rate, x), bad)
-
-        return fori_loop(0, n, lanes(work), step, full(work, 0.0))
-
-    return sum_lanes(cond(optimizer == ADAM, adam, descent)) == 0.0
-
-
 # ---------------------------------------------------------------- the tutorial's small functions
 
 
@@ -540,7 +500,7 @@ def _sigmoids(z, n):
 
 
 @kernel("boolean(T[::1], T[::1], float64, T[::1])")
-def update(theta, gradient, rate, after):
+def descend(theta, gradient, rate, after):
     """after = theta - rate * gradient; False if theta or the gradient is not finite."""
     rate = theta.dtype.type(rate)
     good = True

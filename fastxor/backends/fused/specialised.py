@@ -26,8 +26,8 @@ from itertools import product
 
 import numpy as np
 
+from fastxor.architecture import Architecture
 from fastxor.backends import CompilationError
-from fastxor.network import Network
 from fastxor.optimizers import Optimizer
 
 from . import simd, tracing, vmath
@@ -44,7 +44,7 @@ _MOST_PARAMETERS = 160
 
 # What the general engine has left to do, in seconds, before compiling pays, before loading what is compiled does, and
 # before a call of what is loaded does.
-_WORTH_COMPILING = 2.0
+_WORTH_COMPILING = 0.5
 _WORTH_LOADING = 0.05
 _WORTH_CALLING = 2e-5
 
@@ -63,23 +63,23 @@ _LOSSES = {
 }
 
 
-def fits(network: Network, optimizer: Optimizer) -> bool:
+def fits(network: Architecture, optimizer: Optimizer) -> bool:
     """Whether there can be a specialised kernel, for samples that fit in one vector."""
     known = all(layer.activation in _ACTIVATIONS for layer in network.layers[:-1])
     loss = network.loss == "binary_cross_entropy" or (network.loss, network.output) == ("squared_error", "identity")
-    plain = not getattr(optimizer, "momentum", 1.0)
-    return known and loss and plain and network.count <= _MOST_PARAMETERS
+    return known and loss and optimizer._kind == "descent" and network.count <= _MOST_PARAMETERS
 
 
-def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float) -> bool:
-    """Whether to use the kernel for work that the engine needs `seconds_left` for."""
+def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
+    """Whether to use the kernel for work that the engine needs `seconds_left` for, after so many spent on its like."""
     if train.is_loaded(dtype):
         return seconds_left > _WORTH_CALLING
-    return seconds_left > (_WORTH_LOADING if train.is_ready(dtype) else _WORTH_COMPILING)
+    worth = _WORTH_LOADING if train.is_ready(dtype) else _WORTH_COMPILING
+    return max(seconds_left, seconds_spent) > worth
 
 
 @lru_cache(maxsize=64)
-def kernel_for(network: Network, samples: int, dtype: np.dtype) -> Kernel:
+def kernel_for(network: Architecture, samples: int, dtype: np.dtype) -> Kernel:
     """The kernel ``train(work, costs, steps, rate, first, interval)``, not compiled yet; see `kernels.engine`."""
     text = source(network, samples, dtype)
     name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -105,7 +105,7 @@ def code(train: Kernel, dtype: np.dtype) -> Callable | None:
         return None
 
 
-def source(network: Network, samples: int, dtype: np.dtype) -> str:
+def source(network: Architecture, samples: int, dtype: np.dtype) -> str:
     """Python text of the kernel, on the workspace that the engine uses for the same network and samples."""
     return _Writer(network, samples, dtype).text()
 
@@ -130,7 +130,7 @@ class _Writer:
     v2_g0          the weights that output 2 of the next layer gives them
     """
 
-    def __init__(self, network: Network, samples: int, dtype: np.dtype) -> None:
+    def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
         self.network, self.samples = network, samples
         self.entries = plan(network, samples, dtype, narrow=True).entries.tolist()
         self.stride = VECTOR_BITS // 8 // dtype.itemsize

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastxor.network import Network
+from fastxor.architecture import Architecture
 
 from ._jit import VECTOR_BITS
 from .elementwise import ACTIVATIONS, LOSSES, NEED_SLOPE
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan(network: Network, samples: int, dtype: np.dtype, narrow: bool = False) -> Plan:
+def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False) -> Plan:
     """The plan for steps of `samples` samples; a narrow one has tiles of a single vector."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
 

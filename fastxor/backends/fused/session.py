@@ -1,0 +1,169 @@
+"""A run in the hands of the fused core: the engine's calls, those of a specialised kernel, and what is between them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from fastxor.optimizers import Memory
+from fastxor.state import Job, State
+from fastxor.views import Array
+
+from . import kernels, specialised, update, workspace
+from ._jit import VECTOR_BITS
+from .threads import together, useful_threads
+
+# The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
+_MOST_DRAWN = 20_000
+
+# Bytes of a matrix that may be copied for a run of mini-batches.
+_SMALL = 1 << 20
+
+ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
+
+# Seconds that the engine has spent on a network, a number of samples and a dtype for which there can be a specialised
+# kernel: many short runs are as good a reason to compile it as a long one.
+_spent: dict[tuple, float] = defaultdict(float)
+
+
+class Session:
+    """See `fastxor.backends.Session`."""
+
+    def __init__(self, job: Job, state: State) -> None:
+        network, dtype, samples = job.network, state.theta.dtype, job.samples
+        self._job, self._state = job, state
+        self._batch = min(job.batch_size or samples, samples)
+        narrow = self._batch * dtype.itemsize <= VECTOR_BITS // 8
+        self._plan = workspace.plan(network, self._batch, dtype, narrow)
+        self._threads = useful_threads(job.threads, self._plan, network.count, self._batch)
+        self._work = workspace.allocate(self._plan, self._threads, dtype)
+        ring = self._threads * (1 + int(self._plan.entries[workspace.AHEAD]))
+        self._hyper = update.numbers(job.optimizer, ring)
+        self._theta = self._work[: network.count]  # THETA stands first
+        self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
+        self._engine = kernels.engine[dtype]
+        shuffled = job.batch_size is not None
+        self._X, X_by_sample = laid_out(job.X, shuffled)
+        self._Y, Y_by_sample = laid_out(job.Y, shuffled)
+        self._by_sample = X_by_sample + 2 * Y_by_sample
+        self._special = None
+        if narrow and not shuffled and specialised.fits(network, job.optimizer):
+            self._special = specialised.kernel_for(network, samples, dtype)
+        self._key = network, samples, dtype
+        self._fetched = False
+        self.speed = 5e9 / (3 * network.count * self._batch + 500)
+        self._restore()
+
+    def state(self) -> State:
+        return self._state
+
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        costs: list[float] = []
+        done = 0
+        while done < steps:
+            chunk, order = self._next(steps - done)
+            good, some = self._take(chunk, order, first, interval)
+            costs += some
+            first = first - chunk if first >= chunk else -(chunk - first) % interval
+            done += good
+            if good < chunk:
+                break
+        return done, costs
+
+    def _next(self, steps: int) -> tuple[int, np.ndarray]:
+        """How many of so many steps to take at once, and the order of their samples, from where the run is."""
+        size = self._job.batch_size
+        if size is None:
+            return steps, ALL
+        per_epoch = self._job.steps_per_epoch
+        epoch, number = divmod(self._state.completed, per_epoch)
+        most = max(1, _MOST_DRAWN // self._job.samples) * per_epoch - number
+        steps = min(steps, most)
+        epochs = range(epoch, epoch + -(-(number + steps) // per_epoch))
+        orders = [self._job.shuffle.order(epoch) for epoch in epochs]
+        return steps, (orders[0] if len(orders) == 1 else np.concatenate(orders))[number * size :]
+
+    def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> tuple[int, list[float]]:
+        """Take the steps, whose samples stand at the order's beginning."""
+        costs = np.full((steps - 1 - first) // interval + 1 if first < steps else 0, np.nan)
+        train = self._specialised()
+        if train is not None:
+            rate = self._job.optimizer.learning_rate
+            fine = train(self._work, costs, steps, rate, first, interval)
+            if not (fine and np.isfinite(self._theta).all() and np.isfinite(costs).all()):
+                train, self._special = None, None  # the engine finds out where it went wrong
+                self._restore()
+        if train is None:
+            costs.fill(np.nan)
+            good = self._run(steps, order, costs, first, interval)
+            if good < steps:  # what the optimizer remembers is that of the step that failed
+                self._restore()
+                self._run(good, order, np.empty(0), good, 1)
+        else:
+            good = steps
+        self._keep(good)
+        return good, [cost for cost in costs.tolist() if cost == cost]
+
+    def _specialised(self) -> Callable | None:
+        """The machine code of the kernel for the exact sizes, with the samples in place; None where it does not pay."""
+        if not self._special:
+            return None
+        dtype = self._theta.dtype
+        left = (self._job.iterations - self._state.completed) / self.speed
+        if not specialised.pays_off(self._special, dtype, left, _spent[self._key]):
+            return None
+        train = specialised.code(self._special, dtype)
+        if train is None:
+            self._special = None
+        elif not self._fetched:
+            kernels.fetch[dtype](self._plan.entries, self._work, self._X, self._Y, self._by_sample, self._job.samples)
+            self._fetched = True
+        return train
+
+    def _run(self, steps: int, order: np.ndarray, costs: np.ndarray, first: int, interval: int) -> int:
+        """So many steps of the engine; how many were good."""
+        if not steps:
+            return 0
+        began = time.perf_counter()
+        data = self._X, self._Y, self._by_sample, self._job.samples, order, self._batch
+        arguments = kernels.TRAIN, self._plan.entries, self._work, *data, self._theta, costs, self._hyper
+        good = together(self._engine, self._threads, arguments, (steps, first, interval))
+        seconds = max(time.perf_counter() - began, 1e-9)
+        self.speed = steps / seconds
+        if self._special:
+            _spent[self._key] += seconds
+        return good
+
+    def _restore(self) -> None:
+        """Put the state into the workspace."""
+        self._theta[:] = self._state.theta
+        for row, kept in zip(self._rows, self._state.memory.rows, strict=True):
+            row[:] = kept
+        self._hyper[update.POWERS] = self._state.memory.powers
+
+    def _keep(self, steps: int) -> None:
+        """Take the state, so many steps further, out of the workspace."""
+        rows = np.array(self._rows).reshape(len(self._rows), self._theta.size)
+        memory = Memory(rows, self._hyper[update.POWERS].copy())
+        self._state = State(self._theta.copy(), memory, self._state.completed + steps)
+
+
+def laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:
+    """A matrix (rows, samples) as a vector, and whether that holds one sample after the other instead of the rows.
+
+    Either order is taken as it stands. Samples in a shuffled order are found faster where each is in one piece, so
+    that a small matrix is copied for it.
+    """
+    flags = array.flags
+    if flags.carray and not shuffled:
+        return array.ravel(), False
+    by_sample = (flags.f_contiguous and not flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL)
+    return flat(array.T if by_sample else array), by_sample
+
+
+def flat(array: Array) -> Array:
+    """All elements, row by row, as a vector of the one kind that kernels are compiled for: aligned and writable."""
+    return array.ravel() if array.flags.carray else array.flatten()

@@ -1,0 +1,98 @@
+"""The optimizers' steps, each a pass over the parameter vector. To add one: a line in `KINDS`, and one in `_MOVES`.
+
+What a step needs beside vectors stands in `hyper`, an array of float64 that `numbers` makes.
+"""
+
+from functools import partial
+
+import numpy as np
+
+from .simd import fma, full, get, lanes, load, put, sqrt, store, sum_lanes
+from .tracing import fori_loop, switch, traced
+from .vmath import flush
+
+DESCENT, MOMENTUM, NESTEROV, ADAM = range(4)
+KINDS = {"descent": DESCENT, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
+
+# Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
+# the step's tiles that are in, NaN if one was not finite; those of tiles in the threads' ring follow.
+KIND, RATE, SECOND, THIRD, FOURTH, POWER1, POWER2, TOTAL, RING = range(9)
+POWERS = slice(POWER1, POWER2 + 1)
+
+
+def numbers(optimizer, ring):
+    """`hyper` for an optimizer before its first step, with room for so many tiles' costs."""
+    if optimizer._kind not in KINDS:
+        raise NotImplementedError(f"the numba backend has no step for {optimizer!r}")
+    hyper = np.zeros(RING + ring)
+    hyper[KIND] = KINDS[optimizer._kind]
+    hyper[RATE : RATE + len(optimizer._numbers)] = optimizer._numbers
+    hyper[POWERS] = 1
+    return hyper
+
+
+@traced
+def step(work, n, theta, after, gradient, moments, hyper):
+    """One step: parameters at `theta` and gradient in, parameters at `after` out; are they finite?
+
+    The optimizer's vectors, of n numbers, stand one after the other at `moments`.
+    """
+
+    def apply(begin):
+        move = begin(work, n, moments, hyper)
+
+        def vector(i, bad):
+            x = move(i, load(work, theta + i), load(work, gradient + i))
+            store(work, after + i, x)
+            return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
+
+        return fori_loop(0, n, lanes(work), vector, full(work, 0.0))
+
+    moves = {kind: partial(apply, begin) for kind, begin in _MOVES.items()}
+    return sum_lanes(switch(get(hyper, KIND), moves, moves.pop(ADAM))) == 0.0
+
+
+# Each is called once before the pass, and returns ``move(i, x, g)``: the vector of parameters x after the step.
+
+
+def _descent(work, n, moments, hyper):
+    rate = get(hyper, RATE)
+    return lambda i, x, g: fma(g, -rate, x)
+
+
+def _velocity(work, i, moments, momentum, g):
+    """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
+    denormals slow every step.
+    """
+    v = flush(fma(load(work, moments + i), momentum, g))
+    store(work, moments + i, v)
+    return v
+
+
+def _momentum(work, n, moments, hyper):
+    rate, momentum = get(hyper, RATE), get(hyper, SECOND)
+    return lambda i, x, g: fma(_velocity(work, i, moments, momentum, g), -rate, x)
+
+
+def _nesterov(work, n, moments, hyper):
+    rate, momentum = get(hyper, RATE), get(hyper, SECOND)
+    return lambda i, x, g: fma(fma(_velocity(work, i, moments, momentum, g), momentum, g), -rate, x)
+
+
+def _adam(work, n, moments, hyper):
+    beta1, beta2, epsilon = get(hyper, SECOND), get(hyper, THIRD), get(hyper, FOURTH)
+    power1, power2 = get(hyper, POWER1) * beta1, get(hyper, POWER2) * beta2
+    put(hyper, POWER1, power1)
+    put(hyper, POWER2, power2)
+    rate, correction = get(hyper, RATE) / (1.0 - power1), 1.0 / (1.0 - power2)
+
+    def move(i, x, g):
+        m = _velocity(work, i, moments, beta1, g * (1.0 - beta1))
+        v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
+        store(work, moments + n + i, v)
+        return x - m * rate / (sqrt(v * correction) + epsilon)
+
+    return move
+
+
+_MOVES = {DESCENT: _descent, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}

@@ -1,0 +1,84 @@
+"""What is trained, and how far it is: all that a backend needs to go on with a run from any of its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastxor.architecture import Architecture
+from fastxor.optimizers import Memory, Optimizer
+from fastxor.views import Array
+
+
+class Shuffle:
+    """The order of the samples in each epoch. It follows from the seed and the epoch's number alone.
+
+    A counter-based generator jumps to any epoch at once; see Salmon, Moraes, Dror and Shaw, "Parallel random numbers:
+    as easy as 1, 2, 3" (2011).
+    """
+
+    def __init__(self, seed: int, samples: int) -> None:
+        self._samples = samples
+        self._bits = np.random.Philox(key=seed)
+        self._generator = np.random.Generator(self._bits)
+        self._fresh = self._bits.state
+        self._last = -1, np.empty(0, np.int64)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """A permutation of the samples."""
+        if self._last[0] != epoch:
+            self._fresh["state"]["counter"][3] = epoch  # the other words count what is drawn in it
+            self._bits.state = self._fresh
+            self._last = epoch, self._generator.permutation(self._samples)
+        return self._last[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is trained. X is (n_x, m) and Y (n_y, m), of the parameters' dtype."""
+
+    network: Architecture
+    X: Array
+    Y: Array
+    optimizer: Optimizer
+    iterations: int  # steps, from the beginning to the end
+    batch_size: int | None = None  # None: all samples in every step, in their order
+    seed: int = 0  # of the order of the samples, for mini-batches
+    threads: int | None = None  # that share a step's work, which changes no bit; None leaves it to the backend
+
+    @property
+    def samples(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return 1 if self.batch_size is None else -(-self.samples // self.batch_size)
+
+    @cached_property
+    def shuffle(self) -> Shuffle:
+        return Shuffle(self.seed, self.samples)
+
+    def batch(self, step: int) -> slice | NDArray[np.int64]:
+        """The samples of a step; the last batch of an epoch may be smaller."""
+        if self.batch_size is None:
+            return slice(None)
+        epoch, number = divmod(step, self.steps_per_epoch)
+        return self.shuffle.order(epoch)[number * self.batch_size :][: self.batch_size]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """How far a run is. It never changes: a step further there is another one, whole like this one."""
+
+    theta: Array  # the parameters, flat
+    memory: Memory  # the optimizer's
+    completed: int = 0  # steps
+
+    @classmethod
+    def beginning(cls, theta: Array, optimizer: Optimizer) -> State:
+        """That of a run that has not taken a step."""
+        rows = np.zeros((optimizer._rows, theta.size), theta.dtype)
+        return cls(theta.copy(), Memory(rows, np.ones(2)))
