@@ -3,14 +3,20 @@
 import builtins
 import copy
 import pickle
+import sys
 import warnings
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from support import X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run
+from support import PACKAGE, X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run
 
 import fastxor as fx
 from fastxor.backends import reference, resolve
+from fastxor.backends.fused import specialised
+from fastxor.state import Job, State
+from fastxor.training import Run
 
 
 def interrupted_at(line, monkeypatch, core, start):
@@ -154,3 +160,114 @@ def test_the_exception_survives_copies_and_pickles(copied):
     assert error.iterations == 17
     assert "17 iterations" in str(error)
     assert_same_dict(error.parameters, parameters, rtol=0)
+
+
+# ---------------------------------------------------------------- the state is whole at any moment
+
+
+class Interruption:
+    """Ctrl-C at one of the lines of the package that this thread goes through, counted from 1; or only counts them."""
+
+    def __init__(self, line=None):
+        self.line, self.lines = line, 0
+
+    def __enter__(self):
+        self.before = sys.gettrace()
+        sys.settrace(self.enter)
+        return self
+
+    def __exit__(self, *_):
+        sys.settrace(self.before)
+
+    def enter(self, frame, event, argument):
+        return self.each if frame.f_code.co_filename.startswith(str(PACKAGE)) else None
+
+    def each(self, frame, event, argument):
+        self.lines += event == "line"
+        if self.lines == self.line:
+            self.line = None
+            raise KeyboardInterrupt
+        return self.each
+
+
+@dataclass(frozen=True)
+class Training:
+    hidden: int
+    optimizer: fx.SGD | fx.Adam
+    batch_size: int | None
+
+    def begin(self):
+        network = fx.Network([2, self.hidden, 1])
+        rng = np.random.RandomState(3)
+        features = X if self.batch_size is None else rng.standard_normal((2, 33))
+        targets = Y if self.batch_size is None else rng.randint(0, 2, (1, 33))
+        data = features.astype(float), targets.astype(float)
+        job = Job(network, *data, self.optimizer, iterations=90, batch_size=self.batch_size, seed=9)
+        return Run(job, State.beginning(network.initialize(0)._flat, self.optimizer))
+
+
+RUNS = {
+    "adam": Training(8, fx.Adam(0.01), None),
+    "adam, mini-batches": Training(8, fx.Adam(0.01), 5),
+    "nesterov, mini-batches": Training(8, fx.SGD(0.01, 0.9, nesterov=True), 12),
+    "descent": Training(2, fx.SGD(0.3), None),  # few enough parameters for a kernel of the exact sizes
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_goes_on_from_any_moment(monkeypatch, core, name):
+    """Interrupted at 200 random lines, each run ends with the bits of the one that was not, history included."""
+    monkeypatch.setattr("fastxor.pace.SPAN", 1e-5)  # so that there are many spans
+    for worth in ("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"):
+        monkeypatch.setattr(specialised, worth, 0.0)
+    backend, training = resolve(core), RUNS[name]
+    whole = training.begin()
+    whole.go(backend, 7, None, stacklevel=1)
+    with Interruption() as counted:
+        training.begin().go(backend, 7, None, stacklevel=1)
+    rng = np.random.RandomState(len(name))
+    reached = set()
+    for line in rng.randint(1, counted.lines, 200).tolist():
+        run = training.begin()
+        with suppress(KeyboardInterrupt), Interruption(line):
+            run.go(backend, 7, None, stacklevel=1)
+        reached.add(run.state.completed)
+        again = Run(run.job, run.state)
+        again.go(backend, 7, None, stacklevel=1)
+        assert again.state.completed == whole.state.completed
+        np.testing.assert_array_equal(again.state.theta, whole.state.theta)
+        for kept, wanted in zip(again.state.memory, whole.state.memory, strict=True):
+            np.testing.assert_array_equal(kept, wanted)
+        assert run.costs | again.costs == whole.costs
+    assert len(reached) >= 3
+
+
+def test_what_a_session_hands_out_does_not_change(core):
+    run = RUNS["adam, mini-batches"].begin()
+    session = resolve(core).open(run.job, run.state)
+    session.advance(3, 0, 1)
+    state = session.state()
+    before = state.theta.copy(), state.memory.rows.copy(), state.memory.powers.copy()
+    session.advance(3, 0, 1)
+    for array, kept in zip((state.theta, *state.memory), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+    assert (state.completed, session.state().completed) == (3, 6)
+
+
+@pytest.mark.parametrize("optimizer", [fx.Adam(1e12), fx.SGD(2.0, 0.9)], ids=["adam", "momentum"])
+def test_the_state_after_a_divergence_is_that_of_the_last_good_step(core, optimizer):
+    """What the optimizer remembers included: the step that failed has left no trace."""
+    network = fx.Network([2, 3, 1], hidden="identity", output="identity")
+    data = X.astype(np.float32) + 1, Y.astype(np.float32)
+    job = Job(network, *data, optimizer, 50)
+    beginning = State.beginning(network.initialize(0, dtype=np.float32)._flat, optimizer)
+    session = resolve(core).open(job, beginning)
+    good, _costs = session.advance(50, 0, 1)
+    assert 0 < good < 50
+    wanted = resolve(core).open(job, beginning)
+    assert wanted.advance(good, 0, 1)[0] == good
+    for got, kept in zip(
+        (session.state().theta, *session.state().memory), (wanted.state().theta, *wanted.state().memory), strict=True
+    ):
+        np.testing.assert_array_equal(got, kept)
+        assert np.isfinite(got).all()

@@ -6,6 +6,7 @@ A backend is a module with the functions that `Backend` lists; it is imported wh
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -237,19 +238,29 @@ class _Guarded:
 
     def __init__(self, name: BackendName, module: ModuleType) -> None:
         for operation in _OPERATIONS:
-            setattr(self, operation, self._guard(name, getattr(module, operation), operation))
+            setattr(self, operation, _guarded(name, getattr(module, operation), operation))
 
-    @staticmethod
-    def _guard(name: BackendName, operate: Callable[..., Any], operation: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            try:
-                return operate(*arguments)
-            except CompilationError as error:
-                if _loaded[name] is not None:
-                    _do_without(name, str(error))
-            return getattr(resolve("numpy"), operation)(*arguments)
 
-        return call
+# Written out for each number of arguments: to pack and unpack them would be felt in the smallest calls.
+_GUARD = """\
+def guarded({arguments}):
+    try:
+        return operate({arguments})
+    except CompilationError as error:
+        return instead(error, {arguments})
+"""
+
+
+def _guarded(name: BackendName, operate: Callable[..., Any], operation: str) -> Callable[..., Any]:
+    def instead(error: CompilationError, *arguments: Any) -> Any:
+        if _loaded[name] is not None:
+            _do_without(name, str(error))
+        return getattr(resolve("numpy"), operation)(*arguments)
+
+    count = len(inspect.signature(operate).parameters)
+    namespace: dict[str, Any] = {"operate": operate, "instead": instead, "CompilationError": CompilationError}
+    exec(_GUARD.format(arguments=", ".join(f"a{i}" for i in range(count))), namespace)
+    return cast(Callable[..., Any], namespace["guarded"])
 
 
 def warmup() -> None:
