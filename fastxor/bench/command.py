@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
         "each in its strongest form and in a process of its own. All results are compared before\n"
         "they are timed. Prints ratios, and writes JSON, Markdown and a page of HTML with plots.",
         epilog=f"cases, by the sizes of their layers and hidden/output activations:\n{_listed_cases()}\n\n"
-        f"peers: {', '.join(PEERS)} (all but c: pip install 'fastxor[peers]')\n\n"
+        f"peers: {', '.join(PEERS)} (all but c: {PEERS['jax']})\n\n"
         "examples:\n"
         "  fastxor bench --quick                       the answer in about a minute\n"
         "  fastxor bench --cases xor expm --peers jax  two cases, beside JAX alone",

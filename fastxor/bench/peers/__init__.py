@@ -4,7 +4,7 @@ A peer module has `KINDS`, the kinds of problems it knows; `contenders(problem, 
 one; and `version()`. Importing it raises ImportError where its library is not installed.
 """
 
-_EXTRA = "pip install 'fastxor[peers]'"
+_EXTRA = "pip install 'fastxor-nn[peers]'"
 
 # what they are called on the command line, and how to get them
 PEERS = {
