@@ -176,7 +176,9 @@ def train(
         Steps to take. With mini-batches, each batch is a step.
     batch_size : int, optional
         Samples in a mini-batch. Each epoch goes through all samples once, in a new order; its last batch may be
-        smaller. Default: all samples in every step.
+        smaller. Default: all samples in every step. For more than one epoch, data whose samples lie across memory,
+        as in an array ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an
+        array ``(m, n_x)`` is taken as it stands.
     random_state : None, int, RandomState or Generator, optional
         Where the first weights, and then the order of the samples, come from; None is numpy's global state.
     interval : int, optional
@@ -231,7 +233,8 @@ def train(
     if parameters is None:
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
-    validation.check_values(parameters=network._views(theta))
+    if not np.isfinite(theta).all():
+        validation.refuse_values(parameters=network._views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)
     seed = 0 if batch_size is None else validation.seed(rng)
     job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)

@@ -368,7 +368,8 @@ def model(
         parameters = network.initialize(rng, dtype=X.dtype)
     theta = validation.parameters(parameters, network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
-    validation.check_values(parameters=network._views(theta))
+    if not np.isfinite(theta).all():
+        validation.refuse_values(parameters=network._views(theta))
     optimizer = SGD(learning_rate)
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
     run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)

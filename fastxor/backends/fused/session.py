@@ -19,7 +19,7 @@ from .threads import together, useful_threads
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 _MOST_DRAWN = 20_000
 
-# Bytes of a matrix that may be copied for a run of mini-batches.
+# Bytes of a matrix that is copied even for a run of mini-batches that goes over the data once at most.
 _SMALL = 1 << 20
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
@@ -46,8 +46,9 @@ class Session:
         self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
         self._engine = kernels.engine[dtype]
         shuffled = job.batch_size is not None
-        self._X, X_by_sample = laid_out(job.X, shuffled)
-        self._Y, Y_by_sample = laid_out(job.Y, shuffled)
+        turned = shuffled and job.iterations - state.completed > job.steps_per_epoch
+        self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= _SMALL))
+        self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= _SMALL))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
         if narrow and not shuffled and specialised.fits(network, job.optimizer):
@@ -151,16 +152,16 @@ class Session:
         self._state = State(self._theta.copy(), memory, self._state.completed + steps)
 
 
-def laid_out(array: Array, shuffled: bool = False) -> tuple[Array, bool]:
+def laid_out(array: Array, turned: bool = False) -> tuple[Array, bool]:
     """A matrix (rows, samples) as a vector, and whether that holds one sample after the other instead of the rows.
 
-    Either order is taken as it stands. Samples in a shuffled order are found faster where each is in one piece, so
-    that a small matrix is copied for it.
+    Either order is taken as it stands, but samples in a shuffled order are found faster where each is in one piece:
+    `turned` makes it so, by a copy if need be.
     """
     flags = array.flags
-    if flags.carray and not shuffled:
+    if flags.carray and not turned:
         return array.ravel(), False
-    by_sample = (flags.f_contiguous and not flags.c_contiguous) or (shuffled and array.nbytes <= _SMALL)
+    by_sample = turned or (flags.f_contiguous and not flags.c_contiguous)
     return flat(array.T if by_sample else array), by_sample
 
 

@@ -74,8 +74,8 @@ def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent:
     """Whether to use the kernel for work that the engine needs `seconds_left` for, after so many spent on its like."""
     if train.is_loaded(dtype):
         return seconds_left > _WORTH_CALLING
-    worth = _WORTH_LOADING if train.is_ready(dtype) else _WORTH_COMPILING
-    return max(seconds_left, seconds_spent) > worth
+    seconds = max(seconds_left, seconds_spent)
+    return seconds > _WORTH_LOADING and (seconds > _WORTH_COMPILING or train.is_ready(dtype))
 
 
 @lru_cache(maxsize=64)
