@@ -185,7 +185,9 @@ def train(
         The cost is recorded at every `interval`-th iteration, from 0.
     threads : int, optional
         Threads that share each step's samples; the result has the same bits for any number. Default: one where a
-        step is little work, else as many as this process may use cores. The numpy backend has none of its own.
+        step is little work, else as many as this process may use cores: those that it may run on, and no more than
+        ``OMP_NUM_THREADS``, ``NUMBA_NUM_THREADS``, `numba.set_num_threads` or a container's CPU quota say. The
+        numpy backend has none of its own.
     backend : str, optional
         "numpy" or "numba"; default: see `get_backend`.
 

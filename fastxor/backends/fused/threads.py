@@ -13,6 +13,7 @@ from itertools import cycle
 import numpy as np
 
 from . import kernels, update, workspace
+from .cores import available_cores
 
 # Operations of a step from which on a second thread pays, although it has to be started and waited for.
 _WORTH_THREADS = 1e6
@@ -25,11 +26,6 @@ def useful_threads(threads: int | None, plan: workspace.Plan, parameters: int, s
     if threads is None:
         threads = available_cores() if 6 * parameters * samples > _WORTH_THREADS else 1
     return min(threads, -(-samples // int(plan.entries[workspace.WIDTH])))
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def together(engine: Callable, threads: int, arguments: tuple, steps: tuple) -> int:
