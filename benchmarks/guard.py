@@ -11,10 +11,11 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from benchmarks.problems import PROBLEMS, Problem, Run, numpy_peer, peaks, run_of
+import fastxor
+from benchmarks.problems import PROBLEMS, Problem, Run, network, numpy_peer, peaks, run_of
 from benchmarks.timing import best, interleaved
 from fastxor.backends.fused import specialised
 from fastxor.backends.fused._jit import VECTOR_BITS
@@ -52,24 +53,23 @@ def guard(checks: Iterable[Check], say: Callable[[str], None] = print) -> bool:
 
 
 @contextmanager
-def compiled_for(sizes: bool) -> Iterator[None]:
-    """Kernels for the exact sizes of a tiny network: from the first step, or never."""
-    fits, pays_off = specialised.fits, specialised.pays_off
-    if sizes:
-        specialised.pays_off = lambda *_: True
-    else:
-        specialised.fits = lambda *_: False
+def general_kernels() -> Iterator[None]:
+    """Not those for the exact sizes of a tiny network."""
+    fits = specialised.fits
+    specialised.fits = lambda *_: False
     try:
         yield
     finally:
-        specialised.fits, specialised.pays_off = fits, pays_off
+        specialised.fits = fits
 
 
 def fused(problem: Problem, sizes: bool = False) -> Run:
     run = run_of(problem, "numba")
+    if sizes:
+        fastxor.warmup(network(problem), problem.m)
 
     def train(iterations: int):
-        with compiled_for(sizes):
+        with nullcontext() if sizes else general_kernels():
             return run(iterations)
 
     difference = problem.difference(train(problem.check), numpy_peer.reference(problem))

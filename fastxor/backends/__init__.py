@@ -13,14 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
+from fastxor import validation
+from fastxor.architecture import Architecture
 from fastxor.names import BackendName
-
-if TYPE_CHECKING:
-    from fastxor.architecture import Architecture
-    from fastxor.state import Job, State
-    from fastxor.views import Array
+from fastxor.state import Job, State
+from fastxor.views import Array
 
 # To add a backend, write the module, and name it here and in names.py.
 _MODULES: dict[BackendName, str] = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
@@ -91,8 +90,8 @@ class Backend(Protocol):
     def open(self, job: Job, state: State) -> Session:
         """Go on with a run from this state."""
 
-    def warmup(self) -> None:
-        """Do now what the first calls would otherwise wait for."""
+    def warmup(self, network: Architecture | None, samples: int) -> None:
+        """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""
 
 
 _OPERATIONS = tuple(name for name in vars(Backend) if not name.startswith("_"))
@@ -263,16 +262,34 @@ def _guarded(name: BackendName, operate: Callable[..., Any], operation: str) -> 
     return cast(Callable[..., Any], namespace["guarded"])
 
 
-def warmup() -> None:
+def warmup(network: Architecture | None = None, samples: int = 4) -> None:
     """Compile the fused core now, or load it from its cache, so that no later call waits for it.
 
     It is compiled once for each machine and dtype, in a few seconds, and then kept on disk; without this
-    call that happens when a function first needs it.
+    call that happens when a function first needs it. A tiny network that is trained for long gets a kernel of its
+    own, by itself once that pays; given the network, it is compiled now, and used from its first run on.
+
+    Parameters
+    ----------
+    network : Network, optional
+        One to be trained by plain gradient descent on all its samples, which fit in a register of the CPU. For any
+        other there is no kernel of its own, and nothing to do.
+    samples : int, optional
+        How many samples it will be trained on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it.
 
     Examples
     --------
     >>> import fastxor as fx
     >>> fx.warmup()
+    >>> fx.warmup(fx.Network([2, 2, 1]), samples=4)
     """
+    if network is not None and not isinstance(network, Architecture):
+        raise TypeError(f"network must be a Network, got {network!r}")
+    samples = validation.integer("samples", samples, 1)
     for name in available_backends():
-        resolve(name).warmup()
+        resolve(name).warmup(network, samples)

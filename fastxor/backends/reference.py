@@ -259,7 +259,7 @@ def first_overflow(job: Job, state: State) -> int:
     return bad[0] if bad else len(job.network.layers)  # all that is left is the cost, of the last layer
 
 
-def warmup() -> None:
+def warmup(network: Architecture | None, samples: int) -> None:
     """Nothing to compile."""
 
 

@@ -7,9 +7,10 @@ from functools import lru_cache
 import numpy as np
 
 from fastxor.architecture import Architecture
+from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import kernels, workspace
+from . import kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
@@ -71,16 +72,13 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return after if kernels.descend[theta.dtype](theta, gradient, learning_rate, after) else None
 
 
-def warmup() -> None:
+def warmup(network: Architecture | None, samples: int) -> None:
     """Compile every kernel for float64 and float32, or load it from the cache."""
-    network = Architecture((1, 1), (), "sigmoid", "binary_cross_entropy")
-    for dtype in (np.float64, np.float32):
-        theta = np.zeros(network.count, dtype)
-        X = np.zeros((1, 1), dtype)
-        sigmoid(theta)
-        cost(X, X)
-        update(theta, theta, 1.0)
-        forward(network, theta, X)
+    for dtype in map(np.dtype, (np.float64, np.float32)):
+        for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
+            kernel[dtype]
+        if network is not None and specialised.fits(network, SGD(), samples, dtype):
+            specialised.code(specialised.kernel_for(network, samples, dtype), dtype)
 
 
 open = Session

@@ -51,7 +51,7 @@ class Session:
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= _SMALL))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
-        if narrow and not shuffled and specialised.fits(network, job.optimizer):
+        if not shuffled and specialised.fits(network, job.optimizer, samples, dtype):
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False

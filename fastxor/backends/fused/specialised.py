@@ -63,11 +63,12 @@ _LOSSES = {
 }
 
 
-def fits(network: Architecture, optimizer: Optimizer) -> bool:
-    """Whether there can be a specialised kernel, for samples that fit in one vector."""
+def fits(network: Architecture, optimizer: Optimizer, samples: int, dtype: np.dtype) -> bool:
+    """Whether there can be a specialised kernel."""
+    in_one_vector = samples * dtype.itemsize <= VECTOR_BITS // 8
     known = all(layer.activation in _ACTIVATIONS for layer in network.layers[:-1])
     loss = network.loss == "binary_cross_entropy" or (network.loss, network.output) == ("squared_error", "identity")
-    return known and loss and optimizer._kind == "descent" and network.count <= _MOST_PARAMETERS
+    return in_one_vector and known and loss and optimizer._kind == "descent" and network.count <= _MOST_PARAMETERS
 
 
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:

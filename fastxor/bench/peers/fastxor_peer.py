@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
 import numba
 
 import fastxor as fx
 from fastxor.bench import tutorial_numpy
-from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, flat
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result
 
 KINDS = ("train", "functions", "gradient", "predict")
-TINY = 160, 16  # parameters and samples up to which a long run may compile a kernel for the exact sizes
-LONG = 2.5  # seconds
 
 
 def network(problem: Problem) -> fx.Network:
@@ -67,25 +64,12 @@ def predict_calls(problem: Problem, net: fx.Network, backend: str, threads: int,
     return {"outputs": outputs}
 
 
-def compile_for(problem: Problem, run: Run) -> None:
-    """What a long run of a tiny network would compile at its start, as the other peers' compilers have done by now."""
-    iterations, taken = 1000, 0.0
-    run(iterations)  # for what every run compiles or loads
-    while taken < LONG / 50:
-        iterations *= 4
-        start = time.perf_counter()
-        run(iterations)
-        taken = time.perf_counter() - start
-    run(int(iterations * LONG / taken))
-
-
 def contenders(problem: Problem, threads: int) -> Contenders:
     kinds = {"train": train, "functions": functions, "gradient": gradient_calls, "predict": predict_calls}
     fused, plain = (
         partial(kinds[problem.kind], problem, network(problem), backend, threads) for backend in ("numba", "numpy")
     )
-    if problem.kind == "train" and flat(problem.start).size <= TINY[0] and problem.m <= TINY[1]:
-        compile_for(problem, fused)
+    fx.warmup(network(problem), problem.m)  # what a long run would compile, as the other peers' compilers have done
     return {"fastxor": {"numba": fused}, "fastxor's numpy": {"numpy": plain}}
 
 
