@@ -1,11 +1,19 @@
 """Kernels specialised to one tiny network: the engine's bits, and the engine again when something goes wrong."""
 
+import itertools
+from unittest import mock
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from support import run_python
 
 import fastxor as fx
-from fastxor.backends.fused import specialised
+from fastxor.backends import CompilationError
+from fastxor.backends.fused import _jit, specialised, tracing
 from fastxor.backends.fused._jit import VECTOR_BITS
+from fastxor.backends.fused.tracing import Memory, Traced
 
 # The kernels are for samples that fit in one vector: in narrow ones, four of float32 alone.
 DTYPES = [name for name in ("float64", "float32") if 4 * np.finfo(name).bits <= VECTOR_BITS]
@@ -193,3 +201,135 @@ def test_the_text_runs_uncompiled():
     assert text.count("tanh_inside(") == 2
     assert text.startswith("def train(")
     compile(text, "<text>", "exec")
+
+
+# ---------------------------------------------------------------- every network that a kernel can be made for
+
+
+@st.composite
+def networks(draw):
+    """Networks of one layer to six, with every activation and loss that there are kernels for."""
+    depth = draw(st.integers(0, 5))
+    hidden = draw(st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24]), min_size=depth, max_size=depth))
+    sizes = [draw(st.integers(1, 9)), *hidden, draw(st.integers(1, 4))]
+    activations = [draw(st.sampled_from(list(specialised._ACTIVATIONS))) for _ in hidden]
+    network = fx.Network(sizes, activations, draw(st.sampled_from(["sigmoid", "identity"])))
+    assume(specialised.fits(network, fx.SGD(), 1, np.dtype(float)))
+    return network
+
+
+@st.composite
+def runs(draw):
+    dtype = draw(st.sampled_from(["float64", "float32"]))
+    count = draw(st.integers(1, VECTOR_BITS // np.finfo(dtype).bits))
+    return draw(networks()), count, np.dtype(dtype), draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([1, 7, 100]))
+
+
+SETTINGS = {"iterations": 150, "optimizer": fx.SGD(0.01), "backend": "numba"}
+
+
+def ends_alike(network, count, dtype, seed, interval):
+    """The bits of the engine, parameters and costs, and the kernel has really run."""
+    rng = np.random.RandomState(seed)
+    features = rng.standard_normal((network.sizes[0], count)).astype(dtype)
+    targets = rng.randint(0, 2, (network.sizes[-1], count)).astype(dtype)
+    start = network.initialize(rng, scheme="glorot", dtype=dtype)
+    calls, results, code = [], [], specialised.code
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return code(*arguments)
+
+    for worth in (np.inf, 0.0):
+        thresholds = dict.fromkeys(("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"), worth)
+        with mock.patch.multiple(specialised, **thresholds), mock.patch.object(specialised, "code", counted):
+            results.append(fx.train(network, features, targets, parameters=start, interval=interval, **SETTINGS))
+    assert calls
+    same(*results)
+
+
+@pytest.fixture(scope="module")
+def not_kept():
+    """Kernels of random networks are of no use to anybody later."""
+    with mock.patch.object(_jit.cache, "save"):
+        yield
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(run=runs())
+def test_any_network_that_fits(not_kept, run):
+    ends_alike(*run)
+
+
+@pytest.mark.parametrize("sizes", [[2, 8, 4, 1], [2, 8, 8, 1], [3, 8, 2, 2, 1], [2, 9, 3, 3, 3, 2]])
+def test_groups_of_neurons_below_further_layers(not_kept, sizes):
+    for dtype in DTYPES:
+        ends_alike(fx.Network(sizes), 4, np.dtype(dtype), 5, 10)
+
+
+ELSEWHERE = """
+from hypothesis import HealthCheck, given, settings
+import test_specialised as tests
+
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(run=tests.runs())
+def campaign(run):
+    tests.ends_alike(*run)
+
+save = tests._jit.cache.save
+tests._jit.cache.save = lambda function, *rest: function.__name__.startswith("train_") or save(function, *rest)
+campaign()
+print(tests.VECTOR_BITS)
+"""
+
+
+@pytest.mark.parametrize("bits", sorted({128, 256, 512} - {VECTOR_BITS}))
+def test_at_another_width_of_a_vector(request, tmp_path, bits):
+    cache = getattr(request.config, "cache", None)
+    kept = cache.mkdir(f"fastxor-vectors-of-{bits}-bits") if cache else tmp_path
+    env = {"FASTXOR_VECTOR_BITS": bits, "NUMBA_CACHE_DIR": kept}
+    assert run_python("-W", "ignore", "-c", ELSEWHERE, cwd=tmp_path, env=env).stdout == f"{bits}\n"
+
+
+def eligible(depth):
+    """Every shape of so many layers that there is a kernel for, among those of up to 9 inputs and 3 outputs."""
+    for sizes in itertools.product(range(1, 10), *[range(1, 33)] * (depth - 1), range(1, 4)):
+        if sum(n * (k + 1) for k, n in itertools.pairwise(sizes)) <= specialised._MOST_PARAMETERS:
+            yield sizes
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_shapes_all_over_are_written_and_traced(depth):
+    """To nowhere, which takes a fraction of the time of compiling: some forty shapes, and all numbers of samples."""
+    kinds = (Memory, tracing.FLOAT64), (Memory, tracing.FLOAT64), (Traced, tracing.INT)
+    kinds += (Traced, tracing.FLOAT64), (Traced, tracing.INT), (Traced, tracing.INT)
+    shapes = list(eligible(depth))
+    counts = itertools.cycle(range(1, VECTOR_BITS // 64 + 1))
+    for sizes, count in zip(shapes[:: max(1, len(shapes) // 40)], counts, strict=False):
+        train = specialised.written(fx.Network(sizes), count, np.dtype(float))
+        assert tracing._trial.__wrapped__(train, kinds, ()) == tracing.BOOL
+    assert len(shapes) > 20
+
+
+@pytest.mark.parametrize("fails", ["source", "_compile"])
+def test_what_cannot_be_made_is_done_by_the_engine(monkeypatch, choose, caplog, fails):
+    """Once found out, without another attempt, and without a word but to who debugs."""
+    attempts = []
+
+    def fail(*arguments):
+        attempts.append(arguments)
+        raise CompilationError("not today") if fails == "_compile" else IndexError("no such neuron")
+
+    specialised.kernel_for.cache_clear()
+    monkeypatch.setattr(_jit.cache, "load", lambda *_: None)
+    monkeypatch.setattr(specialised if fails == "source" else _jit.Kernel, fails, fail)
+    network, results = fx.Network([2, 7, 1]), []
+    for always in (False, True, True):
+        choose(always)
+        with caplog.at_level("DEBUG", "fastxor"):
+            results.append(fx.train(network, X, Y, iterations=300, random_state=1, backend="numba"))
+    same(*results[:2])
+    same(*results[::2])
+    assert len(attempts) == 1
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    specialised.kernel_for.cache_clear()

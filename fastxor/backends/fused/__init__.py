@@ -78,7 +78,9 @@ def warmup(network: Architecture | None, samples: int) -> None:
         for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
             kernel[dtype]
         if network is not None and specialised.fits(network, SGD(), samples, dtype):
-            specialised.code(specialised.kernel_for(network, samples, dtype), dtype)
+            train = specialised.kernel_for(network, samples, dtype)
+            if train:
+                specialised.code(train, dtype)
 
 
 open = Session

@@ -80,30 +80,50 @@ def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent:
 
 
 @lru_cache(maxsize=64)
-def kernel_for(network: Architecture, samples: int, dtype: np.dtype) -> Kernel:
-    """The kernel ``train(work, costs, steps, rate, first, interval)``, not compiled yet; see `kernels.engine`."""
-    text = source(network, samples, dtype)
-    name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    file = f"<fastxor: {network.sizes}>"
-    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # tracebacks show it
-    namespace = {**vars(simd), **vars(vmath), **vars(tracing), "move": move}
-    exec(compile(text, file, "exec"), namespace)
-    step_by_step = traced_inline(namespace["train"], attributes=())  # there is one loop, and no room
+def kernel_for(network: Architecture, samples: int, dtype: np.dtype) -> Kernel | None:
+    """The kernel ``train(work, costs, steps, rate, first, interval)``, not compiled yet; see `kernels.engine`.
+
+    None if it could not even be written, which the engine makes up for.
+    """
+    try:
+        step_by_step = traced_inline(written(network, samples, dtype), attributes=())  # there is one loop, and no room
+    except Exception as error:
+        _LOGGER.debug("there is no specialised kernel for %r: %r", network, error)
+        return None
 
     def train(work, costs, steps, rate, first, interval):
         return step_by_step(work, costs, steps, rate, first, interval)
 
-    train.__name__ = train.__qualname__ = name
+    train.__name__ = train.__qualname__ = step_by_step.__name__
     return kernel(_SIGNATURE, f"a kernel for {'-'.join(map(str, network.sizes))}")(train)
+
+
+def written(network: Architecture, samples: int, dtype: np.dtype) -> Callable:
+    """The kernel as a Python function, to be traced. Its name has a digest of its text."""
+    text = source(network, samples, dtype)
+    name = f"train_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    file = f"<fastxor: {'-'.join(map(str, network.sizes))}, {name}>"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # tracebacks and profilers show it
+    namespace = {**vars(simd), **vars(vmath), **vars(tracing), "move": move}
+    exec(compile(text, file, "exec"), namespace)
+    train = namespace["train"]
+    train.__name__ = train.__qualname__ = name
+    return train
 
 
 def code(train: Kernel, dtype: np.dtype) -> Callable | None:
     """The kernel's machine code; None if it cannot be compiled: the engine does the same work."""
+    if train in _failed:
+        return None
     try:
         return train[dtype]
     except CompilationError as error:
+        _failed.add(train)
         _LOGGER.debug("%s", error)
         return None
+
+
+_failed: set[Kernel] = set()
 
 
 def source(network: Architecture, samples: int, dtype: np.dtype) -> str:
