@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from fastxor.names import Activation, Loss, Output
 from fastxor.views import Array, Slots, Views
 
+# The losses whose targets are probabilities. Their derivative by the last layer's input is output less target.
+ENTROPIES: tuple[Loss, ...] = ("binary_cross_entropy", "cross_entropy")
+
 
 class Layer(NamedTuple):
     """One layer's size and activation, and where its parameters stand: W row by row, then b."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastxor.architecture import Architecture
+from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.views import Array, Slots, Views
 
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
@@ -208,7 +208,7 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
                 place = tuple(where[0].tolist())
                 more = f", and {len(where) - 1} more such values" if len(where) > 1 else ""
                 raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
-            if argument in ("A2", "Y") and loss.endswith("cross_entropy"):
+            if argument in ("A2", "Y") and loss in ENTROPIES:
                 if not (low >= 0 and high <= 1):
                     raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}")
                 if loss == "cross_entropy":

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastxor.architecture import Architecture
+from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
@@ -108,7 +108,7 @@ def _cost(network: Architecture, Z: Array, A: Array, Y: Array) -> float:
 
 def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
     """Derivative of the summed loss by Z."""
-    if network.loss.endswith("cross_entropy"):
+    if network.loss in ENTROPIES:
         return A - Y
     error = A - Y if network.loss == "squared_error" else np.clip(A - Y, -1, 1)
     return error * ACTIVATIONS[network.output][1](Z, A)

@@ -5,8 +5,12 @@ A block of `rows` rows of T samples begins at an offset in `work`. To add an act
 narrow.py apply it, and its derivative, with their products.
 """
 
+import functools
 import math
+import operator
 from functools import partial
+
+from fastxor.architecture import ENTROPIES
 
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
@@ -25,6 +29,18 @@ LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 
 _MOST_ANGLE = 1e6  # of `vmath.sin_cos`
+
+
+@traced_inline
+def is_entropy(loss):
+    """Whether it is one of `ENTROPIES`."""
+    return functools.reduce(operator.or_, [loss == LOSSES[name] for name in ENTROPIES])
+
+
+@traced_inline
+def is_straight(loss, code):
+    """Whether its derivative by the logits is output less target, and no more."""
+    return is_entropy(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
 
 
 # The value at z, or the value and the derivative; what is not here stays as it is.
@@ -185,6 +201,10 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
     whether what stood there was finite.
     """
 
+    def by_logit(error, a):
+        through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
+        return cond(is_entropy(loss), lambda: error, lambda: through)
+
     def row(r, bad):
         def samples(s, bad):
             i = r * T + s
@@ -192,11 +212,7 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
             a = cond(logistic, lambda: sigmoid(z), lambda: z)
             error = a - load(work, target + i)
             error = cond(loss == HUBER, lambda: clamp(error, -1.0, 1.0), lambda: error)
-            by_output = error
-            error = cond(
-                (loss >= SQUARED_ERROR) & (code == SIGMOID), lambda: by_output * (a * (1.0 - a)), lambda: by_output
-            )
-            store(work, at + i, error * load(work, weight + s))
+            store(work, at + i, by_logit(error, a) * load(work, weight + s))
             return bad + (z - z)
 
         return fori_loop(0, T, lanes(work), samples, bad)
@@ -212,7 +228,7 @@ def unfit(work, loss, target, weight, rows, T, tolerance):
         def row(i, sums):
             column, total = sums
             y = load(work, target + s + i)
-            outside = cond(loss <= CROSS_ENTROPY, lambda: absolute(y - clamp(y, 0.0, 1.0)), lambda: y - y)
+            outside = cond(is_entropy(loss), lambda: absolute(y - clamp(y, 0.0, 1.0)), lambda: y - y)
             return column + y, total + outside
 
         column, total = fori_loop(0, rows * T, T, row, (full(work, 0.0), total))

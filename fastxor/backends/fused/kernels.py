@@ -101,9 +101,7 @@ def engine(
     scratch = plan[SCRATCH] + base
     spill = plan[SPILL] + base
     kept = plan[SAMPLES] + base
-    is_straight = loss <= elementwise.CROSS_ENTROPY or (
-        loss == elementwise.SQUARED_ERROR and code != elementwise.SIGMOID
-    )
+    is_straight = elementwise.is_straight(loss, code)
     is_short = is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and P <= narrow.FEW
     forward = task in (FORWARD, PREDICT)
     shuffled = order.size > 0
