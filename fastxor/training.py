@@ -45,7 +45,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.iterations = iterations
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.parameters, self.iterations)
+        return type(self), (self.parameters, self.iterations), vars(self)  # the notes go along
 
 
 class Run:
@@ -57,16 +57,17 @@ class Run:
         self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
     def go(self, core: Backend, interval: int, report: Report | None, stacklevel: int) -> None:
-        """Train to the end; warn if that went wrong, and lose nothing on Ctrl-C."""
+        """Train to the end; warn if that went wrong."""
         interval = min(interval, max(self.job.iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
-        try:
-            before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
-            self._loop(core, interval, report)
-            problem = self._divergence(core, before)
-        except KeyboardInterrupt:
-            raise TrainingInterrupted(self.parameters(), self.state.completed) from None
+        before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
+        self._loop(core, interval, report)
+        problem = self._divergence(core, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+
+    def interrupted(self) -> TrainingInterrupted:
+        """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
+        return TrainingInterrupted(self.parameters(), self.state.completed)
 
     def parameters(self) -> Views:
         return self.job.network._views(self.state.theta)
@@ -241,5 +242,8 @@ def train(
     seed = 0 if batch_size is None else validation.seed(rng)
     job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
     run = Run(job, State.beginning(theta, optimizer))
-    run.go(core, interval, None, stacklevel=2)
-    return Result(network, run.parameters(), run.costs, run.state.completed)
+    try:
+        run.go(core, interval, None, stacklevel=2)
+        return Result(network, run.parameters(), run.costs, run.state.completed)
+    except KeyboardInterrupt:
+        raise run.interrupted() from None

@@ -372,8 +372,11 @@ def model(
         validation.refuse_values(parameters=network._views(theta))
     optimizer = SGD(learning_rate)
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
-    run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
-    return run.parameters()
+    try:
+        run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
+        return run.parameters()
+    except KeyboardInterrupt:
+        raise run.interrupted() from None
 
 
 def predict(
