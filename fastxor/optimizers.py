@@ -1,4 +1,7 @@
-"""Optimizers: small dataclasses that say how a gradient changes the parameters."""
+"""Optimizers: small dataclasses that say how a gradient changes the parameters.
+
+Their numbers are checked here as float64, and by a run in the dtype of its data.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class SGD:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------
@@ -71,7 +75,8 @@ class Adam:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------
