@@ -1,7 +1,8 @@
 """Optimizers: small dataclasses that say how a gradient changes the parameters.
 
 Each has all that the rest of the package needs to know of it: how many vectors it remembers, its numbers, as the fused
-core reads them, and its step in numpy. The fused core's step is in ``backends/fused/update.py``.
+core reads them, and its step in numpy. The fused core's step is in ``backends/fused/update.py``. The numbers are checked
+here as float64, and by a run in the dtype of its data.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class SGD:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------
@@ -110,7 +112,8 @@ class Adam:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------

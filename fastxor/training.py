@@ -233,9 +233,10 @@ def train(
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
     validation.check_values(network.loss, X=X, Y=Y)
     rng = validation.random_state(random_state)
-    if parameters is None:
-        parameters = network.initialize(rng, dtype=X.dtype)
-    theta = validation.parameters(parameters, network)
+    theta = None if parameters is None else validation.parameters(parameters, network)
+    validation.settings(optimizer, X.dtype if theta is None else np.result_type(theta, X))
+    if theta is None:
+        theta = validation.parameters(network.initialize(rng, dtype=X.dtype), network)
     if not np.isfinite(theta).all():
         validation.refuse_values(parameters=network._views(theta))
     theta, X, Y = validation.one_dtype(theta, X, Y)

@@ -258,7 +258,7 @@ def update_parameters(
     grads : dict
         ``dW1``, ``db1``, ``dW2``, ``db2``, each of the shape of its parameter.
     learning_rate : float
-        Step size, finite and not negative.
+        Step size, not negative, and finite in the dtype of the parameters.
     backend : str, optional
         "numpy" or "numba"; default: see `get_backend`.
 
@@ -283,7 +283,9 @@ def update_parameters(
     core = resolve(backend)
     network, theta = _network_of(parameters)
     gradient = validation.gradients(grads, network, theta.dtype)
-    after = core.update(theta, gradient, validation.rate("learning_rate", learning_rate))
+    learning_rate = validation.rate("learning_rate", learning_rate)
+    validation.held("learning_rate", learning_rate, theta.dtype)
+    after = core.update(theta, gradient, learning_rate)
     if after is None:
         validation.refuse_values(
             parameters=network._views(theta), grads=Views(network.sizes, network._gradient_slots, gradient)
@@ -364,9 +366,10 @@ def model(
     validation.check_values(X=X, Y=Y)
     network = two_layer(n_x, n_h, n_y)
     rng = validation.random_state(random_state)
-    if parameters is None:
-        parameters = network.initialize(rng, dtype=X.dtype)
-    theta = validation.parameters(parameters, network)
+    theta = None if parameters is None else validation.parameters(parameters, network)
+    validation.held("learning_rate", learning_rate, X.dtype if theta is None else np.result_type(theta, X))
+    if theta is None:
+        theta = validation.parameters(network.initialize(rng, dtype=X.dtype), network)
     theta, X, Y = validation.one_dtype(theta, X, Y)
     if not np.isfinite(theta).all():
         validation.refuse_values(parameters=network._views(theta))

@@ -49,6 +49,35 @@ def rate(name: str, value: Any, below: float = inf) -> float:
     return number
 
 
+def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse a number of the optimizer that the dtype of the run does not hold."""
+    for name, number in vars(optimizer).items():
+        if not isinstance(number, bool):
+            held(name, number, dtype, below_1=name in ("momentum", "beta1", "beta2"))
+
+
+def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:
+    """Refuse a number, 0 or above, that would be rounded to infinity, to 1, to 0 or to what a processor may take for 0.
+
+    A step would divide by the 0, and has two answers for what is below the smallest normal number.
+    """
+    smallest, largest, next_to_1 = _LIMITS[dtype]
+    if 0 < number < smallest:
+        raise ValueError(f"{name} must be at least {smallest:g} for {dtype} data, got {number:g}")
+    most = next_to_1 if below_1 else largest
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:.9g} for {dtype} data, got {number!r}")
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """The smallest normal number of a dtype, the largest one, and the last one before 1."""
+    info = np.finfo(dtype)
+    return float(info.smallest_normal), float(info.max), 1 - float(info.epsneg)
+
+
+_LIMITS = {dtype: _limits(dtype) for dtype in (FLOAT32, FLOAT64)}
+
+
 def _is_scalar_array(value: Any) -> TypeGuard[NDArray[Any]]:
     """Whether `value` is an array without axes, which numpy's users take for the number in it."""
     return isinstance(value, np.ndarray) and value.ndim == 0
