@@ -231,15 +231,8 @@ def train(
         raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
     X = validation.inputs(X, network.sizes[0])
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
-    validation.check_values(network.loss, X=X, Y=Y)
     rng = validation.random_state(random_state)
-    theta = None if parameters is None else validation.parameters(parameters, network)
-    validation.settings(optimizer, X.dtype if theta is None else np.result_type(theta, X))
-    if theta is None:
-        theta = validation.parameters(network.initialize(rng, dtype=X.dtype), network)
-    if not np.isfinite(theta).all():
-        validation.refuse_values(parameters=network._views(theta))
-    theta, X, Y = validation.one_dtype(theta, X, Y)
+    theta, X, Y = start(network, X, Y, parameters, optimizer, rng)
     seed = 0 if batch_size is None else validation.seed(rng)
     job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
     run = Run(job, State.beginning(theta, optimizer))
@@ -248,3 +241,19 @@ def train(
         return Result(network, run.parameters(), run.costs, run.state.completed)
     except KeyboardInterrupt:
         raise run.interrupted() from None
+
+
+def start(
+    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, optimizer: Optimizer, rng: Any
+) -> list[Array]:
+    """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
+    validation.check_values(network.loss, X=X, Y=Y)
+    theta = None if parameters is None else validation.parameters(parameters, network)
+    if theta is not None and not np.isfinite(theta).all():
+        validation.refuse_values(parameters=network._views(theta))
+    dtype = X.dtype if theta is None else np.result_type(theta, X)
+    validation.settings(optimizer, dtype)
+    Y = validation.cast("Y", Y, dtype)
+    if theta is None:
+        theta = validation.parameters(network.initialize(rng, dtype=dtype), network)
+    return validation.one_dtype(theta, X, Y)

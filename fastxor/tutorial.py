@@ -14,7 +14,7 @@ from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
 from fastxor.state import Job, State
-from fastxor.training import Run
+from fastxor.training import Run, start
 from fastxor.views import Array, Views
 
 Parameters = dict[str, Array]
@@ -363,17 +363,8 @@ def model(
     learning_rate = validation.rate("learning_rate", learning_rate)
     X = validation.inputs(X, n_x)
     Y = validation.targets(Y, n_y, X.shape[1])
-    validation.check_values(X=X, Y=Y)
-    network = two_layer(n_x, n_h, n_y)
-    rng = validation.random_state(random_state)
-    theta = None if parameters is None else validation.parameters(parameters, network)
-    validation.held("learning_rate", learning_rate, X.dtype if theta is None else np.result_type(theta, X))
-    if theta is None:
-        theta = validation.parameters(network.initialize(rng, dtype=X.dtype), network)
-    theta, X, Y = validation.one_dtype(theta, X, Y)
-    if not np.isfinite(theta).all():
-        validation.refuse_values(parameters=network._views(theta))
-    optimizer = SGD(learning_rate)
+    network, optimizer = two_layer(n_x, n_h, n_y), SGD(learning_rate)
+    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state))
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
     try:
         run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)

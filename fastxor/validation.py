@@ -217,13 +217,28 @@ def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     A2, Y = matrix("A2", A2, _OUTPUTS), matrix("Y", Y, _OUTPUTS)
     if Y.shape != A2.shape:
         raise ValueError(f"Y must have the shape of A2, {A2.shape}, got shape {Y.shape}")
-    return A2, Y if Y.dtype == A2.dtype else Y.astype(A2.dtype)
+    return A2, cast("Y", Y, A2.dtype)
 
 
-def one_dtype(theta: Array, *arrays: Array) -> list[Array]:
-    """theta, X and the other arrays in one dtype: float64, unless theta and X are float32."""
-    dtype = theta.dtype if arrays[0].dtype == theta.dtype else FLOAT64
-    return [array if array.dtype == dtype else array.astype(dtype) for array in (theta, *arrays)]
+def one_dtype(theta: Array, X: Array, *Y: Array) -> list[Array]:
+    """theta, X and perhaps Y in one dtype: float64, unless theta and X are float32."""
+    dtype = theta.dtype if X.dtype == theta.dtype else FLOAT64
+    return [cast("Y", array, dtype) for array in (theta, X, *Y)]  # of the others, none goes from float64 to float32
+
+
+def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in a dtype that holds its numbers."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        result = array.astype(dtype)
+    if dtype == FLOAT32 and np.isinf(result).any():
+        where = np.argwhere(np.isinf(result) & np.isfinite(array))
+        if where.size:
+            place = tuple(where[0].tolist())
+            most = _LIMITS[dtype][1]
+            raise ValueError(f"{name} must lie within +-{most:.9g} for {dtype} data, got {array[place]} at {place}")
+    return result
 
 
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
@@ -329,4 +344,6 @@ def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[A
     for (name, _place, shape), array in zip(slots, arrays, strict=True):
         if array.shape != shape:
             raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
+    if dtype == FLOAT32:
+        arrays = [cast(f'{argument}["{slot[0]}"]', array, dtype) for slot, array in zip(slots, arrays, strict=True)]
     return np.concatenate(arrays, axis=None, dtype=dtype)

@@ -425,7 +425,7 @@ def test_float64_holds_them(core, optimizer, _message, wide):
     "settings", [{"epsilon": 5e-324}, {"epsilon": 1e-308}, {"beta1": 1e-310}, {"learning_rate": 1e-320}]
 )
 def test_an_optimizer_that_float64_holds_as_no_normal_number(core, settings):
-    with pytest.raises(ValueError, match=rf"{[*settings][0]} must be at least 2.22507e-308 for float64 data"):
+    with pytest.raises(ValueError, match=rf"{next(iter(settings))} must be at least 2.22507e-308 for float64 data"):
         fx.train(fx.Network([2, 3, 1]), X, Y, optimizer=fx.Adam(**settings), backend=core)
 
 
@@ -451,3 +451,47 @@ def test_a_learning_rate_that_float32_does_not_hold(core, wrong):
             fx.model(features, labels, 2, 3, 1, 3, wrong, parameters=parameters, backend=core)
     with pytest.raises(ValueError, match=wanted):
         fx.update_parameters(start, grads, wrong, backend=core)
+
+
+# ---------------------------------------------------------------- arrays that float32 does not hold
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1.7e308])
+def test_targets_that_float32_does_not_hold(core, value):
+    net = fx.Network([2, 3, 1], output="identity")
+    features, _labels, start = single(net)
+    wrong = with_one(Y, value, (0, 2))
+    wanted = re.escape(f"Y must lie within +-3.40282347e+38 for float32 data, got {value} at (0, 2)")
+    for call in (
+        lambda: net.cost(start, features, wrong, backend=core),
+        lambda: net.gradient(start, features, wrong, backend=core),
+        lambda: fx.train(net, features, wrong, parameters=start, backend=core),
+        lambda: fx.train(net, features, wrong, backend=core),
+    ):
+        np.random.seed(4)
+        with pytest.raises(ValueError, match=wanted):
+            call()
+        drawn = np.random.rand()
+        np.random.seed(4)
+        assert drawn == np.random.rand()
+    assert np.isfinite(net.cost(start, X, with_one(Y, 1e100), backend=core))
+
+
+def test_gradients_and_caches_that_float32_does_not_hold(core):
+    features, labels, start = single()
+    grads = {"d" + name: array.astype(float) for name, array in start.items()}
+    grads["dW2"][0, 1] = -1e200
+    with pytest.raises(ValueError, match=re.escape('grads["dW2"] must lie within +-3.40282347e+38 for float32 data')):
+        fx.update_parameters(start, grads, 0.1, backend=core)
+    cache = {"A1": np.full((3, 4), 1e200), "A2": np.full((1, 4), 0.5)}
+    with pytest.raises(ValueError, match=re.escape('cache["A1"] must lie within +-3.40282347e+38 for float32 data')):
+        fx.backward_prop(features, labels, cache, start, backend=core)
+    with pytest.raises(ValueError, match=re.escape("Y must lie within +-3.40282347e+38 for float32 data")):
+        fx.calculate_cost(np.full((1, 4), 0.5, np.float32), with_one(Y, 1e39), backend=core)
+
+
+def test_infinity_is_refused_as_infinity(core):
+    """Not as a number that is too large for float32."""
+    features, _labels, start = single()
+    with pytest.raises(ValueError, match=r"\bY\b must be finite, got inf at \(0, 1\)"):
+        fx.Network([2, 3, 1]).cost(start, features, with_one(Y, np.inf, (0, 1)), backend=core)
