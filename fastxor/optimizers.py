@@ -1,7 +1,8 @@
 """Optimizers: small dataclasses that say how a gradient changes the parameters.
 
 Each has all that the rest of the package needs to know of it: how many vectors it remembers, its numbers, as the fused
-core reads them, and its step in numpy. The fused core's step is in ``backends/fused/update.py``.
+core reads them, and its step in numpy. The fused core's step is in ``backends/fused/update.py``. The numbers are
+checked here as float64, and by a run in the dtype of its data.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class SGD:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------
@@ -85,7 +87,7 @@ class SGD:
         """Parameters and memory after a step; nothing that is given changes."""
         real = theta.dtype.type
         if self.momentum:
-            velocity = real(self.momentum) * memory.rows[0] + gradient
+            velocity = _flushed(real(self.momentum) * memory.rows[0] + gradient)
             memory = memory._replace(rows=velocity[None])
             gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
         return theta - real(self.learning_rate) * gradient, memory
@@ -110,7 +112,8 @@ class Adam:
     Raises
     ------
     TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
 
     References
     ----------
@@ -147,11 +150,18 @@ class Adam:
         """Parameters and memory after a step; nothing that is given changes."""
         real = theta.dtype.type
         powers = memory.powers * (self.beta1, self.beta2)
-        m = real(self.beta1) * memory.rows[0] + real(1 - self.beta1) * gradient
+        m = _flushed(real(self.beta1) * memory.rows[0] + real(1 - self.beta1) * gradient)
         v = real(self.beta2) * memory.rows[1] + real(1 - self.beta2) * (gradient * gradient)
         first, second = 1 / (1 - powers)
         root = np.sqrt(v * real(second)) + real(self.epsilon)
         return theta - real(self.learning_rate * first) * m / root, Memory(np.stack([m, v]), powers)
+
+
+def _flushed(moment: Array) -> Array:
+    """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
+    0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
+    """
+    return np.where(np.abs(moment) < np.finfo(moment.dtype).tiny, moment.dtype.type(0), moment)
 
 
 Optimizer = SGD | Adam

@@ -45,7 +45,7 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.iterations = iterations
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.parameters, self.iterations)
+        return type(self), (self.parameters, self.iterations), vars(self)  # the notes go along
 
 
 class Run:
@@ -57,16 +57,17 @@ class Run:
         self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
     def go(self, core: Backend, interval: int, report: Report | None, stacklevel: int) -> None:
-        """Train to the end; warn if that went wrong, and lose nothing on Ctrl-C."""
+        """Train to the end; warn if that went wrong."""
         interval = min(interval, max(self.job.iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
-        try:
-            before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
-            self._loop(core, interval, report)
-            problem = self._divergence(core, before)
-        except KeyboardInterrupt:
-            raise TrainingInterrupted(self.parameters(), self.state.completed) from None
+        before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
+        self._loop(core, interval, report)
+        problem = self._divergence(core, before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+
+    def interrupted(self) -> TrainingInterrupted:
+        """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
+        return TrainingInterrupted(self.parameters(), self.state.completed)
 
     def parameters(self) -> Views:
         return self.job.network._views(self.state.theta)
@@ -230,16 +231,29 @@ def train(
         raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
     X = validation.inputs(X, network.sizes[0])
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
-    validation.check_values(network.loss, X=X, Y=Y)
     rng = validation.random_state(random_state)
-    if parameters is None:
-        parameters = network.initialize(rng, dtype=X.dtype)
-    theta = validation.parameters(parameters, network)
-    if not np.isfinite(theta).all():
-        validation.refuse_values(parameters=network._views(theta))
-    theta, X, Y = validation.one_dtype(theta, X, Y)
+    theta, X, Y = start(network, X, Y, parameters, optimizer, rng)
     seed = 0 if batch_size is None else validation.seed(rng)
     job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
     run = Run(job, State.beginning(theta, optimizer))
-    run.go(core, interval, None, stacklevel=2)
-    return Result(network, run.parameters(), run.costs, run.state.completed)
+    try:
+        run.go(core, interval, None, stacklevel=2)
+        return Result(network, run.parameters(), run.costs, run.state.completed)
+    except KeyboardInterrupt:
+        raise run.interrupted() from None
+
+
+def start(
+    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, optimizer: Optimizer, rng: Any
+) -> list[Array]:
+    """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
+    validation.check_values(network.loss, X=X, Y=Y)
+    theta = None if parameters is None else validation.parameters(parameters, network)
+    if theta is not None and not np.isfinite(theta).all():
+        validation.refuse_values(parameters=network._views(theta))
+    dtype = X.dtype if theta is None else np.result_type(theta, X)
+    validation.settings(optimizer, dtype)
+    Y = validation.cast("Y", Y, dtype)
+    if theta is None:
+        theta = validation.parameters(network.initialize(rng, dtype=dtype), network)
+    return validation.one_dtype(theta, X, Y)

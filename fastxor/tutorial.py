@@ -14,7 +14,7 @@ from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
 from fastxor.state import Job, State
-from fastxor.training import Run
+from fastxor.training import Run, start
 from fastxor.views import Array, Views
 
 Parameters = dict[str, Array]
@@ -258,7 +258,7 @@ def update_parameters(
     grads : dict
         ``dW1``, ``db1``, ``dW2``, ``db2``, each of the shape of its parameter.
     learning_rate : float
-        Step size, finite and not negative.
+        Step size, not negative, and finite in the dtype of the parameters.
     backend : str, optional
         "numpy" or "numba"; default: see `get_backend`.
 
@@ -283,7 +283,9 @@ def update_parameters(
     core = resolve(backend)
     network, theta = _network_of(parameters)
     gradient = validation.gradients(grads, network, theta.dtype)
-    after = core.update(theta, gradient, validation.rate("learning_rate", learning_rate))
+    learning_rate = validation.rate("learning_rate", learning_rate)
+    validation.held("learning_rate", learning_rate, theta.dtype)
+    after = core.update(theta, gradient, learning_rate)
     if after is None:
         validation.refuse_values(
             parameters=network._views(theta), grads=Views(network.sizes, network._gradient_slots, gradient)
@@ -361,19 +363,14 @@ def model(
     learning_rate = validation.rate("learning_rate", learning_rate)
     X = validation.inputs(X, n_x)
     Y = validation.targets(Y, n_y, X.shape[1])
-    validation.check_values(X=X, Y=Y)
-    network = two_layer(n_x, n_h, n_y)
-    rng = validation.random_state(random_state)
-    if parameters is None:
-        parameters = network.initialize(rng, dtype=X.dtype)
-    theta = validation.parameters(parameters, network)
-    theta, X, Y = validation.one_dtype(theta, X, Y)
-    if not np.isfinite(theta).all():
-        validation.refuse_values(parameters=network._views(theta))
-    optimizer = SGD(learning_rate)
+    network, optimizer = two_layer(n_x, n_h, n_y), SGD(learning_rate)
+    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state))
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
-    run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
-    return run.parameters()
+    try:
+        run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
+        return run.parameters()
+    except KeyboardInterrupt:
+        raise run.interrupted() from None
 
 
 def predict(

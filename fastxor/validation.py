@@ -49,6 +49,35 @@ def rate(name: str, value: Any, below: float = inf) -> float:
     return number
 
 
+def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse a number of the optimizer that the dtype of the run does not hold."""
+    for name, number in vars(optimizer).items():
+        if not isinstance(number, bool):
+            held(name, number, dtype, below_1=name in ("momentum", "beta1", "beta2"))
+
+
+def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:
+    """Refuse a number, 0 or above, that would be rounded to infinity, to 1, to 0 or to what a processor may take for 0.
+
+    A step would divide by the 0, and has two answers for what is below the smallest normal number.
+    """
+    smallest, largest, next_to_1 = _LIMITS[dtype]
+    if 0 < number < smallest:
+        raise ValueError(f"{name} must be at least {smallest:g} for {dtype} data, got {number:g}")
+    most = next_to_1 if below_1 else largest
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:.9g} for {dtype} data, got {number!r}")
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float, float]:
+    """The smallest normal number of a dtype, the largest one, and the last one before 1."""
+    info = np.finfo(dtype)
+    return float(info.smallest_normal), float(info.max), 1 - float(info.epsneg)
+
+
+_LIMITS = {dtype: _limits(dtype) for dtype in (FLOAT32, FLOAT64)}
+
+
 def _is_scalar_array(value: Any) -> TypeGuard[NDArray[Any]]:
     """Whether `value` is an array without axes, which numpy's users take for the number in it."""
     return isinstance(value, np.ndarray) and value.ndim == 0
@@ -188,13 +217,28 @@ def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     A2, Y = matrix("A2", A2, _OUTPUTS), matrix("Y", Y, _OUTPUTS)
     if Y.shape != A2.shape:
         raise ValueError(f"Y must have the shape of A2, {A2.shape}, got shape {Y.shape}")
-    return A2, Y if Y.dtype == A2.dtype else Y.astype(A2.dtype)
+    return A2, cast("Y", Y, A2.dtype)
 
 
-def one_dtype(theta: Array, *arrays: Array) -> list[Array]:
-    """theta, X and the other arrays in one dtype: float64, unless theta and X are float32."""
-    dtype = theta.dtype if arrays[0].dtype == theta.dtype else FLOAT64
-    return [array if array.dtype == dtype else array.astype(dtype) for array in (theta, *arrays)]
+def one_dtype(theta: Array, X: Array, *Y: Array) -> list[Array]:
+    """theta, X and perhaps Y in one dtype: float64, unless theta and X are float32."""
+    dtype = theta.dtype if X.dtype == theta.dtype else FLOAT64
+    return [cast("Y", array, dtype) for array in (theta, X, *Y)]  # of the others, none goes from float64 to float32
+
+
+def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in a dtype that holds its numbers."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        result = array.astype(dtype)
+    if dtype == FLOAT32 and np.isinf(result).any():
+        where = np.argwhere(np.isinf(result) & np.isfinite(array))
+        if where.size:
+            place = tuple(where[0].tolist())
+            most = _LIMITS[dtype][1]
+            raise ValueError(f"{name} must lie within +-{most:.9g} for {dtype} data, got {array[place]} at {place}")
+    return result
 
 
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
@@ -300,4 +344,6 @@ def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[A
     for (name, _place, shape), array in zip(slots, arrays, strict=True):
         if array.shape != shape:
             raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
+    if dtype == FLOAT32:
+        arrays = [cast(f'{argument}["{slot[0]}"]', array, dtype) for slot, array in zip(slots, arrays, strict=True)]
     return np.concatenate(arrays, axis=None, dtype=dtype)

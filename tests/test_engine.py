@@ -444,16 +444,32 @@ def test_no_iterations(backend, batch_size):
 
 @pytest.mark.parametrize("optimizer", [fx.Adam(1e-3), fx.SGD(0.1, momentum=0.9), fx.SGD(0.1, 0.9, nesterov=True)])
 @pytest.mark.parametrize("m", [3, 60])
-def test_a_moment_that_dies_away_arrives_at_zero(optimizer, m):
+def test_a_moment_that_dies_away_arrives_at_zero(core, optimizer, m):
     """And does not stay at the smallest number there is, 0.9 of which is rounded to itself: that slows every step."""
     net = fx.Network([2, 2], output="identity")
     X, Y = np.zeros((2, m), np.float32), np.ones((2, m), np.float32)
     state = State.beginning(np.ones(net.count, np.float32), optimizer)
     state.memory.rows[0] = 1e-30
-    session = resolve("numba").open(Training(net, X, Y, optimizer, 2000), state)
+    session = resolve(core).open(Training(net, X, Y, optimizer, 2000), state)
     assert session.advance(2000, 0, 2000)[0] == 2000
     weights = net.layers[0].weight  # the inputs are 0, and so are their gradients
     np.testing.assert_array_equal(session.state().memory.rows[0][weights], 0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("m", [1, 4, 40])
+def test_gradients_among_the_smallest_numbers(dtype, m):
+    """With the smallest epsilon there is, what is left of them decides on whole steps: both cores leave the same."""
+    net = fx.Network([2, 2], output="identity")
+    tiny = float(np.finfo(dtype).tiny)
+    X, Y = np.full((2, m), tiny / 16, dtype), np.ones((2, m), dtype)
+    start = {"W1": np.ones((2, 2), dtype), "b1": np.zeros((2, 1), dtype)}
+    one, other = (
+        fx.train(net, X, Y, parameters=start, optimizer=fx.Adam(0.1, epsilon=tiny), iterations=5, backend=core)
+        for core in ("numpy", "numba")
+    )
+    assert_same_dict(other.parameters, one.parameters, rtol=1e-6)
+    np.testing.assert_array_equal(one.parameters["W1"], 1)
 
 
 def test_the_history_holds_the_cost_before_the_step(core):

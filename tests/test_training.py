@@ -3,6 +3,7 @@
 import builtins
 import copy
 import pickle
+import signal
 import sys
 import warnings
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from support import PACKAGE, X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run
+from support import PACKAGE, X, Y, assert_no_alias, assert_same_dict, plain_parameters, plain_run, run_python
 
 import fastxor as fx
 from fastxor.backends import reference, resolve
@@ -166,10 +167,10 @@ def test_the_exception_survives_copies_and_pickles(copied):
 
 
 class Interruption:
-    """Ctrl-C at one of the lines of the package that this thread goes through, counted from 1; or only counts them."""
+    """Ctrl-C at one of the lines of the package that this thread goes through, counted from 1; and which they are."""
 
     def __init__(self, line=None):
-        self.line, self.lines = line, 0
+        self.line, self.lines = line, []
 
     def __enter__(self):
         self.before = sys.gettrace()
@@ -183,8 +184,9 @@ class Interruption:
         return self.each if frame.f_code.co_filename.startswith(str(PACKAGE)) else None
 
     def each(self, frame, event, argument):
-        self.lines += event == "line"
-        if self.lines == self.line:
+        if event == "line":
+            self.lines.append((frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno))
+        if len(self.lines) == self.line:
             self.line = None
             raise KeyboardInterrupt
         return self.each
@@ -227,7 +229,7 @@ def test_a_run_goes_on_from_any_moment(monkeypatch, core, name):
         training.begin().go(backend, 7, None, stacklevel=1)
     rng = np.random.RandomState(len(name))
     reached = set()
-    for line in rng.randint(1, counted.lines, 200).tolist():
+    for line in rng.randint(1, len(counted.lines), 200).tolist():
         run = training.begin()
         with suppress(KeyboardInterrupt), Interruption(line):
             run.go(backend, 7, None, stacklevel=1)
@@ -271,3 +273,96 @@ def test_the_state_after_a_divergence_is_that_of_the_last_good_step(core, optimi
     ):
         np.testing.assert_array_equal(got, kept)
         assert np.isfinite(got).all()
+
+
+# ---------------------------------------------------------------- the result is handed over
+
+
+CURVED, STRAIGHT = (fx.Network([2, 3, 1], hidden, "identity") for hidden in ("tanh", "identity"))
+CALLS = {
+    "all samples": lambda n, **core: fx.train(CURVED, X, Y, iterations=n, optimizer=fx.Adam(0.1), **core).parameters,
+    "mini-batches": lambda n, **core: fx.train(CURVED, X, Y, iterations=n, batch_size=3, **core).parameters,
+    "blows up": lambda n, **core: (
+        fx.train(STRAIGHT, X, Y, iterations=n, batch_size=3, optimizer=fx.SGD(1e300), **core).parameters
+    ),
+    "rises": lambda n, **core: fx.train(STRAIGHT, X, Y, iterations=n, optimizer=fx.SGD(10.0), **core).parameters,
+    "model": lambda n, **core: fx.model(X, Y, 2, 3, 1, n - 1, 0.3, print_cost=False, **core),
+}
+
+
+@pytest.mark.filterwarnings("ignore::fastxor.DivergenceWarning")
+@pytest.mark.parametrize("kind", CALLS)
+def test_an_interrupt_at_any_line_loses_nothing(core, kind):
+    """From the moment that there is a state to the one that the caller has the result: the first and the last time
+    that each line is run."""
+
+    def run(steps=5):
+        return CALLS[kind](steps, random_state=0, backend=core)
+
+    wanted = [fx.Network([2, 3, 1]).initialize(0), *(run(steps) for steps in range(1, 6))]
+    with Interruption() as counted:
+        run()
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    last = {line: place for place, line in enumerate(counted.lines) if place >= begins}
+    reached = set()
+    for place in sorted({*last.values(), *(counted.lines.index(line, begins) for line in last)}):
+        with pytest.raises(KeyboardInterrupt) as raised, Interruption(place + 1):
+            run()
+        assert isinstance(raised.value, fx.TrainingInterrupted), counted.lines[place]
+        reached.add(raised.value.iterations)
+        assert_same_dict(raised.value.parameters, wanted[raised.value.iterations], rtol=0)
+    assert len(last) > 20
+    assert reached >= {0, 0 if kind == "blows up" else 5}
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_signal_in_the_closing_cost_loses_nothing(monkeypatch, core, batch_size):
+    """The real thing, while the backend works."""
+    settings = {"batch_size": batch_size, "random_state": 0, "backend": core}
+    network = fx.Network([2, 3, 1])
+    whole = fx.train(network, X, Y, iterations=20, **settings)
+    backend, calls = resolve(core), []
+    original = backend.loss
+
+    def loss(*arguments):
+        calls.append(arguments)
+        if len(calls) == (1 if batch_size is None else 2):
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(backend, "loss", loss)
+    with pytest.raises(fx.TrainingInterrupted) as raised:
+        fx.train(network, X, Y, iterations=20, **settings)
+    assert raised.value.iterations == 20
+    assert_same_dict(raised.value.parameters, whole.parameters, rtol=0)
+
+
+SENT = """
+import pickle, sys
+import fastxor as fx
+def stop(iteration, cost):
+    raise KeyboardInterrupt
+import fastxor.tutorial as tutorial
+tutorial._print_cost = stop
+try:
+    fx.model([[0, 1]], [[0, 1]], 1, 2, 1, 500, 0.3, random_state=0, backend="numpy")
+except fx.TrainingInterrupted as error:
+    error.add_note("from afar")
+    sys.stdout.buffer.write(pickle.dumps((error, {**error.parameters}, error.iterations)).hex().encode())
+"""
+
+
+def test_the_exception_reaches_another_process(tmp_path):
+    sent = bytes.fromhex(run_python("-W", "error", "-c", SENT, cwd=tmp_path).stdout)
+    error, parameters, iterations = pickle.loads(sent)
+    assert type(error) is fx.TrainingInterrupted
+    assert error.iterations == iterations
+    assert str(iterations) in str(error)
+    assert error.__notes__ == ["from afar"]
+    assert_same_dict(error.parameters, parameters, rtol=0)
+    again = pickle.loads(pickle.dumps(error))
+    assert_same_dict(again.parameters, parameters, rtol=0)
+    (tmp_path / "sent").write_bytes(pickle.dumps(error))
+    code = "import pickle; error = pickle.load(open('sent', 'rb')); print(error, error.iterations, *error.parameters)"
+    assert run_python("-W", "ignore", "-c", code, cwd=tmp_path).stdout == f"{error} {iterations} W1 b1 W2 b2\n"

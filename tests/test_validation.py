@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -365,3 +366,132 @@ def test_unpickled_arrays_give_the_same_results(core, dtype):
     wanted, got = results(*plain), results(*pickle.loads(pickle.dumps(plain)))
     assert_same_dict(got, wanted, rtol=4 * np.finfo(dtype).eps)
     assert all(got[key].dtype == wanted[key].dtype for key in wanted)
+
+
+# ---------------------------------------------------------------- numbers that the dtype of a run does not hold
+
+NEARLY_1 = 1 - 1e-9
+NOT_HELD = [
+    (fx.Adam(epsilon=1e-46), "epsilon must be at least 1.17549e-38 for float32 data, got 1e-46"),
+    (fx.Adam(epsilon=1e-40), "epsilon must be at least 1.17549e-38 for float32 data, got 1e-40"),
+    (fx.Adam(epsilon=1e39), "epsilon must be at most 3.40282347e+38 for float32 data, got 1e+39"),
+    (fx.Adam(beta1=NEARLY_1), "beta1 must be at most 0.99999994 for float32 data, got 0.999999999"),
+    (fx.Adam(beta2=NEARLY_1), "beta2 must be at most 0.99999994 for float32 data, got 0.999999999"),
+    (fx.Adam(beta2=1e-42), "beta2 must be at least 1.17549e-38 for float32 data, got 1e-42"),
+    (fx.Adam(1e39), "learning_rate must be at most 3.40282347e+38 for float32 data, got 1e+39"),
+    (fx.SGD(1e39), "learning_rate must be at most 3.40282347e+38 for float32 data, got 1e+39"),
+    (fx.SGD(1e-46), "learning_rate must be at least 1.17549e-38 for float32 data, got 1e-46"),
+    (fx.SGD(0.1, NEARLY_1), "momentum must be at most 0.99999994 for float32 data, got 0.999999999"),
+    (fx.SGD(0.1, 1e-46, nesterov=True), "momentum must be at least 1.17549e-38 for float32 data, got 1e-46"),
+]
+
+
+def single(network=None):
+    """The tutorial's data, and a start, in float32."""
+    network = network or fx.Network([2, 3, 1])
+    return X.astype(np.float32), Y.astype(np.float32), network.initialize(0, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("optimizer", "message"), NOT_HELD, ids=lambda value: str(value)[:40])
+def test_an_optimizer_that_float32_does_not_hold(core, optimizer, message):
+    net = fx.Network([2, 3, 1])
+    features, labels, start = single(net)
+    for parameters in (None, start):
+        np.random.seed(4)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            fx.train(net, features, labels, parameters=parameters, optimizer=optimizer, backend=core)
+        drawn = np.random.rand()
+        np.random.seed(4)
+        assert drawn == np.random.rand()
+
+
+@pytest.mark.parametrize(("optimizer", "_message"), NOT_HELD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("wide", ["data", "parameters"])
+def test_float64_holds_them(core, optimizer, _message, wide):
+    """A run is in float64 if the data or the parameters are."""
+    net = fx.Network([2, 3, 1])
+    features, labels, start = single(net)
+    if wide == "data":
+        features = features.astype(np.float64)
+    else:
+        start = {name: array.astype(np.float64) for name, array in start.items()}
+    arguments = {"parameters": start, "optimizer": optimizer, "iterations": 1, "backend": core}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.DivergenceWarning)  # of a step of 1e39
+        assert fx.train(net, features, labels, **arguments).parameters["W1"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "settings", [{"epsilon": 5e-324}, {"epsilon": 1e-308}, {"beta1": 1e-310}, {"learning_rate": 1e-320}]
+)
+def test_an_optimizer_that_float64_holds_as_no_normal_number(core, settings):
+    with pytest.raises(ValueError, match=rf"{next(iter(settings))} must be at least 2.22507e-308 for float64 data"):
+        fx.train(fx.Network([2, 3, 1]), X, Y, optimizer=fx.Adam(**settings), backend=core)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_limits_themselves_are_held(core, dtype):
+    info = np.finfo(dtype)
+    last = float(np.nextafter(np.array(1, dtype), np.array(0, dtype)))
+    data = X.astype(dtype), Y.astype(dtype)
+    smallest = float(info.smallest_normal)
+    for optimizer in (fx.Adam(smallest, 0.0, last, smallest), fx.Adam(0.0, last, smallest), fx.SGD(smallest, last)):
+        run = fx.train(fx.Network([2, 3, 1]), *data, optimizer=optimizer, iterations=3, random_state=0, backend=core)
+        assert run.iterations == 3
+    validation.held("learning_rate", float(info.max), np.dtype(dtype))
+
+
+@pytest.mark.parametrize("wrong", [1e39, 1e-46])
+def test_a_learning_rate_that_float32_does_not_hold(core, wrong):
+    features, labels, start = single()
+    grads = {"d" + name: array for name, array in start.items()}
+    wanted = r"learning_rate must be at (most 3\.4|least 1\.1)\S+ for float32 data, got 1e"
+    for parameters in (start, None):
+        with pytest.raises(ValueError, match=wanted):
+            fx.model(features, labels, 2, 3, 1, 3, wrong, parameters=parameters, backend=core)
+    with pytest.raises(ValueError, match=wanted):
+        fx.update_parameters(start, grads, wrong, backend=core)
+
+
+# ---------------------------------------------------------------- arrays that float32 does not hold
+
+
+@pytest.mark.parametrize("value", [1e39, -1e39, 1.7e308])
+def test_targets_that_float32_does_not_hold(core, value):
+    net = fx.Network([2, 3, 1], output="identity")
+    features, _labels, start = single(net)
+    wrong = with_one(Y, value, (0, 2))
+    wanted = re.escape(f"Y must lie within +-3.40282347e+38 for float32 data, got {value} at (0, 2)")
+    for call in (
+        lambda: net.cost(start, features, wrong, backend=core),
+        lambda: net.gradient(start, features, wrong, backend=core),
+        lambda: fx.train(net, features, wrong, parameters=start, backend=core),
+        lambda: fx.train(net, features, wrong, backend=core),
+    ):
+        np.random.seed(4)
+        with pytest.raises(ValueError, match=wanted):
+            call()
+        drawn = np.random.rand()
+        np.random.seed(4)
+        assert drawn == np.random.rand()
+    assert np.isfinite(net.cost(start, X, with_one(Y, 1e100), backend=core))
+
+
+def test_gradients_and_caches_that_float32_does_not_hold(core):
+    features, labels, start = single()
+    grads = {"d" + name: array.astype(float) for name, array in start.items()}
+    grads["dW2"][0, 1] = -1e200
+    with pytest.raises(ValueError, match=re.escape('grads["dW2"] must lie within +-3.40282347e+38 for float32 data')):
+        fx.update_parameters(start, grads, 0.1, backend=core)
+    cache = {"A1": np.full((3, 4), 1e200), "A2": np.full((1, 4), 0.5)}
+    with pytest.raises(ValueError, match=re.escape('cache["A1"] must lie within +-3.40282347e+38 for float32 data')):
+        fx.backward_prop(features, labels, cache, start, backend=core)
+    with pytest.raises(ValueError, match=re.escape("Y must lie within +-3.40282347e+38 for float32 data")):
+        fx.calculate_cost(np.full((1, 4), 0.5, np.float32), with_one(Y, 1e39), backend=core)
+
+
+def test_infinity_is_refused_as_infinity(core):
+    """Not as a number that is too large for float32."""
+    features, _labels, start = single()
+    with pytest.raises(ValueError, match=r"\bY\b must be finite, got inf at \(0, 1\)"):
+        fx.Network([2, 3, 1]).cost(start, features, with_one(Y, np.inf, (0, 1)), backend=core)
