@@ -145,13 +145,15 @@ class Adam:
 
     def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes."""
-        real = theta.dtype.type
-        powers = memory.powers * (self.beta1, self.beta2)
-        m = real(self.beta1) * memory.rows[0] + real(1 - self.beta1) * gradient
-        v = real(self.beta2) * memory.rows[1] + real(1 - self.beta2) * (gradient * gradient)
-        first, second = 1 / (1 - powers)
-        root = np.sqrt(v * real(second)) + real(self.epsilon)
-        return theta - real(self.learning_rate * first) * m / root, Memory(np.stack([m, v]), powers)
+        rows, powers = memory.rows.copy(), memory.powers * (self.beta1, self.beta2)
+        m, v = rows
+        m *= self.beta1
+        m += (1 - self.beta1) * gradient
+        v *= self.beta2
+        v += (1 - self.beta2) * (gradient * gradient)
+        first, second = (1 / (1 - powers)).tolist()
+        root = np.sqrt(second * v) + self.epsilon
+        return theta - self.learning_rate * first * m / root, Memory(rows, powers)
 
 
 Optimizer = SGD | Adam
