@@ -84,13 +84,12 @@ def test_a_run_diverges_in_parts_as_it_does_whole(monkeypatch, optimizer, batch_
 
 @pytest.mark.parametrize("place", range(7))
 def test_one_bad_sample_is_seen_in_any_part(monkeypatch, place):
-    """Its outputs saturate: neither the gradient nor, at a step where none is recorded, a cost would tell."""
+    """Its output saturates at its target: neither the gradient nor, where none is recorded, a cost would tell."""
     cut_small(monkeypatch)
-    features = np.zeros((1, 7))
-    features[0, place] = 1e200
+    features, targets = np.zeros((1, 7)), np.full((1, 7), 0.5)
+    features[0, place], targets[0, place] = 1e200, 1
     theta = np.array([1.0, 0.0, 1e200, 0.0])  # W1, b1, W2, b2
-    net = fx.Network([1, 1, 1], "identity")
-    job = Training(net, features, np.full((1, 7), 0.5), fx.SGD(1e-300), 5)
+    job = Training(fx.Network([1, 1, 1], "identity"), features, targets, fx.SGD(0.1), 5)
     session = reference.open(job, State.beginning(theta, job.optimizer))
     assert session.advance(3, 2, 100) == (0, [])
     assert reference.first_overflow(job, session.state()) == 2
