@@ -87,7 +87,8 @@ class SGD:
         """Parameters and memory after a step; nothing that is given changes."""
         real = theta.dtype.type
         if self.momentum:
-            velocity = _flushed(real(self.momentum) * memory.rows[0] + gradient)
+            velocity = real(self.momentum) * memory.rows[0] + gradient
+            _flush(velocity)
             memory = memory._replace(rows=velocity[None])
             gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
         return theta - real(self.learning_rate) * gradient, memory
@@ -148,20 +149,25 @@ class Adam:
 
     def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes."""
-        real = theta.dtype.type
-        powers = memory.powers * (self.beta1, self.beta2)
-        m = _flushed(real(self.beta1) * memory.rows[0] + real(1 - self.beta1) * gradient)
-        v = real(self.beta2) * memory.rows[1] + real(1 - self.beta2) * (gradient * gradient)
-        first, second = 1 / (1 - powers)
-        root = np.sqrt(v * real(second)) + real(self.epsilon)
-        return theta - real(self.learning_rate * first) * m / root, Memory(np.stack([m, v]), powers)
+        rows, powers = memory.rows.copy(), memory.powers * (self.beta1, self.beta2)
+        m, v = rows
+        m *= self.beta1
+        m += (1 - self.beta1) * gradient
+        _flush(m)
+        v *= self.beta2
+        v += (1 - self.beta2) * (gradient * gradient)
+        first, second = (1 / (1 - powers)).tolist()
+        root = np.sqrt(second * v) + self.epsilon
+        return theta - self.learning_rate * first * m / root, Memory(rows, powers)
 
 
-def _flushed(moment: Array) -> Array:
+def _flush(moment: Array) -> None:
     """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
     """
-    return np.where(np.abs(moment) < np.finfo(moment.dtype).tiny, moment.dtype.type(0), moment)
+    moment[np.abs(moment) < _SMALLEST_NORMAL[moment.dtype]] = 0
 
+
+_SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
 
 Optimizer = SGD | Adam

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,14 @@ from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
+
+# Many samples are worked on in parts, so that a layer's values stay in the cache, and their memory need not come from
+# the system and go back to it in every step. A part has about this many values of the widest layer, and enough samples
+# to make the products of matrices worth more than adding up the parts' gradients.
+_PART_VALUES = 2**15
+_PART_SAMPLES = 256
+
+Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 
 # Overflow and its like are answered with infinity and NaN, as a compiled kernel does, and reported by the caller.
 _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
@@ -23,14 +32,13 @@ _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ig
 
 @_quiet
 def sigmoid(z: Array) -> Array:
-    """1 / (1 + e**-z), by way of e**-|z|, which cannot overflow."""
-    e = np.exp(-np.abs(z))
-    a: Array = np.where(z < 0, e, np.ones_like(e)) / (1 + e)
+    """1 / (1 + e**-z), which is 0 where e**-z overflows."""
+    a: Array = 1 / (1 + np.exp(-z))
     return a
 
 
 def softplus(z: Array) -> Array:
-    """log(1 + e**z), likewise."""
+    """log(1 + e**z), by way of e**-|z|, which cannot overflow."""
     return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
@@ -101,9 +109,9 @@ LOSSES = {
 }
 
 
-def _cost(network: Architecture, Z: Array, A: Array, Y: Array) -> float:
-    """The mean over the samples, whose losses are divided before they are summed: that overflows later."""
-    return float(np.sum(LOSSES[network.loss](Z, A, Y) / Y.shape[1]))
+def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int) -> float:
+    """The sum of the losses, each divided by the number of all samples before: that overflows later."""
+    return float(np.sum(LOSSES[network.loss](Z, A, Y) / samples))
 
 
 def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
@@ -122,22 +130,24 @@ def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
     """A1, A2, … in one vector."""
     if not (_finite(theta) and _finite(X)):
         return None
-    _Z, A = _forward(network, theta, X)
+    _Z, A = _forward(network, _weights(network, theta), X)
     return np.concatenate(A[1:], axis=None)
 
 
 @_quiet
 def outputs(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The last of them."""
-    return _forward(network, theta, X)[1][-1] if _finite(theta) and _finite(X) else None
+    if not (_finite(theta) and _finite(X)):
+        return None
+    return _forward(network, _weights(network, theta), X)[1][-1]
 
 
-def _forward(network: Architecture, theta: Array, X: Array) -> tuple[list[Array], list[Array]]:
+def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Array], list[Array]]:
     """The inputs [Z1, Z2, …] and the values [X, A1, A2, …] of the activations."""
     Z: list[Array] = []
     A = [X]
-    for layer, (W, b) in zip(network.layers, _weights(network, theta), strict=True):
-        Z.append(W @ A[-1] + b)
+    for layer, (W, b) in zip(network.layers, weights, strict=True):
+        Z.append(np.dot(W, A[-1]) + b)
         A.append(ACTIVATIONS[layer.activation][0](Z[-1]))
     return Z, A
 
@@ -147,8 +157,11 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     """The cost."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
         return None
-    Z, A = _forward(network, theta, X)
-    return _cost(network, Z[-1], A[-1], Y)
+    weights, cost = _weights(network, theta), 0.0
+    for x, y in _parts(network, X, Y):
+        Z, A = _forward(network, weights, x)
+        cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
+    return cost
 
 
 @_quiet
@@ -156,25 +169,54 @@ def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[f
     """The cost and its flat gradient."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
         return None
-    return _cost_and_gradient(network, theta, X, Y)
+    cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y)
+    return cost, gradient
 
 
-def _cost_and_gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array]:
-    Z, A = _forward(network, theta, X)
-    return _cost(network, Z[-1], A[-1], Y), _backward(network, theta, Z, A, Y)
+def _cost_and_gradient(
+    network: Architecture, theta: Array, X: Array, Y: Array, with_cost: bool = True
+) -> tuple[float, Array, bool]:
+    """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
+    weights, cost, finite = _weights(network, theta), 0.0, True
+    gradient: Any = None
+    for x, y in _parts(network, X, Y):
+        Z, A = _forward(network, weights, x)
+        finite = finite and _finite(Z[-1])
+        if with_cost:
+            cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
+        part = _backward(network, weights, Z, A, y, X.shape[1])
+        gradient = part if gradient is None else gradient + part
+    return cost, gradient, finite
 
 
-def _backward(network: Architecture, theta: Array, Z: list[Array], A: list[Array], Y: Array) -> Array:
-    """Flat gradient of the cost, from the last layer to the first."""
-    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / Y.shape[1]
-    weights = _weights(network, theta)
-    parts: list[Array] = []
+def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array]]:
+    """X and Y, cut between samples."""
+    samples = X.shape[1]
+    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
+    size = -(-samples // -(-samples // most))  # all parts about as large
+    return [(X[:, start : start + size], Y[:, start : start + size]) for start in range(0, samples, size)]
+
+
+def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], Y: Array, samples: int) -> Array:
+    """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
+    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    gradient = np.empty(network.count, dZ.dtype)
+    derivatives = _weights(network, gradient)
     for number in reversed(range(len(network.layers))):
-        parts = [(dZ @ A[number].T).ravel(), dZ.sum(axis=1), *parts]
+        dW, db = derivatives[number]
+        np.dot(dZ, A[number].T, out=dW)
+        dZ.sum(axis=1, keepdims=True, out=db)
         if number > 0:
+            W, _b = weights[number]
             slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
-            dZ = slope * np.where(slope == 0, 0, weights[number][0].T @ dZ)  # infinity times 0 would be no number
-    return np.concatenate(parts)
+            dZ = _let_through(slope, np.dot(W.T, dZ))
+    return gradient
+
+
+def _let_through(slope: Array, dA: Array) -> Array:
+    """slope * dA, which is 0 where the slope is, also if dA is infinite."""
+    dZ = slope * dA
+    return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
 @_quiet
@@ -183,7 +225,8 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
         return None
     A = [X, *(activations[place].reshape(shape) for _name, place, shape in network._activations(X.shape[1]))]
-    return _backward(network, theta, A[1:], A, Y)  # neither tanh nor the cross-entropy looks at Z here
+    Z = A[1:]  # at which neither tanh nor the cross-entropy looks here
+    return _backward(network, _weights(network, theta), Z, A, Y, X.shape[1])
 
 
 @_quiet
@@ -212,7 +255,10 @@ class Session:
 
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
-        self.speed = 1e9 / (30_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
+        self._X, self._Y = job.X, job.Y
+        if job.iterations - state.completed > job.steps_per_epoch:  # a sample in one piece is sooner read
+            self._X, self._Y = np.asfortranarray(job.X), np.asfortranarray(job.Y)
+        self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state
@@ -222,18 +268,15 @@ class Session:
         job = self._job
         costs: list[float] = []
         for step in range(steps):
-            state = self._state
+            state, record = self._state, step >= first and (step - first) % interval == 0
             batch = job.batch(state.completed)
-            X, Y = job.X[:, batch], job.Y[:, batch]
-            Z, A = _forward(job.network, state.theta, X)
-            record = step >= first and (step - first) % interval == 0
-            cost = _cost(job.network, Z[-1], A[-1], Y)
-            if not _finite(Z[-1]) or (record and not np.isfinite(cost)):
+            X, Y = self._X[:, batch], self._Y[:, batch]
+            cost, gradient, finite = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            if not (finite and math.isfinite(cost)):
                 return step, costs
-            gradient = _backward(job.network, state.theta, Z, A, Y)
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
             if record:
                 costs.append(cost)
+            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
             if not _finite(theta):
                 return step, costs
             self._state = State(theta, memory, state.completed + 1)
@@ -248,22 +291,24 @@ def first_overflow(job: Job, state: State) -> int:
     """The number of the layer in which the step that failed first left the finite numbers."""
     batch = job.batch(state.completed)
     X, Y = job.X[:, batch], job.Y[:, batch]
-    Z, A = _forward(job.network, state.theta, X)
-    bad = [number for number, z in enumerate(Z, 1) if not _finite(z)]
-    if not bad:
-        gradient = _backward(job.network, state.theta, Z, A, Y)
-        theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
-        layers = enumerate(_weights(job.network, theta), 1)
-        bad = [number for number, (W, b) in layers if not (_finite(W) and _finite(b))]
-        bad.reverse()  # the backward pass meets the last layer first
-    return bad[0] if bad else len(job.network.layers)  # all that is left is the cost, of the last layer
+    weights = _weights(job.network, state.theta)
+    inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
+    bad = {number for Z in inputs for number, z in Z if not _finite(z)}
+    if bad:
+        return min(bad)
+    _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
+    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
+    layers = enumerate(_weights(job.network, theta), 1)
+    bad = {number for number, (W, b) in layers if not (_finite(W) and _finite(b))}
+    # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.
+    return max(bad, default=len(job.network.layers))
 
 
 def warmup(network: Architecture | None, samples: int) -> None:
     """Nothing to compile."""
 
 
-def _weights(network: Architecture, theta: Array) -> list[tuple[Array, Array]]:
+def _weights(network: Architecture, theta: Array) -> Weights:
     """(W, b) of every layer, as views of theta."""
     return [
         (theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias].reshape(layer.n_out, 1))
@@ -272,7 +317,8 @@ def _weights(network: Architecture, theta: Array) -> list[tuple[Array, Array]]:
 
 
 def _finite(array: Array) -> bool:
-    return bool(np.isfinite(array).all())
+    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
+    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
 
 
 def _probabilities(array: Array) -> bool:
