@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, TypeVar
 
@@ -169,6 +169,8 @@ def matrix(name: str, value: ArrayLike, shape: str) -> Array:
 
 def numeric(name: str, value: ArrayLike) -> Array:
     """`value` as an array of float32 or float64: float32 stays, all other real numbers become float64."""
+    if type(value) is np.ndarray and value.dtype is FLOAT64:  # as most are
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -214,6 +216,8 @@ def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     A2, Y = matrix("A2", A2, _OUTPUTS), matrix("Y", Y, _OUTPUTS)
     if Y.shape != A2.shape:
         raise ValueError(f"Y must have the shape of A2, {A2.shape}, got shape {Y.shape}")
+    if A2.dtype == FLOAT32 != Y.dtype:
+        _check_single("Y", Y, "A2")
     return A2, Y if Y.dtype == A2.dtype else Y.astype(A2.dtype)
 
 
@@ -255,9 +259,35 @@ def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Ma
     raise ValueError(f"{', '.join(arguments)} must be finite")
 
 
+def finite(array: Array) -> bool:
+    """Whether all numbers of a result are finite, asked after every call, hence in the quickest way for its size."""
+    flat = array.ravel()
+    if flat.size <= _FEW:
+        return isfinite(sum(flat.tolist())) or bool(np.isfinite(flat).all())  # a sum may overflow by itself
+    if flat.size <= _AT_ONCE:
+        return np.count_nonzero(np.isfinite(flat)) == flat.size
+    return isfinite(flat.min()) and isfinite(flat.max())  # no array of the size of this one
+
+
+def refuse_overflow(
+    parts: Mapping[str, Any], dtype: np.dtype[Any], advice: str = "X, Y or the parameters are too large"
+) -> NoReturn:
+    """Say which of the parts of a computation, in its order, was the first that is not finite; None is not known."""
+    for label, part in parts.items():
+        array = np.array(np.nan if part is None else part)
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            place = tuple(bad[0].tolist())
+            where = f" at {place}" if place else ""
+            raise OverflowError(f"{label} overflows {dtype}, got {array[place]}{where}; {advice}")
+    raise OverflowError(f"the result overflows {dtype}; {advice}")
+
+
+_FEW = 16
+
 # How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
 SUM_TOLERANCE = 1e-3
-_AT_ONCE = 10_000  # columns whose sums are kept at a time
+_AT_ONCE = 10_000  # columns whose sums, or numbers for which answers, are kept at a time
 _OUTPUTS = "(n_y, m), outputs down and samples across"
 
 
@@ -326,4 +356,13 @@ def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[A
     for (name, _place, shape), array in zip(slots, arrays, strict=True):
         if array.shape != shape:
             raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
+        if array.dtype != dtype and dtype == FLOAT32:
+            _check_single(f'{argument}["{name}"]', array, "X and parameters")
     return np.concatenate(arrays, axis=None, dtype=dtype)
+
+
+def _check_single(label: str, array: Array, others: str) -> None:
+    """Refuse finite numbers that are infinite in float32, the dtype of the other arguments."""
+    worst = array.flat[abs(array).argmax()]
+    if _LIMITS[FLOAT32][1] < abs(worst) < inf:
+        raise ValueError(f"{label} must be finite in float32, the dtype of {others}, got {worst:g}")

@@ -425,7 +425,7 @@ def test_float64_holds_them(core, optimizer, _message, wide):
     "settings", [{"epsilon": 5e-324}, {"epsilon": 1e-308}, {"beta1": 1e-310}, {"learning_rate": 1e-320}]
 )
 def test_an_optimizer_that_float64_holds_as_no_normal_number(core, settings):
-    with pytest.raises(ValueError, match=rf"{[*settings][0]} must be at least 2.22507e-308 for float64 data"):
+    with pytest.raises(ValueError, match=rf"{next(iter(settings))} must be at least 2.22507e-308 for float64 data"):
         fx.train(fx.Network([2, 3, 1]), X, Y, optimizer=fx.Adam(**settings), backend=core)
 
 

@@ -202,7 +202,8 @@ def resolve(name: BackendName | None = None) -> Backend:
         name = _context.get() or _process
         if name is None:
             name = _environment
-            _check(name, _VARIABLE)
+            if name not in _loaded:
+                _check(name, _VARIABLE)
     else:
         _check(name)
     return _loaded.get(name) or _load(name) or cast(Backend, _load("numpy"))
