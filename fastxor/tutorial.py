@@ -124,6 +124,8 @@ def forward_prop(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    OverflowError
+        If finite arguments give an output that is not finite; the message says in which layer.
 
     Examples
     --------
@@ -141,8 +143,8 @@ def forward_prop(
     if X.dtype != theta.dtype:
         theta, X = validation.one_dtype(theta, X)
     activations = core.forward(network, theta, X)
-    if activations is None:
-        validation.refuse_values(X=X, parameters=network._views(theta))
+    if activations is None or not validation.finite(activations):
+        network._refuse(theta, X, {"the output": activations})
     cache = Views(network.sizes, network._activations(X.shape[1]), activations)
     return cache["A2"], cache
 
@@ -218,6 +220,8 @@ def backward_prop(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    OverflowError
+        If finite arguments give a gradient that is not finite; the message says in which layer.
 
     Examples
     --------
@@ -239,6 +243,8 @@ def backward_prop(
     if gradient is None:
         cache = Views(network.sizes, network._activations(X.shape[1]), activations)
         validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
+    if not validation.finite(gradient):
+        validation.refuse_overflow(network._backward_parts(gradient), theta.dtype)
     return Views(network.sizes, network._gradient_slots, gradient)
 
 
@@ -271,6 +277,8 @@ def update_parameters(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    OverflowError
+        If finite arguments give a parameter that is not finite; the message says which.
 
     Examples
     --------
@@ -290,6 +298,8 @@ def update_parameters(
         validation.refuse_values(
             parameters=network._views(theta), grads=Views(network.sizes, network._gradient_slots, gradient)
         )
+    if not validation.finite(after):
+        validation.refuse_overflow(network._views(after), theta.dtype, "learning_rate or grads are too large")
     return network._views(after)
 
 
@@ -396,6 +406,8 @@ def predict(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    OverflowError
+        If finite arguments give an output that is not finite; the message says in which layer.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
@@ -172,6 +172,8 @@ def matrix(name: str, value: ArrayLike, shape: str) -> Array:
 
 def numeric(name: str, value: ArrayLike) -> Array:
     """`value` as an array of float32 or float64: float32 stays, all other real numbers become float64."""
+    if type(value) is np.ndarray and value.dtype is FLOAT64:  # as most are
+        return value
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -273,9 +275,35 @@ def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Ma
     raise ValueError(f"{', '.join(arguments)} must be finite")
 
 
+def finite(array: Array) -> bool:
+    """Whether all numbers of a result are finite, asked after every call, hence in the quickest way for its size."""
+    flat = array.ravel()
+    if flat.size <= _FEW:
+        return isfinite(sum(flat.tolist())) or bool(np.isfinite(flat).all())  # a sum may overflow by itself
+    if flat.size <= _AT_ONCE:
+        return np.count_nonzero(np.isfinite(flat)) == flat.size
+    return isfinite(flat.min()) and isfinite(flat.max())  # no array of the size of this one
+
+
+def refuse_overflow(
+    parts: Mapping[str, Any], dtype: np.dtype[Any], advice: str = "X, Y or the parameters are too large"
+) -> NoReturn:
+    """Say which of the parts of a computation, in its order, was the first that is not finite; None is not known."""
+    for label, part in parts.items():
+        array = np.array(np.nan if part is None else part)
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            place = tuple(bad[0].tolist())
+            where = f" at {place}" if place else ""
+            raise OverflowError(f"{label} overflows {dtype}, got {array[place]}{where}; {advice}")
+    raise OverflowError(f"the result overflows {dtype}; {advice}")
+
+
+_FEW = 16
+
 # How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
 SUM_TOLERANCE = 1e-3
-_AT_ONCE = 10_000  # columns whose sums are kept at a time
+_AT_ONCE = 10_000  # columns whose sums, or numbers for which answers, are kept at a time
 _OUTPUTS = "(n_y, m), outputs down and samples across"
 
 

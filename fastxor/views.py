@@ -62,8 +62,9 @@ class Views(dict[str, Any]):
 
     def _is_intact(self) -> bool:
         """Whether the dict still holds exactly the views it was made with."""
+        get = self.get
         for name, array in self._made_of:
-            if self.get(name) is not array:
+            if get(name) is not array:
                 return False
         return len(self) == len(self._made_of)
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -292,7 +293,7 @@ def test_a_call_leaves_the_results_of_earlier_calls_alone(core, net, m):
 @pytest.mark.parametrize("m", [1, 5, 300])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_a_call_that_goes_wrong_spoils_no_later_one(core, m, value):
-    """Refused, or so large that the cost and the gradient overflow."""
+    """Refused, or so large that the cost or the gradient may overflow."""
     parameters, features, wanted = case(NET, m)
     with fx.use_backend(core):
         right = NET.gradient(parameters, features, wanted)
@@ -300,7 +301,8 @@ def test_a_call_that_goes_wrong_spoils_no_later_one(core, m, value):
             arguments = [{k: v.copy() for k, v in parameters.items()}, features.copy(), wanted.copy()]
             (arguments[0]["W2"] if bad == 0 else arguments[bad])[-1, -1] = value
             if np.isfinite(value):
-                NET.gradient(*arguments)
+                with suppress(OverflowError):
+                    NET.gradient(*arguments)
             else:
                 with pytest.raises(ValueError, match="must be finite"):
                     NET.gradient(*arguments)
@@ -367,3 +369,90 @@ def test_parameters_of_one_network_fit_any_of_its_sizes():
     assert validation.parameters(parameters, fx.Network([2, 3, 1])) is parameters._flat
     copied = pickle.loads(pickle.dumps(fx.Network([2, 3, 1])))
     np.testing.assert_array_equal(validation.parameters(parameters, copied), parameters._flat)
+
+
+# ---------------------------------------------------------------- finite arguments, results that no float holds
+
+
+def overflow(dtype, core, call, *arguments):
+    """The message of the error that such a call ends with, whatever the number of samples."""
+    messages = set()
+    for m in (1, 3, 4, 9, 40, 600, 11_000):
+        tiled = [
+            a if isinstance(a, dict) else np.tile(np.array(a, dtype), m) for a in arguments
+        ]  # the first sample is the one named
+        with pytest.raises(OverflowError) as raised:
+            call(*tiled, backend=core)
+        messages.add(str(raised.value))
+    assert len(messages) == 1
+    return messages.pop()
+
+
+def filled(net, dtype, *weights):
+    """Parameters with one value for all weights of each layer, and biases of 0."""
+    return {
+        name: np.full(array.shape, weights[int(name[1:]) - 1] if name[0] == "W" else 0, dtype)
+        for name, array in net.initialize(0).items()
+    }
+
+
+HUGE = {"float64": 1e200, "float32": 1e30}
+TOO_LARGE = "; X, Y or the parameters are too large"
+
+
+@pytest.mark.parametrize("dtype", HUGE)
+@pytest.mark.parametrize("output", ["identity", "sigmoid", "softmax"])
+def test_outputs_that_overflow(core, output, dtype):
+    """Infinities of either sign meet in the last layer."""
+    net, large = fx.Network([2, 3, 2], "relu", output), HUGE[dtype]
+    start = filled(net, dtype, large, 1.0)
+    start["W2"][:, 0] = -1.0
+    X, Y = [[large], [1.0]], [[1.0], [0.0]]
+    message = f"W1 X + b1 of layer 1 overflows {dtype}, got inf at (0, 0)" + TOO_LARGE
+    assert overflow(dtype, core, net.forward, start, X) == message
+    assert overflow(dtype, core, net.predict, start, X) == message
+    assert overflow(dtype, core, net.cost, start, X, Y) == message
+    assert overflow(dtype, core, net.gradient, start, X, Y) == message
+
+
+@pytest.mark.parametrize("dtype", HUGE)
+def test_an_overflow_in_a_deeper_layer(core, dtype):
+    net, large = fx.Network([1, 2, 2, 1, 1], "identity", "identity"), HUGE[dtype]
+    start = filled(net, dtype, 1.0, large, large, 1.0)
+    message = f"W3 A2 + b3 of layer 3 overflows {dtype}, got inf at (0, 0)" + TOO_LARGE
+    assert overflow(dtype, core, net.forward, start, [[1.0]]) == message
+    assert overflow(dtype, core, net.gradient, start, [[1.0]], [[1.0]]) == message
+
+
+@pytest.mark.parametrize("dtype", HUGE)
+def test_a_cost_that_overflows(core, dtype):
+    """Beside outputs and a gradient that do not."""
+    net = fx.Network([1, 1], output="identity")
+    start = filled(net, dtype, HUGE[dtype])
+    message = f"the cost overflows {dtype}, got inf" + TOO_LARGE
+    assert overflow(dtype, core, net.cost, start, [[1.0]], [[0.0]]) == message
+    assert overflow(dtype, core, net.gradient, start, [[1.0]], [[0.0]]) == message
+
+
+@pytest.mark.parametrize("dtype", HUGE)
+def test_a_gradient_that_overflows(core, dtype):
+    """Beside a cost that does not; the backward pass meets the last layer first."""
+    net, large = fx.Network([1, 1, 1], "identity", "identity", loss="huber"), HUGE[dtype]
+    start = filled(net, dtype, 0.0, large)
+    message = f"dW1 of layer 1 overflows {dtype}, got inf at (0, 0)" + TOO_LARGE
+    assert overflow(dtype, core, net.gradient, start, [[large]], [[-5.0]]) == message
+    assert net.cost(start, [[large]], [[-5.0]], backend=core) == 4.5
+
+
+@pytest.mark.parametrize("size", [1, 2, 16, 17, 5000, 10_000, 10_001, 50_000])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_one_number_that_is_not_finite(dtype, size):
+    array = np.full(size, np.finfo(dtype).max / 2, dtype)
+    array[::2] *= -1
+    assert validation.finite(array)
+    assert validation.finite(np.zeros(size, dtype))
+    for wrong in (np.nan, np.inf, -np.inf):
+        for place in {0, size // 2, size - 1}:
+            spoilt = array.copy()
+            spoilt[place] = wrong
+            assert not validation.finite(spoilt)

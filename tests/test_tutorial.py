@@ -880,3 +880,56 @@ def test_a_script_that_follows_the_tutorial(core, tmp_path, own_model):
 
 def test_version_is_a_release_number():
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(a|b|rc|dev)\d*)?", fx.__version__)
+
+
+# ---------------------------------------------------------------- finite arguments, results that no float holds
+
+
+def matrices(W1, b1, W2, b2, dtype="float64"):
+    return {name: np.array(value, dtype) for name, value in zip(KEYS, (W1, b1, W2, b2), strict=True)}
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("float64", 1e308), ("float32", 1e38)])
+@pytest.mark.parametrize("function", [fx.forward_prop, fx.predict])
+def test_outputs_that_overflow(core, function, dtype, large):
+    """Where infinities of both signs meet in a sum: whether they do depends on the order in which it is added up."""
+    parameters = matrices(np.full((1, 64), 100.0), [[0.0]], [[1.0]], [[0.0]], dtype)
+    features = np.where(np.arange(64) % 2, large, -large).astype(dtype)[:, None]
+    result, message = 0, f"W1 X + b1 of layer 1 overflows {dtype}, got "
+    try:
+        result = function(features, parameters, backend=core)
+    except OverflowError as error:
+        message = str(error)
+    assert message.startswith(f"W1 X + b1 of layer 1 overflows {dtype}, got ")
+    assert np.isfinite(result[0] if isinstance(result, tuple) else result).all()
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("float64", 1e308), ("float32", 1e38)])
+def test_a_gradient_that_overflows(core, dtype, large):
+    parameters = matrices([[1.0, 1.0]], [[0.0]], [[large]], [[0.0]], dtype)
+    cache = {"A1": np.array([[0.5]], dtype), "A2": np.array([[0.0]], dtype)}
+    features, labels = np.array([[100.0], [1.0]], dtype), np.array([[1.0]], dtype)
+    with pytest.raises(
+        OverflowError, match=rf"dW1 of layer 1 overflows {dtype}, got -inf at \(0, 0\); X, Y or the par"
+    ):
+        fx.backward_prop(features, labels, cache, parameters, backend=core)
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("float64", 1e308), ("float32", 1e38)])
+def test_parameters_that_overflow_in_one_step(core, dtype, large):
+    parameters = matrices([[1.0, 1.0]], [[0.0]], [[large]], [[0.0]], dtype)
+    grads = {"d" + name: -array for name, array in parameters.items()}
+    with pytest.raises(OverflowError, match=rf"W2 overflows {dtype}, got inf at \(0, 0\); learning_rate or grads are"):
+        fx.update_parameters(parameters, grads, 10.0, backend=core)
+
+
+def test_what_float32_does_not_hold_beside_float32_parameters(core):
+    parameters = matrices([[1.0, 1.0]], [[0.0]], [[1.0]], [[0.0]], "float32")
+    grads = {"d" + name: array.astype(float) * 1e300 for name, array in parameters.items()}
+    with pytest.raises(ValueError, match=r'grads\["dW1"\] must lie within .* for float32 data, got 1e\+300'):
+        fx.update_parameters(parameters, grads, 0.1, backend=core)
+    features, labels = np.ones((2, 1), np.float32), np.ones((1, 1), np.float32)
+    with pytest.raises(ValueError, match=r'cache\["A1"\] must lie within .* for float32 data, got -1e\+300'):
+        fx.backward_prop(features, labels, {"A1": [[-1e300]], "A2": [[0.5]]}, parameters, backend=core)
+    with pytest.raises(ValueError, match=r"Y must lie within .* for float32 data, the dtype of A2, got 1e\+300"):
+        fx.calculate_cost(np.full((1, 1), 0.5, np.float32), [[1e300]], backend=core)

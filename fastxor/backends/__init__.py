@@ -47,8 +47,8 @@ class Session(Protocol):
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.
 
-        Fewer than asked for are good where a cost or a parameter was no longer finite at the next one. The costs of
-        steps that were not good are left out.
+        Fewer than asked for are good where a cost or a parameter was no longer finite at the next one. Of that one,
+        the cost is there too, if it is finite.
         """
 
     def state(self) -> State:
@@ -203,7 +203,8 @@ def resolve(name: BackendName | None = None) -> Backend:
         name = _context.get() or _process
         if name is None:
             name = _environment
-            _check(name, _VARIABLE)
+            if name not in _loaded:
+                _check(name, _VARIABLE)
     else:
         _check(name)
     return _loaded.get(name) or _load(name) or cast(Backend, _load("numpy"))

@@ -153,6 +153,13 @@ def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Ar
 
 
 @_quiet
+def layer_inputs(network: Architecture, theta: Array, X: Array) -> dict[str, Array]:
+    """W A + b of every layer, under a label for a message: where does a pass leave the finite numbers?"""
+    Z, _A = _forward(network, _weights(network, theta), X)
+    return {f"W{n} {f'A{n - 1}' if n > 1 else 'X'} + b{n} of layer {n}": z for n, z in enumerate(Z, 1)}
+
+
+@_quiet
 def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
     """The cost."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
