@@ -30,6 +30,12 @@ _environment = cast(BackendName, os.environ.get(_VARIABLE) or "numba")  # checke
 _context: ContextVar[BackendName | None] = ContextVar("fastxor_backend", default=None)
 _loaded: dict[BackendName, Backend | None] = {}  # None: could not be imported, or compiled
 
+# What relative paths in the environment mean, wherever the program goes before a backend is imported.
+try:
+    directory_at_import = os.getcwd()
+except OSError:  # it has been deleted
+    directory_at_import = ""
+
 
 class CompilationError(RuntimeError):
     """A kernel could not be compiled."""

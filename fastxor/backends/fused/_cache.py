@@ -2,11 +2,16 @@
 
 A kernel is a file. Its name has a digest of all that the machine code depends on: every source of the fused core, the
 kernel's name and types, the versions of what compiles it, the CPU. So it is right whenever it is there, processes that
-differ do not get into each other's way, and no index has to be kept. Its first bytes are a checksum of the others.
-Nothing that goes wrong here (no directory, a full disk, a damaged file) is an error: the kernel is compiled again.
+differ do not get into each other's way, and no index has to be kept. Its first bytes are a checksum of that digest and
+of all other bytes. Nothing that goes wrong here (no directory, a full disk, a damaged file) is an error: the kernel is
+compiled again.
 
 Files lie in ``NUMBA_CACHE_DIR`` or else in the user's cache directory, in a folder for each kind of CPU and width of a
-vector. Of each folder those used last are kept.
+vector, and there in one for each module, so that the generated kernels of many networks do not push out the engine. Of
+each folder those used last are kept.
+
+A directory that can only be read is read, and the next one is written: kernels may come from somebody else. They are
+code, and the checksum does not say whose: share ``NUMBA_CACHE_DIR`` with those alone that you would run programs of.
 """
 
 from __future__ import annotations
@@ -15,12 +20,14 @@ import functools
 import hashlib
 import logging
 import os
+import re
+import secrets
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,85 +36,92 @@ import numba
 import numpy as np
 from numba import config
 
+from fastxor.backends import directory_at_import
+
 from . import _machine_code
 
 _LOGGER = logging.getLogger("fastxor")
-_ENDING = ".kernel"
-_CHECKSUM = hashlib.sha256().digest_size
-_DAY = 86_400  # seconds; how exactly it is known when a file was last used
+_KERNEL, _DRAFT = ".kernel", ".draft"
+_LONGEST = 60  # characters of a folder's name, which may be given by NUMBA_CPU_NAME
+_DAY = 86_400  # seconds; nobody is that long at writing a file
 
-# What a folder keeps: some versions of the fused core, and the specialised kernels of a few hundred networks.
+# What a folder keeps: some versions of the fused core, or the generated kernels of a few hundred networks.
 _MOST_FILES = 300
 _MOST_BYTES = 100 * 1024 * 1024
 
 
 class Cache:
-    """The files for one kind of machine."""
+    """The files for one kind of machine. What `settings` returns is, at that moment, what machine code depends on."""
 
-    def __init__(self, folder: str, settings: tuple) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, machine: str, settings: Callable[[], tuple]) -> None:
+        self._settings, self._settings_at_import = settings, settings()
+        self._stamp, self._places = b"", []
+        with suppress(OSError):  # no sources to be read: who knows what a kernel is compiled from
+            self._stamp = _digest(resources.files(__package__), self._settings_at_import)
+            folder = re.sub(r"[^a-zA-Z0-9_.-]", "_", machine)[-_LONGEST:]
+            self._places = [place / "fastxor" / folder for place in _places()]
 
     @functools.cached_property
+    def _folders(self) -> tuple[list[Path], Path | None]:
+        """Where kernels are looked for, and where they are kept: the first place that can be written, if there is one.
+
+        Places before it are looked at too; one after it would make a private ``NUMBA_CACHE_DIR`` less private.
+        """
+        for number, folder in enumerate(self._places, 1):
+            with suppress(OSError, ValueError):  # ValueError: a null character in a name
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    return self._places[:number], folder
+        return self._places, None
+
+    @property
     def directory(self) -> Path | None:
-        """The first of the places that can be written; None without one."""
-        for place in _places():
-            try:
-                path = place / "fastxor" / self._folder
-                path.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=path):
-                    return path
-            except (OSError, ValueError):  # ValueError: a null character in a name
-                continue
-        return None
+        """Where kernels are kept; None if no place can be written."""
+        return self._folders[1]
 
-    @functools.cached_property
-    def _stamp(self) -> bytes:
-        digest = hashlib.sha256()
-        for path in sorted(Path(__file__).parent.rglob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
-        digest.update(repr((versions, self._settings)).encode())
-        return digest.digest()
-
-    def _path(self, function: Callable, signature: str) -> Path | None:
-        if self.directory is None:
-            return None
-        key = hashlib.sha256(self._stamp + repr((function.__module__, function.__name__, signature)).encode())
-        return self.directory / f"{function.__name__}-{key.hexdigest()[:32]}{_ENDING}"
+    def _key(self, function: Callable, signature: str) -> tuple[bytes, str]:
+        """All that the kernel depends on, digested; and the name of its file."""
+        name, module = function.__name__, function.__module__
+        key = hashlib.sha256(self._stamp + repr((module, name, signature)).encode())
+        return key.digest(), f"{module.rpartition('.')[2]}/{name}-{key.hexdigest()[:32]}{_KERNEL}"
 
     def has(self, function: Callable, signature: str) -> bool:
         """Whether there is a file; if it turns out damaged, the kernel is compiled again."""
-        path = self._path(function, signature)
-        return path is not None and path.exists()
+        file = self._key(function, signature)[1]
+        return any(os.path.exists(os.path.join(folder, file)) for folder in self._folders[0])
 
     def load(self, function: Callable, signature: str) -> Callable | None:
         """The kernel's machine code, if it is there."""
-        path = self._path(function, signature)
-        if path is None or not path.exists():
-            return None
-        try:
-            data = path.read_bytes()
-            if hashlib.sha256(data[_CHECKSUM:]).digest() != data[:_CHECKSUM]:
-                raise ValueError("its checksum is wrong")
-            code = _machine_code.from_bytes(data[_CHECKSUM:])
-        except Exception as error:
-            _LOGGER.debug("ignoring %s: %r", path, error)
-            return None
-        with suppress(OSError):  # elsewhere it may be for reading only
-            if time.time() - path.stat().st_mtime > _DAY:
-                os.utime(path)
-        return code
+        key, file = self._key(function, signature)
+        for path in [folder / file for folder in self._folders[0]]:
+            if not os.path.exists(path):
+                continue
+            try:
+                data = path.read_bytes()
+                checksum, code = data[: len(key)], data[len(key) :]
+                if checksum != _checksum(key, code):
+                    raise ValueError("its checksum is wrong")
+                loaded = _machine_code.from_bytes(code)
+            except Exception as error:
+                _LOGGER.debug("ignoring %s: %r", path, error)
+                continue
+            with suppress(OSError):  # it may be for reading only
+                os.utime(path)  # used now: see _forget
+            return loaded
+        return None
 
     def save(self, function: Callable, signature: str, dispatcher: Any) -> None:
         """Keep what the dispatcher has just compiled: whole, or not at all."""
-        path = self._path(function, signature)
-        if path is None:
+        if self.directory is None or self._settings() != self._settings_at_import:
             return
+        key, file = self._key(function, signature)
+        path = self.directory / file
+        draft = path.with_suffix(f".{secrets.token_hex(8)}{_DRAFT}")
         try:
-            data = _machine_code.to_bytes(dispatcher)
-            draft = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+            code = _machine_code.to_bytes(dispatcher)
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                draft.write_bytes(hashlib.sha256(data).digest() + data)
+                draft.write_bytes(_checksum(key, code) + code)
                 draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
@@ -116,30 +130,49 @@ class Cache:
             _LOGGER.debug("could not save a kernel: %r", error)
 
 
+def _checksum(key: bytes, code: bytes) -> bytes:
+    return hashlib.sha256(key + code).digest()
+
+
+def _digest(sources: Any, settings: tuple) -> bytes:
+    """Of what every kernel depends on: the sources in that folder, as they are imported now, and what compiles them."""
+    versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
+    digest = hashlib.sha256(repr((versions, settings)).encode())
+    files = sorted((file for file in sources.iterdir() if file.name.endswith(".py")), key=lambda file: file.name)
+    if not files:
+        raise FileNotFoundError(f"no sources in {sources}")
+    for file in files:
+        digest.update(b"\0" + file.name.encode() + b"\0" + file.read_bytes())
+    return digest.digest()
+
+
 def _places() -> list[Path]:
     """Where the cache may lie, the best place first."""
-    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
+    places = [config.CACHE_DIR] if config.CACHE_DIR else []
+    if sys.platform == "win32":
+        user, otherwise = os.environ.get("LOCALAPPDATA"), "AppData/Local"
+    elif sys.platform == "darwin":
+        user, otherwise = None, "Library/Caches"
+    else:
+        user, otherwise = os.environ.get("XDG_CACHE_HOME"), ".cache"
     with suppress(RuntimeError):  # there is no home
-        if sys.platform == "win32":
-            user = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        elif sys.platform == "darwin":
-            user = Path.home() / "Library" / "Caches"
-        else:
-            user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        places.append(Path(user))
-    return [place.absolute() for place in places]
+        places.append(user if user and os.path.isabs(user) else Path.home() / otherwise)
+    return [place for place in (Path(directory_at_import, place) for place in places) if place.is_absolute()]
 
 
 def _forget(folder: Path) -> None:
     """Delete the files that have not been used for longest, and what an interrupted process has left."""
+    files = []
+    for path in folder.iterdir():
+        with suppress(OSError):  # another process may have deleted it
+            files.append((path.stat(), path))
     kept = bytes_kept = 0
-    files = [(path.stat(), path) for path in folder.iterdir() if path.is_file()]
     for about, path in sorted(files, key=lambda file: file[0].st_mtime, reverse=True):
-        if path.suffix == _ENDING:
+        if path.suffix == _KERNEL:
             kept, bytes_kept = kept + 1, bytes_kept + about.st_size
             unwanted = kept > _MOST_FILES or bytes_kept > _MOST_BYTES
         else:
-            unwanted = time.time() - about.st_mtime > _DAY
+            unwanted = path.suffix == _DRAFT and time.time() - about.st_mtime > _DAY
         if unwanted:
-            with suppress(OSError):  # another process may have deleted it
+            with suppress(OSError):
                 path.unlink()

@@ -70,9 +70,17 @@ UNJITTED = bool(config.DISABLE_JIT)  # NUMBA_DISABLE_JIT: the kernels run as pla
 CPU = _cpu()
 VECTOR_BITS, REGISTERS = _vectors(CPU[1])
 
-# What machine code depends on beside the sources: another value of any of these is another kernel.
-_SETTINGS = (*CPU, VECTOR_BITS, config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.DEBUGINFO_DEFAULT)
-cache = Cache(f"{CPU[0]}-{VECTOR_BITS}", _SETTINGS)
+
+def _settings() -> tuple:
+    """What machine code depends on beside the sources and versions: with another value, it is another kernel.
+
+    Numba looks at the environment again whenever it compiles.
+    """
+    loops = config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.USING_SVML
+    return *CPU, llvm.get_process_triple(), VECTOR_BITS, config.OPT, loops, config.DEBUGINFO_DEFAULT, config.BOUNDSCHECK
+
+
+cache = Cache(f"{CPU[0]}-{VECTOR_BITS}", _settings)
 
 
 def inlined(function: Callable) -> Callable:
