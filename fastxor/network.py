@@ -115,6 +115,7 @@ class Network:
         loss: Loss | None = None,
     ) -> None:
         sizes = validation.sizes(sizes)
+        count = validation.parameter_count(sizes)
         hidden = validation.names("hidden", hidden, len(sizes) - 2, ACTIVATIONS)
         output = validation.choice("output", output, OUTPUTS)
         loss = DEFAULT_LOSS[output] if loss is None else validation.choice("loss", loss, LOSSES)
@@ -138,7 +139,7 @@ class Network:
             "loss": loss,
             "layers": tuple(layers),
         }
-        settings |= {"count": places[-1].stop, "_slots": slots, "_gradient_slots": gradient_slots}
+        settings |= {"count": count, "_slots": slots, "_gradient_slots": gradient_slots}
         settings["_hash"] = hash((sizes, hidden, output, loss))
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -175,6 +176,8 @@ class Network:
         ------
         TypeError, ValueError
             If an argument is not one of those named; the message names it.
+        MemoryError
+            If there is no room for so many parameters.
 
         References
         ----------
@@ -190,10 +193,18 @@ class Network:
         """
         rng = validation.random_state(random_state)
         validation.choice("scheme", scheme, SCHEMES)
-        theta = np.zeros(self.count, validation.float_dtype(dtype))
-        for layer in self.layers:
-            scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
-            theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
+        dtype = validation.float_dtype(dtype)
+        try:
+            theta = np.zeros(self.count, dtype)
+            for layer in self.layers:
+                scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
+                theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
+        except MemoryError:
+            gigabytes = self.count * dtype.itemsize / 1e9
+            raise MemoryError(
+                f"no memory for the {self.count} parameters of a network of sizes {self.sizes}: {gigabytes:.3g} GB in "
+                f"{dtype}, and more while they are drawn"
+            ) from None
         return self._views(theta)
 
     def forward(
