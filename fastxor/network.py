@@ -94,6 +94,7 @@ class Network(Architecture):
         loss: Loss | None = None,
     ) -> None:
         sizes = validation.sizes(sizes)
+        validation.parameter_count(sizes)  # or it is refused
         hidden = validation.names("hidden", hidden, len(sizes) - 2, ACTIVATIONS)
         output = validation.choice("output", output, OUTPUTS)
         loss = DEFAULT_LOSS[output] if loss is None else validation.choice("loss", loss, LOSSES)
@@ -130,6 +131,8 @@ class Network(Architecture):
         ------
         TypeError, ValueError
             If an argument is not one of those named; the message names it.
+        MemoryError
+            If there is no room for so many parameters.
 
         References
         ----------
@@ -145,10 +148,18 @@ class Network(Architecture):
         """
         rng = validation.random_state(random_state)
         validation.choice("scheme", scheme, SCHEMES)
-        theta = np.zeros(self.count, validation.float_dtype(dtype))
-        for layer in self.layers:
-            scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
-            theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
+        dtype = validation.float_dtype(dtype)
+        try:
+            theta = np.zeros(self.count, dtype)
+            for layer in self.layers:
+                scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
+                theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
+        except MemoryError:
+            gigabytes = self.count * dtype.itemsize / 1e9
+            raise MemoryError(
+                f"no memory for the {self.count} parameters of a network of sizes {self.sizes}: {gigabytes:.3g} GB in "
+                f"{dtype}, and more while they are drawn"
+            ) from None
         return self._views(theta)
 
     def forward(

@@ -222,11 +222,11 @@ def train(
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
     iterations = validation.integer("iterations", iterations, 0)
-    interval = validation.integer("interval", interval, 1)
+    interval = validation.limit("interval", interval)
     if batch_size is not None:
-        batch_size = validation.integer("batch_size", batch_size, 1)
+        batch_size = validation.limit("batch_size", batch_size)
     if threads is not None:
-        threads = validation.integer("threads", threads, 1)
+        threads = validation.limit("threads", threads)
     if not isinstance(optimizer, SGD | Adam):
         raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
     X = validation.inputs(X, network.sizes[0])

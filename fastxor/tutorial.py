@@ -369,7 +369,7 @@ def model(
     """
     core = resolve(backend)
     n_x, n_h, n_y = _sizes(n_x, n_h, n_y)
-    iterations = validation.integer("num_of_iters", num_of_iters, 0) + 1
+    iterations = validation.integer("num_of_iters", num_of_iters, 0, validation.MOST - 1) + 1
     learning_rate = validation.rate("learning_rate", learning_rate)
     X = validation.inputs(X, n_x)
     Y = validation.targets(Y, n_y, X.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeGuard, TypeVar
@@ -21,16 +22,32 @@ Name = TypeVar("Name", bound=str)
 # ---------------------------------------------------------------- numbers and choices
 
 
-def integer(name: str, value: Any, least: int) -> int:
-    """`value` as an int, at least `least`."""
+# The largest count that a compiled loop, or the length of an array, can have.
+MOST = 2**63 - 1
+
+
+def integer(name: str, value: Any, least: int, most: float = MOST) -> int:
+    """`value` as an int, from `least` to `most`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         if _is_scalar_array(value):
-            return integer(name, value[()], least)
+            return integer(name, value[()], least, most)
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
     number = int(value)
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {number}")
+        raise ValueError(f"{name} must be at least {least}, got {_shown(number)}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, got {_shown(number)}")
     return number
+
+
+def limit(name: str, value: Any) -> int:
+    """`value` as an int, at least 1, of something that cannot exceed the largest count anyway."""
+    return min(integer(name, value, 1, most=inf), MOST)
+
+
+def _shown(number: int) -> str:
+    """A number for a message, which may have more digits than Python writes."""
+    return str(number) if number.bit_length() <= 128 else f"about {'-' * (number < 0)}2**{number.bit_length()}"
 
 
 def rate(name: str, value: Any, below: float = inf) -> float:
@@ -123,6 +140,17 @@ def sizes(value: Any) -> tuple[int, ...]:
     return tuple([integer(f"sizes[{i}]", size, 1) for i, size in enumerate(value)])
 
 
+def parameter_count(sizes: tuple[int, ...]) -> int:
+    """How many parameters layers of these sizes have, which one array must be able to hold."""
+    count = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
+    if count > MOST // FLOAT64.itemsize:
+        raise ValueError(
+            f"a network of sizes {sizes} has {_shown(count)} parameters, and an array holds at most "
+            f"{MOST // FLOAT64.itemsize}"
+        )
+    return count
+
+
 def float_dtype(value: DTypeLike) -> np.dtype[Any]:
     """`value` as a dtype, float32 or float64."""
     try:
@@ -143,7 +171,7 @@ def random_state(value: Any) -> Any:
         return value
     if isinstance(value, Integral) and not isinstance(value, bool):
         if not 0 <= int(value) < 2**32:
-            raise ValueError(f"random_state must be between 0 and 2**32 - 1, got {value}")
+            raise ValueError(f"random_state must be between 0 and 2**32 - 1, got {_shown(int(value))}")
         return np.random.RandomState(int(value))
     raise TypeError(
         f"random_state must be None, an int, a numpy RandomState or a numpy Generator, got {type(value).__name__}"

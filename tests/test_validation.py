@@ -495,3 +495,76 @@ def test_infinity_is_refused_as_infinity(core):
     features, _labels, start = single()
     with pytest.raises(ValueError, match=r"\bY\b must be finite, got inf at \(0, 1\)"):
         fx.Network([2, 3, 1]).cost(start, features, with_one(Y, np.inf, (0, 1)), backend=core)
+
+
+# ---------------------------------------------------------------- integers beyond every limit
+
+BEYOND = [2**63, 2**64, 10**30, 10**5000]  # the last has more digits than Python writes
+NETWORK = fx.Network([2, 3, 1])
+
+
+@pytest.mark.parametrize("name", ["interval", "batch_size", "threads"])
+@pytest.mark.parametrize("large", [2**31, 2**63 - 1, *BEYOND], ids=lambda n: f"{n.bit_length()} bits")
+def test_no_more_than_is_needed(core, name, large):
+    plain = {"interval": 7, "batch_size": 4, "threads": 1}[name]
+    arguments = {"optimizer": fx.SGD(0.1), "random_state": 0, "iterations": 7, "backend": core}
+    wanted = fx.train(NETWORK, X, Y, **arguments, **{name: plain})
+    run = fx.train(NETWORK, X, Y, **arguments, **{name: large})
+    assert run.history == wanted.history
+    assert_same_dict(run.parameters, wanted.parameters, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["interval", "batch_size", "threads"])
+@pytest.mark.parametrize("small", [0, -1, -(2**64), -(10**5000)], ids=lambda n: f"{n.bit_length()} bits")
+def test_less_than_one(core, name, small):
+    with pytest.raises(ValueError, match=rf"{name} must be at least 1, got (0|-|about -2\*\*16610)"):
+        fx.train(NETWORK, X, Y, **{name: small}, backend=core)
+
+
+@pytest.mark.parametrize("large", BEYOND, ids=lambda n: f"{n.bit_length()} bits")
+def test_more_than_can_be_counted(core, large):
+    came = str(large) if large < 10**40 else r"about 2\*\*16610"
+    limit = 2**63 - 1
+    with pytest.raises(ValueError, match=f"iterations must be at most {limit}, got {came}$"):
+        fx.train(NETWORK, X, Y, iterations=large, backend=core)
+    with pytest.raises(ValueError, match=f"num_of_iters must be at most {limit - 1}, got {came}$"):
+        fx.model(X, Y, 2, 3, 1, large, 0.1, backend=core)
+    with pytest.raises(ValueError, match=rf"sizes\[1\] must be at most {limit}, got {came}$"):
+        fx.Network([2, large, 1])
+    for name in ("n_x", "n_h", "n_y"):
+        sizes = {"n_x": 2, "n_h": 3, "n_y": 1, name: large}
+        with pytest.raises(ValueError, match=f"{name} must be at most {limit}, got {came}$"):
+            fx.initialize_parameters(**sizes)
+        with pytest.raises(ValueError, match=f"{name} must be at most {limit}, got {came}$"):
+            fx.model(X, Y, **sizes, num_of_iters=1, learning_rate=0.1, backend=core)
+    with pytest.raises(ValueError, match=f"random_state must be between 0 and .*, got {came}$"):
+        fx.initialize_parameters(2, 3, 1, random_state=large)
+
+
+def test_the_longest_run_is_begun(monkeypatch, core):
+    """Of 2**63 - 1 steps, the first of which is the last."""
+
+    def stop(text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.print", stop)
+    with pytest.raises(fx.TrainingInterrupted):
+        fx.model(X, Y, 2, 3, 1, 2**63 - 2, 0.1, random_state=0, backend=core)
+
+
+@pytest.mark.parametrize("sizes", [(2**62, 1), (2, 2**62, 1), (2**40, 2**40), (2**63 - 1,) * 6])
+def test_more_parameters_than_an_array_holds(sizes):
+    with pytest.raises(
+        ValueError, match=r"network of sizes \(.*\) has \S+.* parameters, and an array holds at most \d+$"
+    ):
+        fx.Network(sizes)
+
+
+@pytest.mark.parametrize("sizes", [(2**50, 1), (2, 2**55, 1)])
+def test_more_parameters_than_there_is_memory_for(sizes):
+    network = fx.Network(sizes)
+    with pytest.raises(MemoryError, match=rf"no memory for the {network.count} parameters .* GB in float32, and more"):
+        network.initialize(dtype=np.float32)
+    if len(sizes) == 3:
+        with pytest.raises(MemoryError, match=rf"no memory for the {network.count} parameters .* GB in float64, and"):
+            fx.model(X, Y, *sizes, num_of_iters=1, learning_rate=0.1)
