@@ -181,7 +181,8 @@ def test_a_real_run(capsys, tmp_path, monkeypatch):
     assert set(case["contenders"]) == {"fastxor", "fastxor's numpy", "numpy"}
     for found in case["contenders"].values():
         assert len(found["seconds"]) == command.QUICK.rounds
-        assert 0 < min(found["seconds"]) <= found["median"] <= max(found["seconds"]) < 0.1
+        assert 0 < min(found["seconds"]) <= found["median"] <= max(found["seconds"])
+        assert min(found["seconds"]) < 0.1  # the others may have waited for a core
     assert case["contenders"]["fastxor"]["ratio"] == 1
     assert set(files["json"]["machine"]["peaks"]) == {"float32", "float64"}
     assert 1e8 < files["json"]["machine"]["peaks"]["float64"] < files["json"]["machine"]["peaks"]["float32"] < 1e13
