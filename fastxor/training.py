@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastxor import validation
-from fastxor.backends import Backend, resolve
+from fastxor.backends import Backend, Session, resolve
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState
 from fastxor.optimizers import SGD, Adam, Optimizer
@@ -53,6 +53,7 @@ class Run:
 
     def __init__(self, job: Job, state: State) -> None:
         self.job, self.state = job, state
+        self.session: Session | None = None  # within a span, it is further than `state`
         self.costs: dict[int, float] = {}  # before the step, by iteration
         self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
@@ -67,13 +68,14 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        return TrainingInterrupted(self.parameters(), self.state.completed)
+        state = self.session.state() if self.session else self.state
+        return TrainingInterrupted(self.job.network._views(state.theta), state.completed)
 
     def parameters(self) -> Views:
         return self.job.network._views(self.state.theta)
 
     def _loop(self, core: Backend, interval: int, report: Report | None) -> None:
-        session = core.open(self.job, self.state)
+        session = self.session = core.open(self.job, self.state)
         pace = Pace(session.speed)
         while not self.diverged and self.state.completed < self.job.iterations:
             began, done = time.perf_counter(), self.state.completed

@@ -11,7 +11,7 @@ from support import run_python
 
 import fastxor as fx
 from fastxor.backends import CompilationError
-from fastxor.backends.fused import _jit, specialised, tracing
+from fastxor.backends.fused import _jit, session, specialised, tracing
 from fastxor.backends.fused._jit import VECTOR_BITS
 from fastxor.backends.fused.tracing import Memory, Traced
 
@@ -180,6 +180,8 @@ def test_left_to_the_engine(choose, used, network, settings):
 
 
 def test_not_compiled_for_little_work(used):
+    specialised.kernel_for.cache_clear()  # other tests may have loaded it, or spent time on its network
+    session._spent.clear()
     fx.model(X, Y, 2, 3, 1, 1000, 0.3, random_state=0, print_cost=False)
     assert not used
 

@@ -16,7 +16,8 @@ from support import PACKAGE, X, Y, assert_no_alias, assert_same_dict, plain_para
 import fastxor as fx
 from fastxor.backends import reference, resolve
 from fastxor.backends.fused import specialised
-from fastxor.state import Job, State
+from fastxor.pace import Pace
+from fastxor.state import Job, Shuffle, State
 from fastxor.training import Run
 
 
@@ -313,6 +314,27 @@ def test_an_interrupt_at_any_line_loses_nothing(core, kind):
         assert_same_dict(raised.value.parameters, wanted[raised.value.iterations], rtol=0)
     assert len(last) > 20
     assert reached >= {0, 0 if kind == "blows up" else 5}
+
+
+@pytest.mark.parametrize(("core", "epoch", "least"), [("numpy", 1000, 2000), ("numba", 30_000, 50_000)])
+def test_an_interrupt_within_a_span_keeps_what_the_session_has(monkeypatch, core, epoch, least):
+    """All steps of the numpy core, and of the fused one those whose samples were not drawn together with the last."""
+    order = Shuffle.order
+
+    def interrupted(shuffle, number):
+        if number >= epoch:
+            raise KeyboardInterrupt
+        return order(shuffle, number)
+
+    settings = {"batch_size": 3, "random_state": 0, "interval": 10**6, "backend": core}
+    with monkeypatch.context() as patch:
+        patch.setattr(Pace, "steps", 10**6)
+        patch.setattr(Shuffle, "order", interrupted)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            fx.train(CURVED, X, Y, iterations=10**6, **settings)
+    assert least <= raised.value.iterations <= 2 * epoch
+    again = fx.train(CURVED, X, Y, iterations=raised.value.iterations, **settings)
+    assert_same_dict(raised.value.parameters, again.parameters, rtol=0)
 
 
 @pytest.mark.usefixtures("ctrl_c")
