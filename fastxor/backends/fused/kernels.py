@@ -238,7 +238,7 @@ def engine(
                     x = get(plan, LAYERS + TILE) + base
                     narrow.short(
                         work, after, theta, get(plan, below + W), get(plan, below + B), n_in, get(plan, LAYERS + ROWS),
-                        w, a, x, scratch, target, weight, gain, act == elementwise.TANH,
+                        w, a, x, scratch, weight, gain, act == elementwise.TANH,
                     )  # fmt: skip
                     break
                 if is_narrow:

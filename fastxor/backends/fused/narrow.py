@@ -52,11 +52,10 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
 
 
 @traced_inline
-def delta(work, at, target, weight, rows, gain, logistic, is_done, outputs):
+def delta(work, at, target, weight, rows, gain, logistic, is_done, errors):
     """As elementwise.delta, where it is output less target, times `gain`; or, if `is_done`, what it left times `gain`.
 
-    The products with the target do not wait for the output: a single step is one long chain of operations. The last
-    output itself goes to `outputs`.
+    The last output's difference itself goes to `errors`.
     """
     V = lanes(work)
     gains = load(work, weight) * gain
@@ -65,9 +64,10 @@ def delta(work, at, target, weight, rows, gain, logistic, is_done, outputs):
         z = load(work, at + r * V)
 
         def derivative():
-            a = cond(logistic, lambda: sigmoid(z), lambda: z)
-            store(work, outputs, a)
-            return fma(a, gains, -(load(work, target + r * V) * gains))
+            y = load(work, target + r * V)
+            error = cond(logistic, lambda: sigmoid(z), lambda: z) - y
+            store(work, errors, error)
+            return error * gains
 
         store(work, at + r * V, cond(is_done, lambda: z * gain, derivative))
         return bad + (z - z)
@@ -111,22 +111,19 @@ def gradient(work, to, start, w, b, n_out, n_in, d, a):
 
 
 @traced_inline
-def short(work, to, start, w, b, n_out, n_in, v, a, x, output, target, weight, gain, is_tanh):
+def short(work, to, start, w, b, n_out, n_in, v, a, x, errors, weight, gain, is_tanh):
     """`backward` from the output of a network that has one, with the weights v, and `gradient` of the layer below.
 
-    A hidden neuron's delta, and all that is multiplied by it, is the output times one number plus another: both are
-    ready before the output is, so one operation after it comes the sum over the samples.
+    A single step is one long chain of operations. All that the output's difference from its target is multiplied by
+    is ready before it is, so one operation after it comes the sum over the samples.
     """
     V = lanes(work)
-    y = load(work, output)
+    error = load(work, errors)
     gains = load(work, weight) * gain
-    rest = -(load(work, target) * gains)
     for r in steps(0, n_out):
-        factor = broadcast(work, v + r) * _slope(work, a + r * V, is_tanh)
-        delta = factor * rest
-        more = factor * gains
+        factor = broadcast(work, v + r) * _slope(work, a + r * V, is_tanh) * gains
         row = w + r * n_in
         for k in steps(0, n_in):
-            i = load(work, x + k * V)
-            put(work, to + row + k, sum_lanes(fma(y, more * i, fma(delta, i, head(broadcast(work, start + row + k))))))
-        put(work, to + b + r, sum_lanes(fma(y, more, sum_across(delta, head(broadcast(work, start + b + r))))))
+            old = head(broadcast(work, start + row + k))
+            put(work, to + row + k, sum_lanes(fma(error, factor * load(work, x + k * V), old)))
+        put(work, to + b + r, sum_lanes(fma(error, factor, head(broadcast(work, start + b + r)))))

@@ -56,10 +56,10 @@ _ACTIVATIONS = {
     "sigmoid": ("sigmoid({z})", "{w} * ({a} * (1.0 - {a}))", -1000.0),
     "identity": ("{z}", "{w}", 0.0),
 }
-# The loss of one output with input z and target y, and its value.
+# The loss of one output with input z and target y, and its derivative.
 _LOSSES = {
-    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "sigmoid_inside({z})"),
-    "squared_error": ("(({z} - {y}) * 0.5 * ({z} - {y}))", "{z}"),
+    "binary_cross_entropy": ("(softplus({z}) - {y} * {z})", "(sigmoid_inside({z}) - {y})"),
+    "squared_error": ("(({z} - {y}) * 0.5 * ({z} - {y}))", "({z} - {y})"),
 }
 
 
@@ -143,8 +143,8 @@ class _Writer:
 
     a1_2, d1_2     neuron 2 of layer 1, its activation and its delta: a vector of samples
     a1_s3_g0       sample 3, group 0 of the neurons of layer 1: a vector of neurons; d1_s3_g0 likewise
-    d1_2, g1_2     in a short step (see narrow.py), the delta for an output of 0, and what an output of 1 adds to it
-    h7             parameter 7 as moved for an output of 0: a vector of samples, still to be added up
+    e_0            output 0 less its target
+    f1_2           in a short step (see narrow.py), the delta of neuron 2 of layer 1 for an e_0 of 1
     x1_s3          input 1 of sample 3, in every lane
     p7             parameter 7, in every lane
     b_g0, w1_g0    of the neurons of group 0, the biases and the weights of input 1
@@ -232,7 +232,7 @@ class _Writer:
             "gain = weight * -rate",
         ]
         for r in range(self.network.sizes[-1]):
-            self.load += [f"y{r} = load(work, {entries[TARGET] + r * stride}, {lanes})", f"t{r} = -(y{r} * gain)"]
+            self.load += [f"y{r} = load(work, {entries[TARGET] + r * stride}, {lanes})"]
         if not self.groups:
             x = entries[LAYERS + TILE]
             self.load += [f"a0_{r} = load(work, {x + r * stride}, {lanes})" for r in range(self.network.sizes[0])]
@@ -268,12 +268,11 @@ class _Writer:
                 self.step += [f"z{r} = {z}", *self.keep_size(value, f"z{r}", "far", "zero")]
 
     def output(self) -> None:
-        loss, value = _LOSSES[self.network.loss]
+        loss, error = _LOSSES[self.network.loss]
         self.cost += ["column = zero"]
         for r in range(self.network.sizes[-1]):
             self.cost += [f"column = column + {loss.format(z=f'z{r}', y=f'y{r}')}"]
-            self.update += [f"a{self.last}_{r} = {value.format(z=f'z{r}')}"]
-            self.update += [f"d{self.last}_{r} = fma(a{self.last}_{r}, gain, t{r})"]
+            self.update += [f"e_{r} = {error.format(z=f'z{r}', y=f'y{r}')}", f"d{self.last}_{r} = e_{r} * gain"]
         self.cost += ["put(costs, recorded, sum_lanes(fma(weight, column, zero)))"]
 
     def backward(self, number: int) -> None:
@@ -282,7 +281,7 @@ class _Writer:
             weights = self.parameter[layer.weight.start + k : layer.weight.stop : layer.n_in]
             factors = [slope.format(w=w, a=f"a{number - 1}_{k}") for w in weights]
             if self.short:
-                self.step += [f"f = {factors[0]}", f"d1_{k} = f * t0", f"g1_{k} = f * gain"]
+                self.step += [f"f1_{k} = {factors[0]} * gain"]
             else:
                 d = _chain(factors, [f"d{number}_{r}" for r in range(layer.n_out)])
                 self.update += [f"d{number - 1}_{k} = {d}"]
@@ -299,10 +298,10 @@ class _Writer:
                 terms += [(layer.weight.start + r * layer.n_in + k, f"a{number - 1}_{k}") for k in range(layer.n_in)]
                 for i, a in terms:
                     d, old = f"d{number}_{r}", f"head({self.parameter[i]})"
-                    parts[i] = f"fma({d}, {a}, {old})" if a else f"sum_across({d}, {old})"
                     if self.short and number == 1:
-                        self.step += [f"h{i} = {parts[i]}"]
-                        parts[i] = f"fma(a2_0, g1_{r}{a and ' * '}{a}, h{i})"
+                        parts[i] = f"fma(e_0, f1_{r}{a and ' * '}{a}, {old})"
+                    else:
+                        parts[i] = f"fma({d}, {a}, {old})" if a else f"sum_across({d}, {old})"
         if self.in_registers:
             self.update += [f"p{i} = sum_everywhere({part})" for i, part in parts.items() if i >= begin]
             # The lanes of a parameter are all alike, and their number is a power of two: nothing is rounded here.
