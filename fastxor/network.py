@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
 from typing import Any, NoReturn, Union, get_args
 
 import numpy as np
@@ -201,8 +200,8 @@ class Network(Architecture):
         if X.dtype != theta.dtype:
             theta, X = validation.one_dtype(theta, X)
         A = core.outputs(self, theta, X)
-        if A is None or not validation.finite(A):
-            self._refuse(theta, X, {"the output": A})
+        if A is None:
+            self._refuse(theta, X)
         return A
 
     def predict(
@@ -337,27 +336,17 @@ class Network(Architecture):
         if not (Y.dtype == X.dtype == theta.dtype):
             theta, X, Y = validation.one_dtype(theta, X, Y)
         result = getattr(core, operation)(self, theta, X, Y)
-        cost, gradient = result if isinstance(result, tuple) else (result, None)
-        if cost is None or not isfinite(cost) or not (gradient is None or validation.finite(gradient)):
-            self._refuse(theta, X, {"the cost": cost} | self._backward_parts(gradient), Y)
+        if result is None:
+            self._refuse(theta, X, Y)
         return result
 
-    def _backward_parts(self, gradient: Array | None) -> dict[str, Array]:
-        """A flat gradient's matrices, from the last layer to the first, under labels for a message."""
-        if gradient is None:
-            return {}
-        return {
-            f"{name} of layer {1 + index // 2}": gradient[place].reshape(shape)
-            for index, (name, place, shape) in reversed([*enumerate(self._gradient_slots)])
-        }
-
-    def _refuse(self, theta: Array, X: Array, results: Mapping[str, Any], Y: Array | None = None) -> NoReturn:
+    def _refuse(self, theta: Array, X: Array, Y: Array | None = None) -> NoReturn:
         """Say which argument has a value that it must not have; or, if none, where a pass left the finite numbers."""
         targets = {} if Y is None else {"Y": Y}
         validation.check_values(self.loss, X=X, **targets, parameters=self._views(theta))
         from fastxor.backends import reference  # which most users never need
 
-        validation.refuse_overflow({**reference.layer_inputs(self, theta, X), **results}, theta.dtype)
+        validation.refuse_overflow(reference.stages(self, theta, X, Y), theta.dtype)
 
 
 @lru_cache(maxsize=256)

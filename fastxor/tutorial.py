@@ -143,8 +143,8 @@ def forward_prop(
     if X.dtype != theta.dtype:
         theta, X = validation.one_dtype(theta, X)
     activations = core.forward(network, theta, X)
-    if activations is None or not validation.finite(activations):
-        network._refuse(theta, X, {"the output": activations})
+    if activations is None:
+        network._refuse(theta, X)
     cache = Views(network.sizes, network._activations(X.shape[1]), activations)
     return cache["A2"], cache
 
@@ -242,9 +242,11 @@ def backward_prop(
     gradient = core.backward(network, theta, X, Y, activations)
     if gradient is None:
         cache = Views(network.sizes, network._activations(X.shape[1]), activations)
-        validation.refuse_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
-    if not validation.finite(gradient):
-        validation.refuse_overflow(network._backward_parts(gradient), theta.dtype)
+        validation.check_values(X=X, Y=Y, cache=cache, parameters=network._views(theta))
+        from fastxor.backends import reference  # which most users never need
+
+        gradient = reference.tutorial_gradient(network, theta, X, Y, activations)
+        validation.refuse_overflow(reference.derivatives(network, gradient), theta.dtype)
     return Views(network.sizes, network._gradient_slots, gradient)
 
 
@@ -295,10 +297,11 @@ def update_parameters(
     validation.held("learning_rate", learning_rate, theta.dtype)
     after = core.update(theta, gradient, learning_rate)
     if after is None:
-        validation.refuse_values(
+        validation.check_values(
             parameters=network._views(theta), grads=Views(network.sizes, network._gradient_slots, gradient)
         )
-    if not validation.finite(after):
+        with np.errstate(over="ignore"):
+            after = theta - theta.dtype.type(learning_rate) * gradient
         validation.refuse_overflow(network._views(after), theta.dtype, "learning_rate or grads are too large")
     return network._views(after)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from math import inf, isfinite
+from math import inf
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
@@ -303,22 +303,12 @@ def refuse_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Ma
     raise ValueError(f"{', '.join(arguments)} must be finite")
 
 
-def finite(array: Array) -> bool:
-    """Whether all numbers of a result are finite, asked after every call, hence in the quickest way for its size."""
-    flat = array.ravel()
-    if flat.size <= _FEW:
-        return isfinite(sum(flat.tolist())) or bool(np.isfinite(flat).all())  # a sum may overflow by itself
-    if flat.size <= _AT_ONCE:
-        return np.count_nonzero(np.isfinite(flat)) == flat.size
-    return isfinite(flat.min()) and isfinite(flat.max())  # no array of the size of this one
-
-
 def refuse_overflow(
     parts: Mapping[str, Any], dtype: np.dtype[Any], advice: str = "X, Y or the parameters are too large"
 ) -> NoReturn:
-    """Say which of the parts of a computation, in its order, was the first that is not finite; None is not known."""
+    """Say which of the parts of a computation, in its order, was the first that is not finite."""
     for label, part in parts.items():
-        array = np.array(np.nan if part is None else part)
+        array = np.asarray(part)
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             place = tuple(bad[0].tolist())
@@ -326,8 +316,6 @@ def refuse_overflow(
             raise OverflowError(f"{label} overflows {dtype}, got {array[place]}{where}; {advice}")
     raise OverflowError(f"the result overflows {dtype}; {advice}")
 
-
-_FEW = 16
 
 # How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
 SUM_TOLERANCE = 1e-3

@@ -65,8 +65,8 @@ class Backend(Protocol):
     """What every backend module provides.
 
     X is (n_x, m), Y is (n_y, m), `theta` holds the flat parameters, and all have one dtype. None of them is
-    changed or returned. The functions that return "or None" return None if an input has a value
-    that is not finite, or a target or probability that is not between 0 and 1.
+    changed or returned. The functions that return "or None" return None if an input or the result has
+    a value that is not finite (`cost` alone may be infinite), or a target or probability is not what the loss wants.
     """
 
     def sigmoid(self, z: Array) -> Array:

@@ -131,7 +131,7 @@ def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
     if not (_finite(theta) and _finite(X)):
         return None
     _Z, A = _forward(network, _weights(network, theta), X)
-    return np.concatenate(A[1:], axis=None)
+    return _if_finite(np.concatenate(A[1:], axis=None))
 
 
 @_quiet
@@ -139,7 +139,7 @@ def outputs(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The last of them."""
     if not (_finite(theta) and _finite(X)):
         return None
-    return _forward(network, _weights(network, theta), X)[1][-1]
+    return _if_finite(_forward(network, _weights(network, theta), X)[1][-1])
 
 
 def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Array], list[Array]]:
@@ -153,13 +153,6 @@ def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Ar
 
 
 @_quiet
-def layer_inputs(network: Architecture, theta: Array, X: Array) -> dict[str, Array]:
-    """W A + b of every layer, under a label for a message: where does a pass leave the finite numbers?"""
-    Z, _A = _forward(network, _weights(network, theta), X)
-    return {f"W{n} {f'A{n - 1}' if n > 1 else 'X'} + b{n} of layer {n}": z for n, z in enumerate(Z, 1)}
-
-
-@_quiet
 def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
     """The cost."""
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
@@ -168,7 +161,7 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     for x, y in _parts(network, X, Y):
         Z, A = _forward(network, weights, x)
         cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
-    return cost
+    return cost if math.isfinite(cost) else None
 
 
 @_quiet
@@ -177,7 +170,7 @@ def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[f
     if not (_finite(theta) and _finite(X) and _targets(network, Y)):
         return None
     cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y)
-    return cost, gradient
+    return (cost, gradient) if math.isfinite(cost) and _finite(gradient) else None
 
 
 def _cost_and_gradient(
@@ -227,10 +220,36 @@ def _let_through(slope: Array, dA: Array) -> Array:
 
 
 @_quiet
+def stages(network: Architecture, theta: Array, X: Array, Y: Array | None = None) -> dict[str, Any]:
+    """What a pass works out in turn, each under a label for a message: where does it leave the finite numbers?"""
+    Z, A = _forward(network, _weights(network, theta), X)
+    found: dict[str, Any] = {f"W{n} {f'A{n - 1}' if n > 1 else 'X'} + b{n} of layer {n}": z for n, z in enumerate(Z, 1)}
+    if Y is None:
+        return found | {"the output": A[-1]}
+    cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y)
+    return found | {"the cost": cost} | derivatives(network, gradient)
+
+
+def derivatives(network: Architecture, gradient: Array) -> dict[str, Array]:
+    """A flat gradient's matrices in the order in which a pass works them out, under labels likewise."""
+    return {
+        f"d{name} of layer {number}": array
+        for number, (W, b) in reversed([*enumerate(_weights(network, gradient), 1)])
+        for name, array in ((f"b{number}", b), (f"W{number}", W))
+    }
+
+
+@_quiet
 def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
         return None
+    return _if_finite(tutorial_gradient(network, theta, X, Y, activations))
+
+
+@_quiet
+def tutorial_gradient(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array:
+    """The same, whatever it holds."""
     A = [X, *(activations[place].reshape(shape) for _name, place, shape in network._activations(X.shape[1]))]
     Z = A[1:]  # at which neither tanh nor the cross-entropy looks here
     return _backward(network, _weights(network, theta), Z, A, Y, X.shape[1])
@@ -252,9 +271,7 @@ def cost(A: Array, Y: Array) -> float | None:
 @_quiet
 def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     """theta - learning_rate * gradient"""
-    if not (_finite(theta) and _finite(gradient)):
-        return None
-    return theta - theta.dtype.type(learning_rate) * gradient
+    return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
 class Session:
@@ -326,6 +343,10 @@ def _weights(network: Architecture, theta: Array) -> Weights:
 def _finite(array: Array) -> bool:
     """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
     return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+
+
+def _if_finite(array: Array) -> Array | None:
+    return array if _finite(array) else None
 
 
 def _probabilities(array: Array) -> bool:

@@ -71,7 +71,7 @@ def engine(
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
     BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
-              These five return 1, or 0 if an input is not finite or a target not what the loss wants.
+              These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
     all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
@@ -202,6 +202,7 @@ def engine(
                         fine = _all_finite(work, z, n_out * T)
                         elementwise.output(work, code, out, rows, T)
                 if task == FORWARD or (task == PREDICT and layer == last):
+                    fit = fit and _all_finite(work, z, n_out * T)
                     _store_rows(work, T, activations, samples, n_out, z, place, count)
             if task != PREDICT:
                 place += samples * n_out
@@ -267,7 +268,7 @@ def engine(
                 # vectors of them can be loaded without waiting for it.
                 if is_narrow and not _all_finite(work, theta, P):
                     good = step - 1
-                elif not math.isfinite(total):
+                elif not _is_finite(total):
                     good = step
                 else:
                     if record:
@@ -302,8 +303,17 @@ def engine(
             break
     if task != TRAIN:
         costs[0] = total
+        fit = fit and _is_finite(total)
+        if task in (EVALUATE, BACKWARD):
+            fit = fit and _all_finite(work, plan[GRADIENT], P)
         good = 1 if fit else 0
     return good
+
+
+@inlined
+def _is_finite(x):
+    """Not `math.isfinite`, which subtracts x from itself: under `FLAGS`, the terms of a sum may cancel one by one."""
+    return -math.inf < x < math.inf
 
 
 @inlined
@@ -499,10 +509,10 @@ def _sigmoids(z, n):
 
 @kernel("boolean(T[::1], T[::1], float64, T[::1])")
 def descend(theta, gradient, rate, after):
-    """after = theta - rate * gradient; False if theta or the gradient is not finite."""
+    """after = theta - rate * gradient; False if that is not finite."""
     rate = theta.dtype.type(rate)
     good = True
     for i in range(theta.size):
         after[i] = theta[i] - rate * gradient[i]
-        good = good and math.isfinite(theta[i]) and math.isfinite(gradient[i])
+        good = good and _is_finite(after[i])  # which it is not if one of the others is not
     return good
