@@ -261,6 +261,13 @@ def test_an_empty_width_is_none(tmp_path):
     assert int(done.stdout) == int(run_python("-c", script, cwd=tmp_path, env={"FASTXOR_VECTOR_BITS": None}).stdout)
 
 
+def test_a_cpu_without_features(tmp_path):
+    """As Numba has it for code that has to run everywhere: what every CPU of the architecture has, and no more."""
+    script = "import fastxor as fx; from fastxor.backends.fused._jit import *; print(CPU, VECTOR_BITS, fx.sigmoid(0.0))"
+    done = run_python("-c", script, cwd=tmp_path, env={"NUMBA_CPU_NAME": "generic", "FASTXOR_BACKEND": "numpy"})
+    assert done.stdout == "('generic', '') 128 0.5\n"
+
+
 def test_numpy_alone_does_not_look_at_the_width(tmp_path):
     script = "import fastxor as fx; print(fx.sigmoid(0.0))"
     env = {"FASTXOR_VECTOR_BITS": "abc", "FASTXOR_BACKEND": "numpy"}

@@ -50,7 +50,8 @@ def _cpu() -> tuple[str, str]:
     features = llvm.get_host_cpu_features()
     if not config.ENABLE_AVX:
         features.update({name: False for name in features if name.startswith("avx")})
-    return config.CPU_NAME or llvm.get_host_cpu_name(), config.CPU_FEATURES or features.flatten()
+    wanted = config.CPU_FEATURES  # empty, as Numba has it for NUMBA_CPU_NAME=generic: none beyond the architecture's
+    return config.CPU_NAME or llvm.get_host_cpu_name(), features.flatten() if wanted is None else wanted
 
 
 def _vectors(features: str) -> tuple[int, int]:
@@ -63,7 +64,8 @@ def _vectors(features: str) -> tuple[int, int]:
     wanted = os.environ.get("FASTXOR_VECTOR_BITS") or str(bits)
     if wanted not in _WIDTHS:
         raise SettingError(f"FASTXOR_VECTOR_BITS must be one of {', '.join(_WIDTHS)}, got {wanted!r}")
-    return _WIDTHS[wanted], 16 if "sse2" in present and bits < 512 else 32
+    x86 = "sse2" in present or (not present and llvm.get_process_triple().startswith(("x86_64", "i686")))
+    return _WIDTHS[wanted], 16 if x86 and bits < 512 else 32
 
 
 UNJITTED = bool(config.DISABLE_JIT)  # NUMBA_DISABLE_JIT: the kernels run as plain Python
