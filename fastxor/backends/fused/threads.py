@@ -12,7 +12,7 @@ from itertools import cycle
 
 import numpy as np
 
-from . import kernels, update, workspace
+from . import ring, update, workspace
 from .cores import available_cores
 
 # Operations of a step from which on a second thread pays, although it has to be started and waited for.
@@ -32,10 +32,7 @@ def together(engine: Callable, threads: int, arguments: tuple, steps: tuple) -> 
     """One call of the engine by each of several threads; how many steps were good."""
     if threads == 1:
         return engine(*arguments, *steps, ALONE, -1)
-    ring = arguments[-1].size - update.RING
-    shared = np.zeros(kernels.RING + kernels.LINE * (ring + threads), np.int64)
-    shared[kernels.YIELD], shared[kernels.TILES] = _address_of_yield(), ring
-    shared[kernels.RING + kernels.COME] = 1  # before the first tile there is none
+    shared = ring.shared_by(threads, arguments[-1].size - update.RING, _address_of_yield())
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
     begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
     others = [threading.Thread(target=_begin_on, args=(engine, *begin), daemon=True) for begin in begins]
@@ -51,7 +48,7 @@ def together(engine: Callable, threads: int, arguments: tuple, steps: tuple) -> 
     finally:
         for other in begun:  # they come to their end without this one, too
             other.join()
-    return int(shared[kernels.GOOD])
+    return int(shared[ring.GOOD])
 
 
 def _cores_in_turn() -> list[int]:

@@ -1,0 +1,496 @@
+"""The engine: every way through a network, and every step of training, as one kernel that is compiled once.
+
+To be read from `engine`, which deals out tiles and sends each of them through `_load`, `_forward`, `_backward` and
+`_commit`. Arrays are flat; `plan` and `work` are those of workspace.py.
+"""
+
+import math
+from typing import NamedTuple
+
+from . import dense, elementwise, narrow, ring, update
+from ._jit import inlined, kernel
+from .samples import load_rows, store_rows, weigh
+from .simd import get, lanes
+from .vectors import add, all_finite, copy, fill
+from .workspace import (
+    AFTER,
+    AHEAD,
+    BEFORE,
+    CODE,
+    DEPTH,
+    GRADIENT,
+    LAYERS,
+    LOSS,
+    MOMENTS,
+    OWN,
+    PADDED,
+    PRIVATE,
+    ROWS,
+    SAMPLES,
+    SCRATCH,
+    SLOPE,
+    SPILL,
+    STRIDE,
+    TARGET,
+    THETA,
+    TILE,
+    WEIGHT,
+    WIDTH,
+    B,
+    W,
+)
+
+# What the engine is asked to do.
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST = 0, 1, 2, 3, 4, 5
+GOES_ON = -1
+
+
+class Call(NamedTuple):
+    """What is the same for all tiles of a call. Offsets are those of this thread's own part of the workspace."""
+
+    task: int
+    length: int  # of a parameter vector, padded
+    last: int  # where the last layer's entries of the plan begin
+    rows: int  # outputs
+    out: int  # their tile
+    code: int  # of their activation
+    loss: int
+    base: int  # what this thread's tiles stand further than the first one's
+    target: int
+    weight: int
+    scratch: int
+    spill: int
+    kept: int  # samples as they came
+    gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
+    is_narrow: bool
+    is_plain: bool  # gradient descent without a memory
+    is_straight: bool  # the loss's derivative by the last layer's input is output less target
+    is_short: bool  # see narrow.short
+    is_logistic: bool  # the last layer's input is kept to the derivative, and its sigmoid taken there
+    only_forward: bool
+
+
+class Data(NamedTuple):
+    """The caller's samples; see `engine`."""
+
+    X: object
+    Y: object
+    by_sample: int
+    samples: int
+    order: object
+    activations: object
+
+
+class Step(NamedTuple):
+    """One of a call's steps: which samples it takes, and between which parameters."""
+
+    number: int
+    begin: int  # its first sample's place in the order
+    size: int  # samples
+    tiles: int
+    passed: int  # tiles of the steps before it
+    before: int  # the parameters before the last step,
+    theta: int  # before this one,
+    after: int  # and after it
+    record: int  # the next step whose cost is recorded,
+    recorded: int  # and how many were
+
+
+class Tile(NamedTuple):
+    """Samples of one step that are worked on together."""
+
+    start: int  # their place in the order, or among all
+    count: int
+    width: int  # the same, rounded up to what the products take at once
+    of: int  # samples in the step
+
+
+class Sums(NamedTuple):
+    """What the tiles of a step add up to, and who adds them."""
+
+    costs: object
+    hyper: object
+    shared: object
+    thread: int
+    steps: int
+
+
+@kernel(
+    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], float64[::1], "
+    "float64[::1], int64, int64, int64, int64[::1], int64)"
+)
+def engine(
+    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval,
+    shared, thread,
+):  # fmt: skip
+    """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
+
+    X and Y are (rows, samples) or, where bit 0 or 1 of `by_sample` is set, (samples, rows). `order` lists the samples
+    to go through in batches of `batch`, the rest of one epoch and then whole ones, or is empty for all in every step.
+
+    TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
+              first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
+              cost, was not finite; THETA then holds the parameters before it.
+    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
+    PREDICT   writes those of the last layer alone.
+    COST      puts the cost in costs[0].
+    EVALUATE  does so, and puts its gradient at GRADIENT.
+    BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
+              These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+
+    Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
+    all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
+    step's when those of the tiles before it are in; whoever adds a step's last tile updates the parameters. So no bit
+    depends on the number of threads, a slower one is waited for at the end of a step alone, or when its tile is far
+    behind, and none of them has to be there for the others to go on. `shared` is ring.py's; alone, `thread` is -1.
+    """
+    call = _call(task, plan, work, hyper, max(thread, 0) * plan[PRIVATE])
+    data = Data(X, Y, by_sample, samples, order, activations)
+    sums = Sums(costs, hyper, shared, thread, steps)
+    step = _first_step(plan, call, data, batch, first)
+    good = steps
+    fit = task == TRAIN or all_finite(work, step.theta, call.length)
+    ticket = -1
+    while True:
+        ticket = ticket + 1 if thread < 0 else ring.next_ticket(shared)
+        while ticket >= step.passed + step.tiles and step.number < steps:
+            step = _next_step(plan, call, data, batch, step, interval)
+        if step.number == steps:
+            break
+        gradient = plan[OWN] + call.base
+        if thread >= 0:
+            place = ring.room(shared, thread, plan[AHEAD], step.passed, ticket)
+            if place < 0:
+                break
+            gradient += place * call.length
+        number = ticket - step.passed
+        if number == 0:
+            gradient = plan[GRADIENT]
+        tile = _cut(work, plan, step, number)
+        if ticket == 0 or thread >= 0 or step.tiles > 1 or order.size > 0:  # else its samples are still there
+            fit = _load(work, plan, call, data, tile) and fit
+        record = step.number == step.record or task in (EVALUATE, COST)
+        cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
+        fit = fit and good_values
+        if call.only_forward:
+            hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
+            continue
+        fine = _backward(work, plan, call, data, tile, step, gradient) and fine
+        if task == TRAIN and not fine:
+            cost = math.nan
+        if thread >= 0:
+            hyper[update.RING + ticket % shared[ring.TILES]] = cost
+            if not ring.is_mine_to_add(shared, ticket, gradient):
+                continue
+        end = _commit(work, plan, call, sums, step, ticket, gradient, cost)
+        if end != GOES_ON:
+            good = end
+            break
+    if task != TRAIN:
+        costs[0] = hyper[update.TOTAL]
+        fit = fit and is_finite(costs[0])
+        if task in (EVALUATE, BACKWARD):
+            fit = fit and all_finite(work, plan[GRADIENT], call.length)
+        good = 1 if fit else 0
+    return good
+
+
+@inlined
+def is_finite(x):
+    """Not `math.isfinite`, which subtracts x from itself: under `FLAGS`, the terms of a sum may cancel one by one."""
+    return -math.inf < x < math.inf
+
+
+@inlined
+def _call(task, plan, work, hyper, base):
+    last = LAYERS + STRIDE * plan[DEPTH]
+    rows = get(plan, last + ROWS)
+    code = get(plan, last + CODE)
+    is_narrow = lanes(work) == plan[WIDTH]
+    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT
+    is_straight = elementwise.is_straight(plan[LOSS], code)
+    one = work.dtype.type(1.0)
+    return Call(
+        task,
+        plan[PADDED],
+        last,
+        rows,
+        get(plan, last + TILE) + base,
+        code,
+        plan[LOSS],
+        base,
+        plan[TARGET] + base,
+        plan[WEIGHT] + base,
+        plan[SCRATCH] + base,
+        plan[SPILL] + base,
+        plan[SAMPLES] + base,
+        -work.dtype.type(hyper[update.RATE]) if is_plain else one,
+        is_narrow,
+        is_plain,
+        is_straight,
+        is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= narrow.FEW,
+        code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
+        task in (FORWARD, PREDICT, COST),
+    )
+
+
+# ---------------------------------------------------------------- which samples
+
+
+@inlined
+def _first_step(plan, call, data, batch, first):
+    size = _step_size(data, 0, batch)
+    return Step(0, 0, size, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], first, 0)
+
+
+@inlined
+def _next_step(plan, call, data, batch, step, interval):
+    passed = step.passed + step.tiles
+    begin = step.begin + step.size if step.begin + step.size < data.order.size else 0
+    size = _step_size(data, begin, batch)
+    recorded = 1 if step.number == step.record else 0
+    before = step.theta if call.is_narrow else step.before
+    after = step.before if call.is_narrow else step.theta
+    return Step(
+        step.number + 1,
+        begin,
+        size,
+        _tiles(plan, size),
+        passed,
+        before,
+        step.after,
+        after,
+        step.record + recorded * interval,
+        step.recorded + recorded,
+    )
+
+
+@inlined
+def _step_size(data, begin, batch):
+    """Samples in the step that begins there: the last one of an epoch may be smaller than the others."""
+    if data.order.size == 0:
+        return data.samples
+    return min(batch, (data.order.size - begin - 1) % data.samples + 1)
+
+
+@inlined
+def _tiles(plan, size):
+    return (size + plan[WIDTH] - 1) // plan[WIDTH]
+
+
+@inlined
+def _cut(work, plan, step, number):
+    """A step's tile of this number. The last two are about alike, so that two threads end a step together."""
+    most = plan[WIDTH]
+    start = number * most
+    count = min(most, step.size - start)
+    if number >= step.tiles - 2 and step.tiles > 1:
+        rest = step.size - (step.tiles - 2) * most
+        count = _whole_blocks(work, (rest + 1) // 2, most)
+        if number == step.tiles - 1:
+            start = step.size - rest + count
+            count = rest - count
+    return Tile(step.begin + start, count, most if count == most else _whole_blocks(work, count, most), step.size)
+
+
+@inlined
+def _whole_blocks(work, count, most):
+    """As many samples, rounded up to what the products take at once."""
+    block = 2 * lanes(work)
+    return min(most, (count + block - 1) // block * block)
+
+
+# ---------------------------------------------------------------- what becomes of a tile
+
+
+@inlined
+def _load(work, plan, call, data, tile):
+    """Copy the tile's samples into the workspace; whether they are what a single pass may have."""
+    n_in = get(plan, LAYERS + ROWS)
+    a = get(plan, LAYERS + TILE) + call.base
+    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
+    with_targets = call.task not in (FORWARD, PREDICT)
+    if with_targets:
+        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
+        weigh(work, tile.width, call.weight, tile.count, tile.of)
+    if call.task == TRAIN:
+        return True
+    fit = all_finite(work, a, n_in * tile.width)
+    if with_targets:
+        unfit = elementwise.unfit(work, call.loss, call.target, call.weight, call.rows, tile.width, 1e-3)
+        fit = fit and unfit == 0.0
+    return fit
+
+
+@inlined
+def _rows(work, call, data, tile, source, by_sample, n, to, turned):
+    order, shuffled = data.order, data.order.size > 0
+    load_rows(
+        work, tile.width, source, by_sample, data.samples, n, to, order, shuffled, tile.start, tile.count, turned,
+        call.spill,
+    )  # fmt: skip
+
+
+@inlined
+def _forward(work, plan, call, data, tile, theta, record):
+    """From the samples to the last layer: (the tile's cost, if it is to be recorded; is the last layer's input finite,
+    if that is not left to the derivative; are the values that a single pass gives or is given).
+    """
+    cost, fine, good = 0.0, True, True
+    place = tile.start
+    for layer in range(LAYERS + STRIDE, call.last + STRIDE, STRIDE):
+        n_out = get(plan, layer + ROWS)
+        z = get(plan, layer + TILE) + call.base
+        if call.task == BACKWARD:
+            there = Tile(place, tile.count, tile.width, tile.of)
+            _rows(work, call, data, there, data.activations, 0, n_out, z, call.scratch)
+            good = good and all_finite(work, z, n_out * tile.width)
+        else:
+            _layer(work, plan, call, tile, theta, layer)
+            if layer == call.last:
+                if record:
+                    cost = elementwise.cost(work, call.loss, call.code, z, call.target, call.weight, n_out, tile.width)
+                if not call.is_logistic:
+                    fine = all_finite(work, z, n_out * tile.width)
+                    elementwise.output(work, call.code, z, n_out, tile.width)
+            if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
+                good = good and all_finite(work, z, n_out * tile.width)
+                store_rows(work, tile.width, data.activations, data.samples, n_out, z, place, tile.count)
+        if call.task != PREDICT:
+            place += data.samples * n_out
+    return float(cost), fine, good
+
+
+@inlined
+def _layer(work, plan, call, tile, theta, layer):
+    """The layer's activations, or the last one's input of them, from those of the layer before."""
+    n_out, n_in = get(plan, layer + ROWS), get(plan, layer - STRIDE + ROWS)
+    z, a = get(plan, layer + TILE) + call.base, get(plan, layer - STRIDE + TILE) + call.base
+    w, b = theta + get(plan, layer + W), theta + get(plan, layer + B)
+    code = get(plan, layer + CODE)
+    is_tanh = layer < call.last and code == elementwise.TANH
+    if call.is_narrow:
+        narrow.forward(work, w, b, n_out, n_in, a, z, is_tanh, call.task == TRAIN)
+    else:
+        dense.forward(work, tile.width, w, b, n_out, n_in, a, z, is_tanh)
+    if layer < call.last and not is_tanh:
+        if code == elementwise.SIN:
+            elementwise.turn_back(work, z, n_out * tile.width)
+        elementwise.activate(work, code, z, n_out * tile.width, get(plan, layer + SLOPE) + call.base)
+
+
+@inlined
+def _backward(work, plan, call, data, tile, step, gradient):
+    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once; whether the
+    last layer's input was finite, if it is looked at here.
+    """
+    fine = True
+    if not (call.is_narrow and call.is_straight):
+        fine = elementwise.delta(
+            work, call.loss, call.code, call.out, call.target, call.weight, call.rows, tile.width, call.is_logistic
+        )
+    if call.is_narrow:
+        fine = fine and narrow.delta(
+            work, call.out, call.target, call.weight, call.rows, call.gain, call.is_logistic, not call.is_straight,
+            call.scratch,
+        )  # fmt: skip
+        if not call.is_plain:
+            fill(work, gradient, call.length, 0.0)
+    for layer in range(call.last, LAYERS, -STRIDE):
+        _weights(work, plan, call, data, tile, step, gradient, layer)
+        if layer > LAYERS + STRIDE:
+            below = layer - STRIDE
+            n_out, n_in = get(plan, layer + ROWS), get(plan, below + ROWS)
+            d, a = get(plan, layer + TILE) + call.base, get(plan, below + TILE) + call.base
+            w = step.theta + get(plan, layer + W)
+            code = get(plan, below + CODE)
+            is_tanh = code == elementwise.TANH
+            if not is_tanh:
+                elementwise.differentiate(work, code, a, n_in * tile.width, get(plan, below + SLOPE) + call.base)
+            if call.is_short:
+                narrow.short(
+                    work, step.after, step.theta, get(plan, below + W), get(plan, below + B), n_in,
+                    get(plan, LAYERS + ROWS), w, a, get(plan, LAYERS + TILE) + call.base, call.scratch, call.weight,
+                    call.gain, is_tanh,
+                )  # fmt: skip
+                break
+            if call.is_narrow:
+                narrow.backward(work, w, n_out, n_in, d, a, is_tanh)
+            else:
+                dense.backward(work, tile.width, w, n_out, n_in, d, a, is_tanh)
+    return fine
+
+
+@inlined
+def _weights(work, plan, call, data, tile, step, gradient, layer):
+    """The gradient of one layer's weights and biases."""
+    n_out, n_in = get(plan, layer + ROWS), get(plan, layer - STRIDE + ROWS)
+    d, a = get(plan, layer + TILE) + call.base, get(plan, layer - STRIDE + TILE) + call.base
+    w, b = get(plan, layer + W), get(plan, layer + B)
+    if not call.is_narrow:
+        turned = call.kept if data.by_sample & 1 and layer == LAYERS + STRIDE else -1
+        dense.gradient(work, tile.width, gradient + w, gradient + b, n_out, n_in, d, a, turned, call.scratch)
+    elif call.is_plain:  # the parameters move as soon as their gradient is known
+        narrow.gradient(work, step.after, step.theta, w, b, n_out, n_in, d, a)
+    else:
+        narrow.gradient(work, gradient, gradient, w, b, n_out, n_in, d, a)
+
+
+# ---------------------------------------------------------------- what becomes of its gradient
+
+
+@inlined
+def _commit(work, plan, call, sums, step, ticket, gradient, cost):
+    """Add this tile to its step, and then those after it that were ready before it; update after the step's last one.
+    GOES_ON or, if the run has ended, how many of its steps were good.
+    """
+    number = ticket - step.passed
+    while True:
+        if number > 0:
+            add(work, plan[GRADIENT], gradient, call.length)
+            cost += sums.hyper[update.TOTAL]
+        sums.hyper[update.TOTAL] = cost
+        number += 1
+        is_last = number == step.tiles
+        if is_last and call.task == TRAIN:
+            good = _update(work, plan, call, sums, step, cost)
+            if good != GOES_ON:
+                if sums.thread >= 0:
+                    ring.end(sums.shared, good)
+                return good
+        if sums.thread < 0:
+            return GOES_ON
+        gradient = ring.pass_on(sums.shared, ticket, is_last)
+        if gradient < 0:
+            return GOES_ON
+        ticket += 1
+        cost = sums.hyper[update.RING + ticket % sums.shared[ring.TILES]]
+
+
+@inlined
+def _update(work, plan, call, sums, step, cost):
+    """The optimizer's step, if the gradient is in order; as `_commit`. At the end the result is copied to THETA.
+
+    Parameters that narrow.py has moved are looked at one step later: by then they have left the store buffer, and whole
+    vectors of them can be loaded without waiting for it.
+    """
+    is_end = step.number == sums.steps - 1
+    good = sums.steps
+    if call.is_narrow and not all_finite(work, step.theta, call.length):
+        good = step.number - 1
+    elif not is_finite(cost):
+        good = step.number
+    else:
+        if step.number == step.record:
+            sums.costs[step.recorded] = cost
+        finite = (call.is_narrow and call.is_plain) or update.step(
+            work, call.length, step.theta, step.after, plan[GRADIENT], plan[MOMENTS], sums.hyper
+        )
+        if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
+            good = step.number
+    if good == sums.steps and not is_end:
+        return GOES_ON
+    result = step.before if good < step.number else step.theta if good < sums.steps else step.after
+    if result != plan[THETA]:
+        copy(work, plan[THETA], result, call.length)
+    return good

@@ -1,0 +1,95 @@
+"""How threads that share a run agree: a ticket counter deals out tiles, a ring passes their gradients on in order.
+
+`shared` is what they agree on by. Its first entries stand cache lines apart; then comes the ring, a line to a tile; it
+holds all tiles that are not in: of each thread one for each place that it has for gradients, and one that waits for a
+place. Last, a line to a thread: for each of its places, how many tiles must be in before that is free.
+"""
+
+import numpy as np
+
+from ._jit import inlined
+from .simd import acquire, give_way, release, take
+
+NEXT = 0  # the ticket counter: the next tile to be dealt out
+DONE = 16  # how many tiles are in
+GOOD = 32  # how many steps were good
+YIELD = 33  # address of the system's function that lets other threads run
+TILES = 34  # length of the ring
+RING, LINE = 48, 8  # where it begins, and how long a line is
+COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
+ALL_DONE = 1 << 62
+
+# Spin-wait: looks at DONE, about 10 us, before other threads may run. Longer than most waits: a thread that yields to
+# another process has lost its core for milliseconds, and the others wait for it. Not by much: they may share a core.
+SPINS = 10_000
+
+
+def shared_by(threads, tiles, address_of_yield):
+    """`shared` before the first step, for a ring of so many tiles."""
+    shared = np.zeros(RING + LINE * (tiles + threads), np.int64)
+    shared[YIELD], shared[TILES] = address_of_yield, tiles
+    shared[RING + COME] = 1  # before the first tile there is none
+    return shared
+
+
+@inlined
+def next_ticket(shared):
+    """The number of the tile that is this thread's next, counted over all steps."""
+    return take(shared, NEXT)
+
+
+@inlined
+def room(shared, thread, ahead, passed, ticket):
+    """Which of its `ahead` places the thread has for the tile's gradient, once the `passed` tiles of the steps before
+    are in; -1 if the run has ended before that.
+    """
+    first = RING + LINE * (shared[TILES] + thread)
+    free = first
+    done = acquire(shared, DONE)
+    while shared[free] > done and free < first + ahead - 1:
+        free += 1
+    if not _wait(shared, max(passed, shared[free])):
+        return -1
+    shared[free] = ticket + 1
+    return free - first
+
+
+@inlined
+def _wait(shared, tiles):
+    """Wait until as many tiles are in; False if the run has ended before that."""
+    spins = 0
+    done = acquire(shared, DONE)
+    while done < tiles:
+        spins += 1
+        if spins % SPINS == 0:
+            give_way(shared[YIELD])
+        done = acquire(shared, DONE)
+    return done != ALL_DONE
+
+
+@inlined
+def is_mine_to_add(shared, ticket, gradient):
+    """Of the one who worked a tile out and the one who added the tile before, whoever comes second adds it."""
+    line = RING + LINE * (ticket % shared[TILES])
+    shared[line + PLACE] = gradient
+    return take(shared, line + COME) != 0
+
+
+@inlined
+def pass_on(shared, ticket, is_last):
+    """This tile is in: where the next one's gradient is, if that was ready before; else -1, and its own adds it."""
+    shared[RING + LINE * (ticket % shared[TILES]) + COME] = 0
+    line = RING + LINE * ((ticket + 1) % shared[TILES])
+    if is_last:  # nobody can have come to the next step's first tile
+        shared[line + COME] = 1
+    release(shared, DONE, ticket + 1)
+    if is_last or take(shared, line + COME) == 0:
+        return -1
+    return shared[line + PLACE]
+
+
+@inlined
+def end(shared, good):
+    """The run has ended, after so many good steps."""
+    shared[GOOD] = good
+    release(shared, DONE, ALL_DONE)

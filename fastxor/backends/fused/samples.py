@@ -1,0 +1,99 @@
+"""Samples between the caller's arrays and the tiles of the workspace."""
+
+from . import dense
+from ._jit import kernel
+from .simd import get, lanes, load, load_part, put, store
+from .tracing import cond, steps, traced, traced_inline
+from .workspace import DEPTH, LAYERS, ROWS, SAMPLES, SPILL, STRIDE, TARGET, TILE, WEIGHT, WIDTH
+
+
+@kernel("void(int64[::1], T[::1], T[::1], T[::1], int64, int64)")
+def fetch(plan, work, X, Y, by_sample, samples):
+    """Put all samples into the tile, which has room for them, for whoever begins without the engine."""
+    T = plan[WIDTH]
+    n, last = plan[LAYERS + ROWS], LAYERS + STRIDE * plan[DEPTH]
+    to, target, kept, spill = plan[LAYERS + TILE], plan[TARGET], plan[SAMPLES], plan[SPILL]
+    load_rows(work, T, X, by_sample & 1, samples, n, to, plan, False, 0, samples, kept, spill)
+    load_rows(work, T, Y, by_sample & 2, samples, plan[last + ROWS], target, plan, False, 0, samples, kept, spill)
+    weigh(work, T, plan[WEIGHT], samples, samples)
+
+
+@traced
+def load_rows(work, T, source, by_sample, samples, n, to, order, shuffled, start, count, turned, spill):
+    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; the last one again
+    and again follows, for what overflows in no sample must not do so in the padding.
+
+    In the second case they stay at `turned`, too, one after the other.
+    """
+
+    def rows():
+        for r in steps(0, n):
+            row, line = r * samples, to + r * T
+
+            def gather(row=row, line=line):
+                for s in steps(0, count):
+                    put(work, line + s, get(source, row + get(order, start + s)))
+
+            def copy(row=row, line=line):
+                for s in steps(0, T, lanes(work)):
+                    store(work, line + s, load_part(source, row + start + s, count - s))
+
+            cond(shuffled, gather, copy)
+            last = get(work, line + count - 1)
+            for s in steps(count, T):
+                put(work, line + s, last)
+
+    def by_samples():
+        _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill)
+
+    cond(by_sample > 0, by_samples, rows)
+
+
+def _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill):
+    """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
+    V = lanes(work)
+    whole = n // V * V
+    width = (n + V - 1) // V * V
+    for s in steps(0, T, V):
+        for i in steps(s, s + V):
+            sample = start + cond(i < count, lambda i=i: i, lambda: count - 1)
+            sample = cond(shuffled, lambda sample=sample: get(order, sample), lambda sample=sample: sample)
+            line = turned + i * width
+            for k in steps(0, whole, V):
+                store(work, line + k, load(source, sample * n + k))
+
+            def rest(line=line, sample=sample):
+                store(work, line + whole, load_part(source, sample * n + whole, n - whole))
+
+            cond(whole < n, rest)
+        for k in steps(0, whole, V):
+            dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
+
+        def odd(s=s):  # what else a square would hold is not this tile's
+            dense.turn(work, turned + s * width + whole, width, spill, V)
+            for r in steps(0, n - whole):
+                store(work, to + (whole + r) * T + s, load(work, spill + r * V))
+
+        cond(whole < n, odd)
+
+
+@traced
+def store_rows(work, T, to, samples, n, source, start, count):
+    """The way back, for samples in their own order."""
+    V = lanes(work)
+    whole = count // V * V
+    for r in steps(0, n):
+        row, line = start + r * samples, source + r * T
+        for s in steps(0, whole, V):
+            store(to, row + s, load(work, line + s))
+        for s in steps(whole, count):
+            put(to, row + s, get(work, line + s))
+
+
+@traced_inline
+def weigh(work, T, weight, count, size):
+    share = 1.0 / size
+    for s in steps(0, T, lanes(work)):
+        store(work, weight + s, share)
+    for s in steps(count, T):
+        put(work, weight + s, 0.0)
