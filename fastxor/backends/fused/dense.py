@@ -52,15 +52,18 @@ def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
 
 
 @traced
-def backward(work, T, w, n_out, n_in, d, a, is_tanh):
-    """Rows (n_in, T) at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former."""
+def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
+    """Rows at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former.
+
+    They are `rows` of the n_in that there are, whose weights (n_out, n_in) have their first column at w.
+    """
 
     def block(r, s, size):
         tile = _product(tile_zeros(work, size, 2), work, w + r, 1, n_in, n_out, d + s, T)
         to = a + r * T + s
         cond(is_tanh, lambda: tile_derive_tanh(tile, work, to, T), lambda: tile_scale(tile, work, to, T))
 
-    _in_blocks(work, n_in, T, block)
+    _in_blocks(work, rows, T, block)
 
 
 def _in_blocks(work, rows, columns, block, finish=None):
@@ -98,12 +101,22 @@ def _product(tile, work, m, row, col, n, b, stride):
 
 
 @traced
-def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch):
+def sooner_by_columns(work, T, n_out, n_in):
+    """How to make the gradient of a layer's weights: by columns, or by sums. The estimates count vector operations: of
+    the multiply-adds, and of what comes on top. What is known of one caller alone, as whether A^T is there, must not
+    count: the bits depend on the choice.
+    """
+    V = lanes(work)
+    vectors = (n_in + V - 1) // V
+    return n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1)
+
+
+@traced
+def gradient(work, T, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
 
-    Either each of its numbers is the sum of the lanes of a register, or the lanes are columns of A^T, (T, n_in padded
-    to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1; the choice does not depend on it,
-    for the bits must not. The estimates count vector operations: of the multiply-adds, and of what comes on top.
+    Either each of its numbers is the sum of the lanes of a register, or, with `columns`, the lanes are columns of A^T,
+    (T, n_in padded to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
@@ -118,11 +131,7 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, turned, scratch):
         at = cond(turned < 0, turn_all, lambda: turned)
         _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, at)
 
-    cond(
-        n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1),
-        by_columns,
-        lambda: _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a),
-    )
+    cond(columns, by_columns, lambda: _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a))
 
 
 @traced

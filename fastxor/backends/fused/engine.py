@@ -46,9 +46,14 @@ GOES_ON = -1
 
 
 class Call(NamedTuple):
-    """What is the same for all tiles of a call. Offsets are those of this thread's own part of the workspace."""
+    """What is the same for all tiles of a call. Offsets are those of this thread's own part of the workspace; in
+    lockstep, those of the first one's, but for what is marked as its own.
+    """
 
     task: int
+    shares: int  # into which the work on a tile is divided: threads in lockstep, or 1
+    share: int  # which of them is this thread's; the first one's has what is not worth dividing
+    shared: object  # see ring.py
     length: int  # of a parameter vector, padded
     last: int  # where the last layer's entries of the plan begin
     rows: int  # outputs
@@ -58,8 +63,8 @@ class Call(NamedTuple):
     base: int  # what this thread's tiles stand further than the first one's
     target: int
     weight: int
-    scratch: int
-    spill: int
+    scratch: int  # its own
+    spill: int  # its own
     kept: int  # samples as they came
     gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
     is_narrow: bool
@@ -106,13 +111,12 @@ class Tile(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the tiles of a step add up to, and who adds them."""
+    """What the tiles of a step add up to."""
 
     costs: object
     hyper: object
-    shared: object
-    thread: int
     steps: int
+    in_ring: bool  # other threads have tiles of their own
 
 
 @kernel(
@@ -138,27 +142,34 @@ def engine(
     BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
               These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
 
-    Several threads, numbered from 0, may train together: each makes this call, with the same arguments. The tiles of
-    all steps are dealt out in order, one at a time. A tile's gradient is worked out by itself and added to the
-    step's when those of the tiles before it are in; whoever adds a step's last tile updates the parameters. So no bit
-    depends on the number of threads, a slower one is waited for at the end of a step alone, or when its tile is far
-    behind, and none of them has to be there for the others to go on. `shared` is ring.py's; alone, `thread` is -1.
+    Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
+    ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
+    at a time. A tile's gradient is worked out by itself and added to the step's when those of the tiles before it are
+    in; whoever adds a step's last tile updates the parameters. So a slower thread is waited for at the end of a step
+    alone, or when its tile is far behind, and none has to be there for the others to go on. Or they go in lockstep, and
+    each has its share of every row of neurons, and of the parameters; the first one does what is not worth sharing.
     """
-    call = _call(task, plan, work, hyper, max(thread, 0) * plan[PRIVATE])
+    shares = 1
+    if thread >= 0:
+        shares = ring.set_off(shared, thread, int(hyper[update.SHARES]))
+        if shares == ring.GONE:
+            return 0
+    in_ring = thread >= 0 and shares == 1
+    call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
     data = Data(X, Y, by_sample, samples, order, activations)
-    sums = Sums(costs, hyper, shared, thread, steps)
+    sums = Sums(costs, hyper, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
     good = steps
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
     ticket = -1
     while True:
-        ticket = ticket + 1 if thread < 0 else ring.next_ticket(shared)
+        ticket = ring.next_ticket(shared) if in_ring else ticket + 1
         while ticket >= step.passed + step.tiles and step.number < steps:
             step = _next_step(plan, call, data, batch, step, interval)
         if step.number == steps:
             break
         gradient = plan[OWN] + call.base
-        if thread >= 0:
+        if in_ring:
             place = ring.room(shared, thread, plan[AHEAD], step.passed, ticket)
             if place < 0:
                 break
@@ -167,7 +178,7 @@ def engine(
         if number == 0:
             gradient = plan[GRADIENT]
         tile = _cut(work, plan, step, number)
-        if ticket == 0 or thread >= 0 or step.tiles > 1 or order.size > 0:  # else its samples are still there
+        if ticket == 0 or in_ring or step.tiles > 1 or order.size > 0:  # else its samples are still there
             fit = _load(work, plan, call, data, tile) and fit
         record = step.number == step.record or task in (EVALUATE, COST)
         cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
@@ -175,10 +186,13 @@ def engine(
         if call.only_forward:
             hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
             continue
-        fine = _backward(work, plan, call, data, tile, step, gradient) and fine
+        if call.share == 0:
+            fine = _delta(work, call, tile) and fine
         if task == TRAIN and not fine:
             cost = math.nan
-        if thread >= 0:
+        cost = _agreed(call, hyper, cost)
+        _backward(work, plan, call, data, tile, step, gradient)
+        if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
             if not ring.is_mine_to_add(shared, ticket, gradient):
                 continue
@@ -202,7 +216,9 @@ def is_finite(x):
 
 
 @inlined
-def _call(task, plan, work, hyper, base):
+def _call(task, plan, work, hyper, thread, shares, shared):
+    own = thread * plan[PRIVATE]
+    base = own if shares == 1 else 0
     last = LAYERS + STRIDE * plan[DEPTH]
     rows = get(plan, last + ROWS)
     code = get(plan, last + CODE)
@@ -212,6 +228,9 @@ def _call(task, plan, work, hyper, base):
     one = work.dtype.type(1.0)
     return Call(
         task,
+        shares,
+        thread if shares > 1 else 0,
+        shared,
         plan[PADDED],
         last,
         rows,
@@ -221,8 +240,8 @@ def _call(task, plan, work, hyper, base):
         base,
         plan[TARGET] + base,
         plan[WEIGHT] + base,
-        plan[SCRATCH] + base,
-        plan[SPILL] + base,
+        plan[SCRATCH] + own,
+        plan[SPILL] + own,
         plan[SAMPLES] + base,
         -work.dtype.type(hyper[update.RATE]) if is_plain else one,
         is_narrow,
@@ -300,6 +319,36 @@ def _whole_blocks(work, count, most):
     return min(most, (count + block - 1) // block * block)
 
 
+# ---------------------------------------------------------------- lockstep
+
+
+@inlined
+def _share(call, n, block):
+    """This thread's of n rows, (first, stop), in whole blocks: it is to have the same bits as all of them at once."""
+    blocks = n // block
+    first = blocks * call.share // call.shares * block
+    stop = blocks * (call.share + 1) // call.shares * block
+    return first, n if call.share == call.shares - 1 else stop
+
+
+@inlined
+def _meet(call):
+    if call.shares > 1:
+        ring.meet(call.shared, call.share, call.shares)
+
+
+@inlined
+def _agreed(call, hyper, cost):
+    """The step's cost, which the first thread knows."""
+    if call.shares > 1:
+        if call.share == 0:
+            hyper[update.TOTAL] = cost
+            update.begin(hyper)
+        _meet(call)
+        cost = hyper[update.TOTAL]
+    return cost
+
+
 # ---------------------------------------------------------------- what becomes of a tile
 
 
@@ -312,7 +361,9 @@ def _load(work, plan, call, data, tile):
     with_targets = call.task not in (FORWARD, PREDICT)
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
-        weigh(work, tile.width, call.weight, tile.count, tile.of)
+        if call.share == 0:
+            weigh(work, tile.width, call.weight, tile.count, tile.of)
+    _meet(call)
     if call.task == TRAIN:
         return True
     fit = all_finite(work, a, n_in * tile.width)
@@ -324,10 +375,12 @@ def _load(work, plan, call, data, tile):
 
 @inlined
 def _rows(work, call, data, tile, source, by_sample, n, to, turned):
+    """Of X, Y or given activations: which, how it lies and where it goes are too many arguments by one."""
     order, shuffled = data.order, data.order.size > 0
+    first, stop = _share(call, n, lanes(work))
     load_rows(
-        work, tile.width, source, by_sample, data.samples, n, to, order, shuffled, tile.start, tile.count, turned,
-        call.spill,
+        work, tile.width, source, by_sample, data.samples, n, first, stop, to, order, shuffled, tile.start, tile.count,
+        turned, call.spill,
     )  # fmt: skip
 
 
@@ -347,7 +400,8 @@ def _forward(work, plan, call, data, tile, theta, record):
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
-            if layer == call.last:
+            _meet(call)
+            if layer == call.last and call.share == 0:
                 if record:
                     cost = elementwise.cost(work, call.loss, call.code, z, call.target, call.weight, n_out, tile.width)
                 if not call.is_logistic:
@@ -371,19 +425,22 @@ def _layer(work, plan, call, tile, theta, layer):
     is_tanh = layer < call.last and code == elementwise.TANH
     if call.is_narrow:
         narrow.forward(work, w, b, n_out, n_in, a, z, is_tanh, call.task == TRAIN)
+        first, stop = 0, n_out
     else:
-        dense.forward(work, tile.width, w, b, n_out, n_in, a, z, is_tanh)
+        first, stop = _share(call, n_out, dense.ROWS)
+        z += first * tile.width
+        dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, is_tanh)
     if layer < call.last and not is_tanh:
+        size = (stop - first) * tile.width
         if code == elementwise.SIN:
-            elementwise.turn_back(work, z, n_out * tile.width)
-        elementwise.activate(work, code, z, n_out * tile.width, get(plan, layer + SLOPE) + call.base)
+            elementwise.turn_back(work, z, size)
+        slopes = get(plan, layer + SLOPE) + call.base + first * tile.width
+        elementwise.activate(work, code, z, size, slopes)
 
 
 @inlined
-def _backward(work, plan, call, data, tile, step, gradient):
-    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once; whether the
-    last layer's input was finite, if it is looked at here.
-    """
+def _delta(work, call, tile):
+    """The loss's derivative by the last layer's input, in its place; whether that was finite, if looked at here."""
     fine = True
     if not (call.is_narrow and call.is_straight):
         fine = elementwise.delta(
@@ -394,10 +451,17 @@ def _backward(work, plan, call, data, tile, step, gradient):
             work, call.out, call.target, call.weight, call.rows, call.gain, call.is_logistic, not call.is_straight,
             call.scratch,
         )  # fmt: skip
-        if not call.is_plain:
-            fill(work, gradient, call.length, 0.0)
+    return fine
+
+
+@inlined
+def _backward(work, plan, call, data, tile, step, gradient):
+    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once."""
+    if call.is_narrow and not call.is_plain:
+        fill(work, gradient, call.length, 0.0)
     for layer in range(call.last, LAYERS, -STRIDE):
         _weights(work, plan, call, data, tile, step, gradient, layer)
+        _meet(call)
         if layer > LAYERS + STRIDE:
             below = layer - STRIDE
             n_out, n_in = get(plan, layer + ROWS), get(plan, below + ROWS)
@@ -405,8 +469,11 @@ def _backward(work, plan, call, data, tile, step, gradient):
             w = step.theta + get(plan, layer + W)
             code = get(plan, below + CODE)
             is_tanh = code == elementwise.TANH
+            first, stop = _share(call, n_in, dense.ROWS)
             if not is_tanh:
-                elementwise.differentiate(work, code, a, n_in * tile.width, get(plan, below + SLOPE) + call.base)
+                here = first * tile.width
+                slopes = get(plan, below + SLOPE) + call.base + here
+                elementwise.differentiate(work, code, a + here, (stop - first) * tile.width, slopes)
             if call.is_short:
                 narrow.short(
                     work, step.after, step.theta, get(plan, below + W), get(plan, below + B), n_in,
@@ -417,8 +484,9 @@ def _backward(work, plan, call, data, tile, step, gradient):
             if call.is_narrow:
                 narrow.backward(work, w, n_out, n_in, d, a, is_tanh)
             else:
-                dense.backward(work, tile.width, w, n_out, n_in, d, a, is_tanh)
-    return fine
+                a += first * tile.width
+                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, is_tanh)
+                _meet(call)
 
 
 @inlined
@@ -429,7 +497,10 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
     w, b = get(plan, layer + W), get(plan, layer + B)
     if not call.is_narrow:
         turned = call.kept if data.by_sample & 1 and layer == LAYERS + STRIDE else -1
-        dense.gradient(work, tile.width, gradient + w, gradient + b, n_out, n_in, d, a, turned, call.scratch)
+        columns = dense.sooner_by_columns(work, tile.width, n_out, n_in)
+        first, stop = _share(call, n_out, dense.ROWS)
+        w, b, d = gradient + w + first * n_in, gradient + b + first, d + first * tile.width
+        dense.gradient(work, tile.width, w, b, stop - first, n_in, d, a, columns, turned, call.scratch)
     elif call.is_plain:  # the parameters move as soon as their gradient is known
         narrow.gradient(work, step.after, step.theta, w, b, n_out, n_in, d, a)
     else:
@@ -455,16 +526,16 @@ def _commit(work, plan, call, sums, step, ticket, gradient, cost):
         if is_last and call.task == TRAIN:
             good = _update(work, plan, call, sums, step, cost)
             if good != GOES_ON:
-                if sums.thread >= 0:
-                    ring.end(sums.shared, good)
+                if sums.in_ring or call.shares > 1:
+                    ring.end(call.shared, good)
                 return good
-        if sums.thread < 0:
+        if not sums.in_ring:
             return GOES_ON
-        gradient = ring.pass_on(sums.shared, ticket, is_last)
+        gradient = ring.pass_on(call.shared, ticket, is_last)
         if gradient < 0:
             return GOES_ON
         ticket += 1
-        cost = sums.hyper[update.RING + ticket % sums.shared[ring.TILES]]
+        cost = sums.hyper[update.RING + ticket % call.shared[ring.TILES]]
 
 
 @inlined
@@ -483,14 +554,26 @@ def _update(work, plan, call, sums, step, cost):
     else:
         if step.number == step.record:
             sums.costs[step.recorded] = cost
-        finite = (call.is_narrow and call.is_plain) or update.step(
-            work, call.length, step.theta, step.after, plan[GRADIENT], plan[MOMENTS], sums.hyper
-        )
+        finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step)
         if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
             good = step.number
     if good == sums.steps and not is_end:
         return GOES_ON
     result = step.before if good < step.number else step.theta if good < sums.steps else step.after
-    if result != plan[THETA]:
+    if result != plan[THETA] and call.share == 0:
         copy(work, plan[THETA], result, call.length)
     return good
+
+
+@inlined
+def _move(work, plan, call, sums, step):
+    """All parameters moved; whether all of them are finite."""
+    if call.shares == 1:
+        update.begin(sums.hyper)
+    first, stop = _share(call, call.length, lanes(work))
+    finite = update.step(
+        work, call.length, first, stop, step.theta, step.after, plan[GRADIENT], plan[MOMENTS], sums.hyper
+    )
+    if call.shares > 1:
+        finite = ring.all_say(call.shared, call.share, call.shares, finite)
+    return finite

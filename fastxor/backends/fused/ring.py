@@ -1,8 +1,12 @@
-"""How threads that share a run agree: a ticket counter deals out tiles, a ring passes their gradients on in order.
+"""How threads that share a run agree. There are two ways.
+
+Tiles: a ticket counter deals them out, and a ring passes their gradients on in order. Or, where a step is one tile, in
+lockstep: each thread has a share of every layer's neurons, and all meet between one stage of a step and the next.
 
 `shared` is what they agree on by. Its first entries stand cache lines apart; then comes the ring, a line to a tile; it
 holds all tiles that are not in: of each thread one for each place that it has for gradients, and one that waits for a
-place. Last, a line to a thread: for each of its places, how many tiles must be in before that is free.
+place. Last, a line to a thread: for each of its places, how many tiles must be in before that is free; in lockstep,
+how often it has come to a meeting, and what it says there.
 """
 
 import numpy as np
@@ -15,8 +19,11 @@ DONE = 16  # how many tiles are in
 GOOD = 32  # how many steps were good
 YIELD = 33  # address of the system's function that lets other threads run
 TILES = 34  # length of the ring
+SHARES = 35  # threads in lockstep, or 1; 0 until the first one comes and tells the others, GONE if it does not come
+GONE = -1
 RING, LINE = 48, 8  # where it begins, and how long a line is
 COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
+MET, SAYS = 0, 1  # of a thread's line
 ALL_DONE = 1 << 62
 
 # Spin-wait: looks at DONE, about 10 us, before other threads may run. Longer than most waits: a thread that yields to
@@ -24,10 +31,10 @@ ALL_DONE = 1 << 62
 SPINS = 10_000
 
 
-def shared_by(threads, tiles, address_of_yield):
+def shared_by(threads, tiles, lockstep, address_of_yield):
     """`shared` before the first step, for a ring of so many tiles."""
     shared = np.zeros(RING + LINE * (tiles + threads), np.int64)
-    shared[YIELD], shared[TILES] = address_of_yield, tiles
+    shared[YIELD], shared[TILES], shared[SHARES] = address_of_yield, tiles, 0 if lockstep else 1
     shared[RING + COME] = 1  # before the first tile there is none
     return shared
 
@@ -60,11 +67,17 @@ def _wait(shared, tiles):
     spins = 0
     done = acquire(shared, DONE)
     while done < tiles:
-        spins += 1
-        if spins % SPINS == 0:
-            give_way(shared[YIELD])
+        spins = _spin(shared, spins)
         done = acquire(shared, DONE)
     return done != ALL_DONE
+
+
+@inlined
+def _spin(shared, spins):
+    if spins >= SPINS:
+        give_way(shared[YIELD])
+        return 0
+    return spins + 1
 
 
 @inlined
@@ -86,6 +99,41 @@ def pass_on(shared, ticket, is_last):
     if is_last or take(shared, line + COME) == 0:
         return -1
     return shared[line + PLACE]
+
+
+@inlined
+def set_off(shared, thread, shares):
+    """Wait until all threads are told how many they are in lockstep, by the first one; 1 is for tiles."""
+    if thread == 0 and shared[SHARES] == 0:
+        release(shared, SHARES, shares)
+    spins = 0
+    while acquire(shared, SHARES) == 0:
+        spins = _spin(shared, spins)
+    return shared[SHARES]
+
+
+@inlined
+def meet(shared, thread, shares):
+    """Wait until all threads have come as far."""
+    lines = RING + LINE * shared[TILES]
+    often = shared[lines + LINE * thread + MET] + 1
+    release(shared, lines + LINE * thread + MET, often)
+    for other in range(shares):
+        spins = 0
+        while acquire(shared, lines + LINE * other + MET) < often:
+            spins = _spin(shared, spins)
+
+
+@inlined
+def all_say(shared, thread, shares, word):
+    """Meet; whether the word of each of them was true."""
+    lines = RING + LINE * shared[TILES]
+    shared[lines + LINE * thread + SAYS] = 1 if word else 0
+    meet(shared, thread, shares)
+    said = 0
+    for other in range(shares):
+        said += shared[lines + LINE * other + SAYS]
+    return said == shares
 
 
 @inlined

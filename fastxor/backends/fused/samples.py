@@ -13,21 +13,23 @@ def fetch(plan, work, X, Y, by_sample, samples):
     T = plan[WIDTH]
     n, last = plan[LAYERS + ROWS], LAYERS + STRIDE * plan[DEPTH]
     to, target, kept, spill = plan[LAYERS + TILE], plan[TARGET], plan[SAMPLES], plan[SPILL]
-    load_rows(work, T, X, by_sample & 1, samples, n, to, plan, False, 0, samples, kept, spill)
-    load_rows(work, T, Y, by_sample & 2, samples, plan[last + ROWS], target, plan, False, 0, samples, kept, spill)
+    n_out = plan[last + ROWS]
+    load_rows(work, T, X, by_sample & 1, samples, n, 0, n, to, plan, False, 0, samples, kept, spill)
+    load_rows(work, T, Y, by_sample & 2, samples, n_out, 0, n_out, target, plan, False, 0, samples, kept, spill)
     weigh(work, T, plan[WEIGHT], samples, samples)
 
 
 @traced
-def load_rows(work, T, source, by_sample, samples, n, to, order, shuffled, start, count, turned, spill):
-    """Copy `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a tile; the last one again
-    and again follows, for what overflows in no sample must not do so in the padding.
+def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, shuffled, start, count, turned, spill):
+    """Copy rows `first` to `stop` of `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a
+    tile; the last sample again and again follows, for what overflows in no sample must not do so in the padding.
 
-    In the second case they stay at `turned`, too, one after the other.
+    In the second case they stay at `turned`, too, one after the other; and `first` is a multiple of the lanes. (A
+    traced function has many arguments because each of them is one number or array.)
     """
 
     def rows():
-        for r in steps(0, n):
+        for r in steps(first, stop):
             row, line = r * samples, to + r * T
 
             def gather(row=row, line=line):
@@ -44,37 +46,37 @@ def load_rows(work, T, source, by_sample, samples, n, to, order, shuffled, start
                 put(work, line + s, last)
 
     def by_samples():
-        _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill)
+        _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, count, turned, spill)
 
     cond(by_sample > 0, by_samples, rows)
 
 
-def _load_samples(work, T, source, n, to, order, shuffled, start, count, turned, spill):
+def _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, count, turned, spill):
     """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
     V = lanes(work)
-    whole = n // V * V
+    whole = first + (stop - first) // V * V
     width = (n + V - 1) // V * V
     for s in steps(0, T, V):
         for i in steps(s, s + V):
             sample = start + cond(i < count, lambda i=i: i, lambda: count - 1)
             sample = cond(shuffled, lambda sample=sample: get(order, sample), lambda sample=sample: sample)
             line = turned + i * width
-            for k in steps(0, whole, V):
+            for k in steps(first, whole, V):
                 store(work, line + k, load(source, sample * n + k))
 
             def rest(line=line, sample=sample):
-                store(work, line + whole, load_part(source, sample * n + whole, n - whole))
+                store(work, line + whole, load_part(source, sample * n + whole, stop - whole))
 
-            cond(whole < n, rest)
-        for k in steps(0, whole, V):
+            cond(whole < stop, rest)
+        for k in steps(first, whole, V):
             dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
 
         def odd(s=s):  # what else a square would hold is not this tile's
             dense.turn(work, turned + s * width + whole, width, spill, V)
-            for r in steps(0, n - whole):
+            for r in steps(0, stop - whole):
                 store(work, to + (whole + r) * T + s, load(work, spill + r * V))
 
-        cond(whole < n, odd)
+        cond(whole < stop, odd)
 
 
 @traced

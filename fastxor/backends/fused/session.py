@@ -14,7 +14,7 @@ from fastxor.views import Array
 
 from . import kernels, specialised, update, workspace
 from ._jit import VECTOR_BITS
-from .threads import together, useful_threads
+from .threads import Crew, together, useful_threads
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 _MOST_DRAWN = 20_000
@@ -38,9 +38,11 @@ class Session:
         self._batch = min(job.batch_size or samples, samples)
         narrow = self._batch * dtype.itemsize <= VECTOR_BITS // 8
         self._plan = workspace.plan(network, self._batch, dtype, narrow)
-        self._threads = useful_threads(job.threads, self._plan, network.count, self._batch)
-        self._work = workspace.allocate(self._plan, self._threads, dtype)
-        ring = self._threads * (1 + int(self._plan.entries[workspace.AHEAD]))
+        self._tiles = -(-self._batch // int(self._plan.entries[workspace.WIDTH]))
+        threads = useful_threads(job.threads, network, self._batch, self._tiles)
+        self._crew = Crew(threads, job.threads is None)
+        self._work = workspace.allocate(self._plan, threads, dtype)
+        ring = threads * (1 + int(self._plan.entries[workspace.AHEAD]))
         self._hyper = update.numbers(job.optimizer, ring)
         self._theta = self._work[: network.count]  # THETA stands first
         self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
@@ -66,7 +68,7 @@ class Session:
         costs: list[float] = []
         done = 0
         while done < steps:
-            chunk, order = self._next(steps - done)
+            chunk, order = self._next(min(steps - done, self._crew.most(self.speed)))
             good, some = self._take(chunk, order, first, interval)
             costs += some
             first = first - chunk if first >= chunk else -(chunk - first) % interval
@@ -132,9 +134,10 @@ class Session:
         began = time.perf_counter()
         data = self._X, self._Y, self._by_sample, self._job.samples, order, self._batch
         arguments = kernels.TRAIN, self._plan.entries, self._work, *data, self._theta, costs, self._hyper
-        good = together(self._engine, self._threads, arguments, (steps, first, interval))
+        good = together(self._engine, self._crew.size, self._tiles == 1, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
+        self._crew.took(steps, seconds)
         if self._special:
             _spent[self._key] += seconds
         return good

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -12,27 +13,75 @@ from itertools import cycle
 
 import numpy as np
 
-from . import ring, update, workspace
+from fastxor import validation
+from fastxor.architecture import Architecture
+
+from . import ring, update
 from .cores import available_cores
+from .dense import ROWS
 
 # Operations of a step from which on a second thread pays, although it has to be started and waited for.
 _WORTH_THREADS = 1e6
+# And from which on it pays to divide those of one tile.
+_WORTH_LOCKSTEP = 1e7
+
+# For how many seconds one thread, or all, are tried, and for how many what was faster is trusted to stay so.
+_TRIAL, _TRUSTED = 0.01, 0.3
 
 ALONE = np.zeros(0, np.int64)  # as what threads share
 
 
-def useful_threads(threads: int | None, plan: workspace.Plan, parameters: int, samples: int) -> int:
-    """How many threads a run takes: no more than a step has tiles, and by default one for steps of little work."""
+def useful_threads(threads: int | None, network: Architecture, samples: int, tiles: int) -> int:
+    """How many threads a run takes: no more than a step has tiles, or its layers neurons to share, and by default one
+    for steps of little work.
+    """
+    work = 6 * network.count * samples
     if threads is None:
-        threads = available_cores() if 6 * parameters * samples > _WORTH_THREADS else 1
-    return min(threads, -(-samples // int(plan.entries[workspace.WIDTH])))
+        threads = available_cores() if work > _WORTH_THREADS else 1
+    if tiles > 1:
+        return min(threads, tiles)
+    return min(threads, max(network.sizes[1:]) // ROWS) if work > _WORTH_LOCKSTEP else 1
 
 
-def together(engine: Callable, threads: int, arguments: tuple, steps: tuple) -> int:
+class Crew:
+    """How many threads take the next steps: as many as the caller wants or, where that is left to us, all that are
+    useful or one alone, whichever was faster of late. Another program may want a core, now or later.
+    """
+
+    def __init__(self, threads: int, by_default: bool) -> None:
+        self._seconds = dict.fromkeys([1, threads] if by_default else [threads], 0.0)  # that a step took; 0: not tried
+        self.size = min(self._seconds)
+        self._steps, self._took = 0, 0.0  # since it was chosen, or last looked at
+        self._tried = time.perf_counter()
+
+    def most(self, speed: float) -> int:
+        """The most steps to take before it is chosen anew, where as many as `speed` are taken in a second."""
+        return validation.MOST if len(self._seconds) == 1 else max(1, round(speed * _TRIAL))
+
+    def took(self, steps: int, seconds: float) -> None:
+        """So many steps took so long."""
+        self._steps, self._took = self._steps + steps, self._took + seconds
+        if len(self._seconds) == 1 or self._took < 0.8 * _TRIAL:
+            return
+        self._seconds[self.size] = self._took / self._steps
+        self._steps, self._took = 0, 0.0
+        fastest = min(
+            self._seconds, key=lambda size: self._seconds[size]
+        )  # if there is one that was not tried, that one
+        now = time.perf_counter()
+        if self.size == fastest and now > self._tried + _TRUSTED:
+            self._tried = now
+            self.size = next(size for size in self._seconds if size != fastest)
+        else:
+            self.size = fastest
+
+
+def together(engine: Callable, threads: int, lockstep: bool, arguments: tuple, steps: tuple) -> int:
     """One call of the engine by each of several threads; how many steps were good."""
     if threads == 1:
         return engine(*arguments, *steps, ALONE, -1)
-    shared = ring.shared_by(threads, arguments[-1].size - update.RING, _address_of_yield())
+    hyper = arguments[-1]
+    shared = ring.shared_by(threads, hyper.size - update.RING, lockstep, _address_of_yield())
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
     begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
     others = [threading.Thread(target=_begin_on, args=(engine, *begin), daemon=True) for begin in begins]
@@ -44,8 +93,11 @@ def together(engine: Callable, threads: int, arguments: tuple, steps: tuple) -> 
             except RuntimeError:  # no more threads are to be had: those that are there do the work
                 break
             begun.append(other)
+        hyper[update.SHARES] = 1 + len(begun) if lockstep else 1
         engine(*calls[0])
     finally:
+        if shared[ring.SHARES] == 0:  # this thread has not come to the engine, and will not
+            shared[ring.SHARES] = ring.GONE
         for other in begun:  # they come to their end without this one, too
             other.join()
     return int(shared[ring.GOOD])

@@ -7,7 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from .simd import fma, full, get, lanes, load, put, sqrt, store, sum_lanes
+from ._jit import inlined
+from .simd import fma, full, get, lanes, load, sqrt, store, sum_lanes
 from .tracing import fori_loop, switch, traced
 from .vmath import flush
 
@@ -15,8 +16,9 @@ DESCENT, MOMENTUM, NESTEROV, ADAM = range(4)
 KINDS = {"descent": DESCENT, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
-# the step's tiles that are in, NaN if one was not finite; those of tiles in the threads' ring follow.
-KIND, RATE, SECOND, THIRD, FOURTH, POWER1, POWER2, TOTAL, RING = range(9)
+# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; the costs of tiles in
+# the threads' ring follow.
+KIND, RATE, SECOND, THIRD, FOURTH, POWER1, POWER2, TOTAL, SHARES, RING = range(10)
 POWERS = slice(POWER1, POWER2 + 1)
 
 
@@ -27,13 +29,22 @@ def numbers(optimizer, ring):
     hyper = np.zeros(RING + ring)
     hyper[KIND] = KINDS[optimizer._kind]
     hyper[RATE : RATE + len(optimizer._numbers)] = optimizer._numbers
-    hyper[POWERS] = 1
+    hyper[POWERS] = hyper[SHARES] = 1
     return hyper
 
 
+@inlined
+def begin(hyper):
+    """To be called once in a step, whatever the number of threads that take part in it."""
+    if hyper[KIND] == ADAM:
+        hyper[POWER1] *= hyper[SECOND]
+        hyper[POWER2] *= hyper[THIRD]
+
+
 @traced
-def step(work, n, theta, after, gradient, moments, hyper):
-    """One step: parameters at `theta` and gradient in, parameters at `after` out; are they finite?
+def step(work, n, first, stop, theta, after, gradient, moments, hyper):
+    """One step of the parameters `first` to `stop`: those at `theta` and the gradient in, those at `after` out; are
+    they finite?
 
     The optimizer's vectors, of n numbers, stand one after the other at `moments`.
     """
@@ -46,7 +57,7 @@ def step(work, n, theta, after, gradient, moments, hyper):
             store(work, after + i, x)
             return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
 
-        return fori_loop(0, n, lanes(work), vector, full(work, 0.0))
+        return fori_loop(first, stop, lanes(work), vector, full(work, 0.0))
 
     moves = {kind: partial(apply, begin) for kind, begin in _MOVES.items()}
     return sum_lanes(switch(get(hyper, KIND), moves, moves.pop(ADAM))) == 0.0
@@ -81,10 +92,7 @@ def _nesterov(work, n, moments, hyper):
 
 def _adam(work, n, moments, hyper):
     beta1, beta2, epsilon = get(hyper, SECOND), get(hyper, THIRD), get(hyper, FOURTH)
-    power1, power2 = get(hyper, POWER1) * beta1, get(hyper, POWER2) * beta2
-    put(hyper, POWER1, power1)
-    put(hyper, POWER2, power2)
-    rate, correction = get(hyper, RATE) / (1.0 - power1), 1.0 / (1.0 - power2)
+    rate, correction = get(hyper, RATE) / (1.0 - get(hyper, POWER1)), 1.0 / (1.0 - get(hyper, POWER2))
 
     def move(i, x, g):
         m = _velocity(work, i, moments, beta1, g * (1.0 - beta1))
