@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engine_cases import OPTIMIZERS, Job
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support import assert_same_dict, run_python
 
 import fastxor as fx
@@ -19,6 +21,16 @@ from fastxor.backends.fused import workspace
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
 DTYPE = np.dtype(JOB.dtype)
+
+
+# One tile, so that threads go in lockstep, with a share of every row of neurons each.
+LOCKED = replace(JOB, m=200)
+
+
+@pytest.fixture
+def lockstep(monkeypatch):
+    """It pays for the smallest step."""
+    monkeypatch.setattr(sharing, "_WORTH_LOCKSTEP", 0.0)
 
 
 def same(a, b):
@@ -61,6 +73,41 @@ def test_the_same_bits_of_many_tiles(hidden, m):
         same(job.train("numba", threads=threads), alone)
 
 
+@pytest.mark.parametrize("batch_size", [None, 70])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.usefixtures("lockstep")
+def test_the_same_bits_in_lockstep(started, optimizer, dtype, batch_size):
+    job = replace(LOCKED, optimizer=optimizer, dtype=dtype, batch_size=batch_size)
+    alone = job.train("numba", threads=1)
+    assert not started
+    for threads in (2, 3):
+        same(job.train("numba", threads=threads), alone)
+        assert len(started) % (threads - 1) == 0 < len(started)
+        started.clear()
+
+
+@pytest.mark.usefixtures("lockstep")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_same_bits_of_any_network_in_lockstep(data):
+    """Rows of neurons that blocks divide and others, every activation, samples in rows and in columns."""
+    depth = data.draw(st.integers(1, 3))
+    sizes = [data.draw(st.sampled_from([1, 3, 8, 16, 17, 40, 64, 100])) for _ in range(depth + 1)]
+    sizes += [data.draw(st.sampled_from([1, 2, 10, 24]))]
+    names = ["tanh", "relu", "sigmoid", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
+    network = fx.Network(sizes, [data.draw(st.sampled_from(names)) for _ in range(depth)], loss="squared_error")
+    dtype, m = data.draw(st.sampled_from(["float64", "float32"])), data.draw(st.integers(17, 130))
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((m, sizes[0])).astype(dtype), rng.random((sizes[-1], m)).astype(dtype)
+    X = X.T if data.draw(st.booleans()) else np.ascontiguousarray(X.T)
+    parameters = {name: value / 8 for name, value in network.initialize(0, dtype=dtype).items()}
+    options = {"parameters": parameters, "optimizer": fx.Adam(0.001), "iterations": 5, "interval": 2}
+    options["batch_size"] = data.draw(st.sampled_from([None, m // 2]))
+    alone = fx.train(network, X, Y, **options, random_state=0, backend="numba", threads=1)
+    same(fx.train(network, X, Y, **options, random_state=0, backend="numba", threads=3), alone)
+
+
 def test_the_default_gives_the_same_bits():
     same(JOB.train("numba"), JOB.train("numba", threads=1))
 
@@ -71,12 +118,12 @@ def test_the_default_starts_none_for_little_work_and_more_for_much(started, monk
     assert not started
     net = fx.Network([64, 128, 1])
     X, Y = np.ones((64, 4096), np.float32), np.ones((1, 4096))
-    fx.train(net, X, Y, iterations=2, random_state=0, backend="numba")
-    assert len(started) == 1
+    fx.train(net, X, Y, iterations=200, random_state=0, backend="numba")
+    assert started
 
 
 def test_no_more_threads_than_tiles(started):
-    replace(JOB, m=200).train("numba", threads=8)
+    LOCKED.train("numba", threads=8)  # of one tile, and too little work for lockstep
     assert not started
     JOB.train("numba", threads=100)
     width = workspace.plan(JOB.network(), JOB.m, np.dtype(JOB.dtype)).entries[workspace.WIDTH]
@@ -93,18 +140,28 @@ def test_refused(core, value, error):
         JOB.train(core, threads=value)
 
 
-def test_no_thread_is_to_be_had(monkeypatch):
-    """The system refuses: those that are there do the work."""
+@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.parametrize("most", [0, 1])
+@pytest.mark.usefixtures("lockstep")
+def test_no_thread_is_to_be_had(monkeypatch, job, most):
+    """The system refuses, or does so after the first: those that are there do the work."""
+    start, begun = threading.Thread.start, []
 
     def refuse(thread):
-        raise RuntimeError("can't start new thread")
+        if len(begun) % 2 == most:
+            begun.clear()
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
 
-    wanted = JOB.train("numba", threads=1)
+    wanted = job.train("numba", threads=1)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    same(JOB.train("numba", threads=4), wanted)
+    same(job.train("numba", threads=3), wanted)
 
 
-def test_the_first_thread_never_comes(monkeypatch):
+@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.usefixtures("lockstep")
+def test_the_first_thread_never_comes(monkeypatch, job):
     """Ctrl-C between the start of the others and the first one's own call: they end by themselves."""
     engine = fused.kernels.engine[DTYPE]
     done = []
@@ -116,13 +173,15 @@ def test_the_first_thread_never_comes(monkeypatch):
 
     monkeypatch.setattr(fused.kernels, "engine", {DTYPE: call})
     with pytest.raises(fx.TrainingInterrupted):
-        JOB.train("numba", threads=3)
-    assert done == [JOB.iterations] * 2
+        job.train("numba", threads=3)
+    assert done == [job.iterations if job is JOB else 0] * 2
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_a_run_that_overflows_ends_alike(threads):
-    job = replace(JOB, hidden=("identity", "identity"), output="identity", loss="squared_error", optimizer="sgd")
+@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.usefixtures("lockstep")
+def test_a_run_that_overflows_ends_alike(threads, job):
+    job = replace(job, hidden=("identity", "identity"), output="identity", loss="squared_error", optimizer="sgd")
     with pytest.warns(fx.DivergenceWarning, match="iteration .* first in layer"):
         alone = job.train("numba", threads=1, optimizer=fx.SGD(50.0), iterations=1000)
     assert 0 < alone.iterations < 1000
@@ -164,6 +223,43 @@ def test_interrupted():
         signal.signal(signal.SIGINT, previous)
     again = JOB.train("numba", threads=1, iterations=raised.value.iterations, interval=10**9)
     assert_same_dict(raised.value.parameters, again.parameters, rtol=0)
+
+
+# ---------------------------------------------------------------- how many, if that is left to us
+
+
+def crew(monkeypatch, seconds, spans, by_default=True):
+    """How many threads took each of the spans, where a step takes ``seconds(threads, now)``."""
+    clock, sizes = [0.0], []
+    monkeypatch.setattr(sharing.time, "perf_counter", lambda: clock[0])
+    crew, speed = sharing.Crew(4, by_default), 1000.0
+    for _ in range(spans):
+        took = seconds(crew.size, clock[0])
+        steps = min(100, crew.most(speed))
+        clock[0] += steps * took
+        sizes.append(crew.size)
+        speed = 1 / took
+        crew.took(steps, steps * took)
+    return sizes
+
+
+def test_what_is_faster_is_taken(monkeypatch):
+    sizes = crew(monkeypatch, lambda threads, now: 1e-3 / threads, 300)
+    assert sizes[:2] == [1, 4]
+    assert sizes.count(4) > 0.9 * len(sizes)
+    assert crew(monkeypatch, lambda threads, now: 1e-3 * threads, 300).count(1) > 0.9 * 300
+
+
+def test_a_core_that_is_wanted_by_another_program_and_then_free(monkeypatch):
+    sizes = crew(monkeypatch, lambda threads, now: 1e-3 if threads == 1 else 4e-3 if 0.5 < now < 2.0 else 4e-4, 600)
+    most = len(sizes)
+    begin = next(i for i in range(most) if sizes[i : i + 10] == [1] * 10)
+    end = next(i for i in range(begin, most) if sizes[i : i + 10] == [4] * 10)
+    assert 0 < begin < end < most
+
+
+def test_what_the_caller_wants_is_taken(monkeypatch):
+    assert set(crew(monkeypatch, lambda threads, now: 1e-3 * threads, 100, by_default=False)) == {4}
 
 
 # ---------------------------------------------------------------- where threads begin

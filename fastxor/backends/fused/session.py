@@ -38,8 +38,7 @@ class Session:
         self._batch = min(job.batch_size or samples, samples)
         narrow = self._batch * dtype.itemsize <= VECTOR_BITS // 8
         self._plan = workspace.plan(network, self._batch, dtype, narrow)
-        self._tiles = -(-self._batch // int(self._plan.entries[workspace.WIDTH]))
-        threads = useful_threads(job.threads, network, self._batch, self._tiles)
+        threads, self._lockstep = useful_threads(job.threads, network, self._batch, self._plan)
         self._crew = Crew(threads, job.threads is None)
         self._work = workspace.allocate(self._plan, threads, dtype)
         ring = threads * (1 + int(self._plan.entries[workspace.AHEAD]))
@@ -134,7 +133,7 @@ class Session:
         began = time.perf_counter()
         data = self._X, self._Y, self._by_sample, self._job.samples, order, self._batch
         arguments = kernels.TRAIN, self._plan.entries, self._work, *data, self._theta, costs, self._hyper
-        good = together(self._engine, self._crew.size, self._tiles == 1, arguments, (steps, first, interval))
+        good = together(self._engine, self._crew.size, self._lockstep, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
         self._crew.took(steps, seconds)

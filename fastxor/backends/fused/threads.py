@@ -19,6 +19,7 @@ from fastxor.architecture import Architecture
 from . import ring, update
 from .cores import available_cores
 from .dense import ROWS
+from .workspace import WIDTH, Plan
 
 # Operations of a step from which on a second thread pays, although it has to be started and waited for.
 _WORTH_THREADS = 1e6
@@ -31,16 +32,18 @@ _TRIAL, _TRUSTED = 0.01, 0.3
 ALONE = np.zeros(0, np.int64)  # as what threads share
 
 
-def useful_threads(threads: int | None, network: Architecture, samples: int, tiles: int) -> int:
-    """How many threads a run takes: no more than a step has tiles, or its layers neurons to share, and by default one
-    for steps of little work.
+def useful_threads(threads: int | None, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
+    """How many threads a run takes, and whether they go in lockstep.
+
+    No more than a step has tiles, or else its widest layer blocks of neurons to share; and by default one for steps of
+    little work.
     """
-    work = 6 * network.count * samples
+    work, tiles = 6 * network.count * samples, -(-samples // int(plan.entries[WIDTH]))
     if threads is None:
         threads = available_cores() if work > _WORTH_THREADS else 1
-    if tiles > 1:
-        return min(threads, tiles)
-    return min(threads, max(network.sizes[1:]) // ROWS) if work > _WORTH_LOCKSTEP else 1
+    lockstep = tiles == 1 and not plan.narrow and work > _WORTH_LOCKSTEP
+    most = max(network.sizes[1:]) // ROWS if lockstep else tiles
+    return max(1, min(threads, most)), lockstep
 
 
 class Crew:

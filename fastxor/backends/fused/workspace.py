@@ -64,6 +64,7 @@ class Plan(NamedTuple):
     private: int  # of what each of them has for itself
     gradient: int  # where it begins in `work`
     moments: tuple[int, int]  # likewise
+    narrow: bool  # a tile is a single vector
 
 
 @lru_cache(maxsize=64)
@@ -102,7 +103,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors[:5], *own, *scratch, *tiles], np.int64)
-    return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]))
+    return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]), narrow)
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
