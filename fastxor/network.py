@@ -333,6 +333,64 @@ class Network(Architecture):
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
         return cost, Views(self.sizes, self._gradient_slots, gradient)
 
+    def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
+        """Parameters, or a gradient, as one vector: W1 row by row, b1, W2, b2, …
+
+        Optimizers of other libraries work on such vectors; `unflatten` is the way back.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …`` or ``dW1, db1, dW2, db2, …``, of any real values.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+            A new array; float32 if every array of the dictionary is, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a key is missing or unknown, or an array has the wrong kind or shape; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 1])
+        >>> net.flatten({"W1": [[1.0, 2.0]], "b1": [[3.0]]})
+        array([1., 2., 3.])
+        >>> _, grads = net.gradient(net.unflatten([0.0, 0.0, 0.0]), [[0, 1], [1, 1]], [1, 1])
+        >>> net.flatten(grads)
+        array([-0.25, -0.5 , -0.5 ])
+        """
+        return validation.flat(parameters, self)
+
+    def unflatten(self, theta: ArrayLike) -> dict[str, Array]:
+        """The dictionary of the parameters that stand in a vector: what `flatten` makes, taken apart again.
+
+        Parameters
+        ----------
+        theta : array_like, shape (count,)
+            W1 row by row, b1, W2, b2, …; any real values. It is copied.
+
+        Returns
+        -------
+        dict
+            ``W1, b1, W2, b2, …``; float32 if `theta` is, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `theta` has the wrong kind or shape.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> fx.Network([2, 1]).unflatten([1.0, 2.0, 3.0])
+        {'W1': array([[1., 2.]]), 'b1': array([[3.]])}
+        """
+        return self._views(validation.vector("theta", theta, self.count))
+
     # ------------------------------------------------------------ for the rest of the package
 
     def _evaluate(

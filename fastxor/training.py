@@ -163,7 +163,7 @@ def train(
     interval: int = 100,
     threads: int | None = None,
     backend: BackendName | None = None,
-    **unknown: Never,
+    **unknown: Never,  # refused, with a hint at what was meant
 ) -> Result:
     """Train a network on all samples at once, or on mini-batches.
 

@@ -426,10 +426,32 @@ def parameters(value: Any, network: Architecture) -> Array:
     """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
     if type(value) is Views and value._slots is network._slots and value._is_intact():
         return value._flat
-    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network._slots]))
+    return _vector(value, network._slots, network)
+
+
+def flat(value: Any, network: Architecture) -> Array:
+    """That, or the dictionary dW1, db1, dW2, …, as a vector of its own."""
+    if type(value) is Views and value._slots in (network._slots, network._gradient_slots) and value._is_intact():
+        return value._flat.copy()
+    gradient = isinstance(value, Mapping) and "dW1" in value
+    return _vector(value, network._gradient_slots if gradient else network._slots, network)
+
+
+def vector(name: str, value: ArrayLike, count: int) -> Array:
+    """`value` as a vector of its own with so many numbers."""
+    array = numeric(name, value)
+    if array.shape != (count,):
+        hint = f"; pass {name}.ravel()" if array.size == count else ""
+        raise ValueError(f"{name} must have shape (count,) = {(count,)}, got shape {array.shape}{hint}")
+    return array.copy()
+
+
+def _vector(value: Any, slots: Slots, network: Architecture) -> Array:
+    """A new vector, laid out by `slots`."""
+    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in slots]))
     dtype = FLOAT32 if all(array.dtype == FLOAT32 for array in arrays) else FLOAT64
     what = "n_x, n_h, n_y =" if len(network.sizes) == 3 else "layer sizes"
-    return _flatten("parameters", network._slots, arrays, dtype, f" to go with {what} {network.sizes}")
+    return _flatten("parameters", slots, arrays, dtype, f" to go with {what} {network.sizes}")
 
 
 def gradients(value: Any, network: Architecture, dtype: np.dtype[Any]) -> Array:

@@ -14,7 +14,7 @@ FLOORS = [
     ["state"],
     ["backends"],
     ["network"],
-    ["training"],
+    ["checking", "training"],
     ["tutorial"],
     ["__init__"],
     ["bench"],

@@ -65,6 +65,15 @@ def practitioner() -> None:
     assert_type(cost, float)
     theta = {name: theta[name] - 0.1 * grads[f"d{name}"] for name in theta}
     assert_type(net.cost(theta, X, Y), float)
+    vector = net.flatten(theta) - 0.1 * net.flatten(grads)
+    assert_type(vector, NDArray[Any])
+    assert_type(net.unflatten(vector), dict[str, NDArray[Any]])
+    check = fx.check_gradient(net, theta, X, Y, entries=None)
+    assert_type(check, fx.GradientCheck)
+    assert_type((check.ok, check.error, check.parameter), tuple[bool, float, str])
+    several = fx.Network([2, 3, 2], output="softmax")
+    assert_type(fx.one_hot([0, 1, 1, 0], 2), NDArray[Any])
+    fx.train(several, X, [0, 1, 1, 0], initialization="orthogonal", iterations=2, random_state=0)
 
 
 def researcher(folder: Path) -> None:
