@@ -65,9 +65,8 @@ def practitioner() -> None:
     assert_type(cost, float)
     theta = {name: theta[name] - 0.1 * grads[f"d{name}"] for name in theta}
     assert_type(net.cost(theta, X, Y), float)
-    vector = net.flatten(theta) - 0.1 * net.flatten(grads)
-    assert_type(vector, NDArray[Any])
-    assert_type(net.unflatten(vector), dict[str, NDArray[Any]])
+    assert_type(net.flatten(theta), NDArray[Any])
+    assert_type(net.unflatten(net.flatten(theta) - 0.1 * net.flatten(grads)), dict[str, NDArray[Any]])
     check = fx.check_gradient(net, theta, X, Y, entries=None)
     assert_type(check, fx.GradientCheck)
     assert_type((check.ok, check.error, check.parameter), tuple[bool, float, str])
