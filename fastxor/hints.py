@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from numbers import Real
 from typing import Any
 
 # What other libraries call it, in lower case and without underscores.
@@ -71,9 +72,9 @@ def optimizer(value: Any, kinds: Mapping[str, type[Any]]) -> str:
 def keyword(name: str, value: Any, known: Collection[str], kinds: Mapping[str, type[Any]]) -> str:
     """The ending for an argument that `fastxor.train` has not."""
     if _plain(name) in _RATES:
-        rate = value if isinstance(value, int | float) else 0.01
+        rate = float(value) if isinstance(value, Real) else 0.01
         return (
-            f"; the learning rate is the optimizer's: write optimizer=fx.Adam({rate!r}) or optimizer=fx.SGD({rate!r})"
+            f"; the learning rate is the optimizer's: write optimizer=fx.Adam({rate:g}) or optimizer=fx.SGD({rate:g})"
         )
     for kind, optimizer in kinds.items():
         if name in getattr(optimizer, "__dataclass_fields__", ()):

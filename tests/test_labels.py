@@ -293,6 +293,7 @@ def test_what_to_write_for_an_optimizer(wrong, hint):
     [
         ({"lr": 0.1}, "; the learning rate is the optimizer's: write optimizer=fx.Adam(0.1) or optimizer=fx.SGD(0.1)"),
         ({"learning_rate": 1}, "; the learning rate is the optimizer's: write optimizer=fx.Adam(1) or optimizer="),
+        ({"eta": np.float32(0.25)}, "write optimizer=fx.Adam(0.25) or optimizer=fx.SGD(0.25)"),
         ({"learning_rate_init": "x"}, "; the learning rate is the optimizer's: write optimizer=fx.Adam(0.01) or"),
         ({"momentum": 0.9}, "; it is the optimizer's: write optimizer=fx.SGD(momentum=0.9)"),
         ({"beta1": 0.9}, "; it is the optimizer's: write optimizer=fx.Adam(beta1=0.9)"),
