@@ -26,6 +26,9 @@ _SHARE, _ROUNDINGS = 1e-3, 4
 # kinks, there is no derivative to be found; at a place where only a second derivative jumps, the last one serves.
 _FIRST, _FARTHEST, _LAST, _QUARTER, _LEVELS = 1e-2, 0.05, 1e-4, 0.25, 7
 
+# An extrapolation whose error seems to be this small, in relation to what an error counts in, will do.
+_ENOUGH = 1e-9
+
 # The activations whose derivative jumps at 0, and the one whose second derivative does. That of huber's loss does at 1.
 _KINKED, _BENT = ("relu", "leaky_relu"), ("elu",)
 
@@ -218,7 +221,7 @@ class _Differences:
         self.network, self.theta = network, theta.astype(np.float64)
         self.X = validation.inputs(X, network.sizes[0]).astype(np.float64)
         self.Y = validation.answers(Y, network, self.X.shape[1]).astype(np.float64)
-        self.here = self._inputs(self.theta)
+        self.here, self.level = self._inputs(self.theta), abs(self._cost(self.theta) or 0.0)
         outputs = max(1.0, *(float(abs(array).max()) for array in (self.Y, *self.here)))
         self.largest = outputs * max(1.0, float(abs(self.X).max()))
 
@@ -246,12 +249,14 @@ class _Differences:
 
     def _crosses(self, theta: Array, bends: bool = True) -> bool:
         """Whether they take an input of an activation, or an error of an output, across a kink, or else a bend."""
+        kinds, huber = _KINKED + _BENT * bends, bends and self.network.loss == "huber"
+        if not (huber or any(layer.activation in kinds for layer in self.network.layers)):
+            return False
         there = self._inputs(theta)
-        kinds = _KINKED + _BENT * bends
         for layer, z, z_here in zip(self.network.layers, there, self.here, strict=True):
             if layer.activation in kinds and not np.array_equal(z > 0, z_here > 0):
                 return True
-        return bends and self.network.loss == "huber" and not np.array_equal(self._far(there), self._far(self.here))
+        return huber and not np.array_equal(self._far(there), self._far(self.here))
 
     def _far(self, inputs: list[Array]) -> Array:
         """Which outputs are farther than 1 from their targets."""
@@ -290,7 +295,8 @@ class _Differences:
                 distance = max(abs(now[-1] - now[-2]), abs(now[-1] - previous))
                 if distance < error:
                     best, error = now[-1], distance
-            if before and abs(now[-1] - before[-1]) >= 2 * error:
-                break  # rounding has taken over
+            enough = error <= _ENOUGH * max(abs(best), _SHARE * self.level)
+            if enough or (before and abs(now[-1] - before[-1]) >= 2 * error):  # or rounding has taken over
+                break
             before = now
         return best
