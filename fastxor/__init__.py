@@ -9,6 +9,9 @@ Any dense network
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam               the optimizers
     Result                  parameters, history, iterations, predict
+    one_hot                 class numbers as targets
+    check_gradient          the gradient beside finite differences
+    GradientCheck           the verdict
 
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
@@ -52,6 +55,8 @@ and backends as types.
 """
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
+from fastxor.checking import GradientCheck, check_gradient
+from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Adam
 from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
@@ -74,6 +79,9 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "SGD",
     "Adam",
     "Result",
+    "one_hot",
+    "check_gradient",
+    "GradientCheck",
     "sigmoid",
     "initialize_parameters",
     "forward_prop",

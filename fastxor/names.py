@@ -22,5 +22,5 @@ from typing import Literal
 Activation = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
 Output = Literal["sigmoid", "softmax", "identity"]
 Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber"]
-Scheme = Literal["normal", "glorot", "he"]
+Initialization = Literal["he", "glorot", "lecun", "normal", "orthogonal"]
 BackendName = Literal["numpy", "numba"]

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, DTypeLike
 from fastxor import validation
 from fastxor.architecture import Architecture
 from fastxor.backends import resolve
-from fastxor.names import Activation, BackendName, Loss, Output, Scheme
+from fastxor.initialization import draw
+from fastxor.names import Activation, BackendName, Initialization, Loss, Output
 from fastxor.views import Array, Views
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OUTPUTS: tuple[Output, ...] = get_args(Output)
-SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
 # The outputs that each loss makes sense with, and the loss that each output has by default.
 LOSSES: dict[Loss, tuple[Output, ...]] = {
     "binary_cross_entropy": ("sigmoid",),
@@ -54,7 +55,7 @@ class Network(Architecture):
         Activation of the hidden layers, or one for each: "tanh", "sigmoid", "relu", "leaky_relu" (slope 0.01),
         "elu" (alpha 1), "softplus", "gelu" (with the exact normal distribution function), "sin", "identity".
     output : str, optional
-        "sigmoid", "softmax" or "identity".
+        "sigmoid", "softmax" (for two classes or more, an output for each) or "identity".
     loss : str, optional
         "binary_cross_entropy" (default for sigmoid), "cross_entropy" (default for softmax), "squared_error"
         (default for identity; half the sum of squares over the outputs) or "huber" (threshold 1, summed over the
@@ -102,12 +103,22 @@ class Network(Architecture):
                 f"loss {loss!r} goes with output {' or '.join(map(repr, LOSSES[loss]))}, got output {output!r}; "
                 f"the loss for {output!r} is {DEFAULT_LOSS[output]!r}"
             )
+        if output == "softmax" and sizes[-1] == 1:
+            raise ValueError(
+                f"output 'softmax' needs an output for each class, two at least, got sizes {sizes}: a single one is "
+                "always 1 and cannot learn; use output='sigmoid'"
+            )
         super().__init__(sizes, hidden, output, loss)
 
     # ------------------------------------------------------------ for users
 
     def initialize(
-        self, random_state: RandomState = None, scheme: Scheme = "normal", dtype: DTypeLike = np.float64
+        self,
+        random_state: RandomState = None,
+        initialization: Initialization | None = None,
+        dtype: DTypeLike = np.float64,
+        *,
+        scheme: Initialization | None = None,
     ) -> dict[str, Array]:
         """Random weights and zero biases.
 
@@ -115,11 +126,17 @@ class Network(Architecture):
         ----------
         random_state : None, int, RandomState or Generator, optional
             Where the weights come from, layer by layer; None is numpy's global state.
-        scheme : str, optional
-            Standard deviation of the weights of a layer with n_in inputs and n_out units: "normal" 1,
-            "glorot" ``sqrt(2 / (n_in + n_out))``, "he" ``sqrt(2 / n_in)``.
+        initialization : str, optional
+            Default: what suits the activation of each layer, "he" for relu, leaky_relu, elu, softplus and gelu,
+            "glorot" for all others. The weights of a layer with n_in inputs and n_out units are normal, with the
+            standard deviation of "he" ``sqrt(2 / n_in)``, "glorot" ``sqrt(2 / (n_in + n_out))``, "lecun"
+            ``sqrt(1 / n_in)``, "normal" 1. Glorot's paper draws from a uniform distribution of this standard
+            deviation; here one seed gives the same weights for all of these, but for their scale. "orthogonal" is
+            a random matrix with orthonormal columns, or rows if these are fewer.
         dtype : dtype, optional
             float64 (default) or float32. The draw is made in float64 and then rounded.
+        scheme : str, optional
+            The former name of `initialization`.
 
         Returns
         -------
@@ -135,31 +152,26 @@ class Network(Architecture):
 
         References
         ----------
+        He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015);
         Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010);
-        He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015).
+        LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998);
+        Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+        networks" (2014).
 
         Examples
         --------
         >>> import fastxor as fx
-        >>> parameters = fx.Network([2, 3, 1]).initialize(random_state=0, scheme="glorot")
+        >>> parameters = fx.Network([2, 3, 1]).initialize(random_state=0, initialization="glorot")
         >>> {name: array.shape for name, array in parameters.items()}
         {'W1': (3, 2), 'b1': (3, 1), 'W2': (1, 3), 'b2': (1, 1)}
         """
         rng = validation.random_state(random_state)
-        validation.choice("scheme", scheme, SCHEMES)
-        dtype = validation.float_dtype(dtype)
-        try:
-            theta = np.zeros(self.count, dtype)
-            for layer in self.layers:
-                scale = {"normal": 1.0, "glorot": 2 / (layer.n_in + layer.n_out), "he": 2 / layer.n_in}[scheme] ** 0.5
-                theta[layer.weight] = scale * rng.standard_normal((layer.n_out, layer.n_in)).ravel()
-        except MemoryError:
-            gigabytes = self.count * dtype.itemsize / 1e9
-            raise MemoryError(
-                f"no memory for the {self.count} parameters of a network of sizes {self.sizes}: {gigabytes:.3g} GB in "
-                f"{dtype}, and more while they are drawn"
-            ) from None
-        return self._views(theta)
+        if scheme is not None:
+            validation.only_one(scheme=scheme, initialization=initialization)
+            initialization = validation.choice("scheme", scheme, INITIALIZATIONS)
+        elif initialization is not None:
+            initialization = validation.choice("initialization", initialization, INITIALIZATIONS)
+        return self._views(draw(self, rng, initialization, validation.float_dtype(dtype)))
 
     def forward(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
@@ -254,8 +266,9 @@ class Network(Architecture):
             ``W1, b1, W2, b2, …``
         X : array_like, shape (n_x, m)
             Features down, samples across; finite.
-        Y : array_like, shape (n_y, m)
-            Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
+        Y : array_like, shape (n_y, m), or (m,)
+            Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite. For
+            softmax also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output also a vector (m,).
         backend : str, optional
             "numpy" or "numba"; default: see `get_backend`.
 
@@ -291,7 +304,7 @@ class Network(Architecture):
             ``W1, b1, W2, b2, …``
         X : array_like, shape (n_x, m)
             Features down, samples across; finite.
-        Y : array_like, shape (n_y, m)
+        Y : array_like, shape (n_y, m), or (m,)
             Targets, as for `cost`.
         backend : str, optional
             "numpy" or "numba"; default: see `get_backend`.
@@ -319,6 +332,64 @@ class Network(Architecture):
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
         return cost, Views(self.sizes, self._gradient_slots, gradient)
 
+    def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
+        """Parameters, or a gradient, as one vector: W1 row by row, b1, W2, b2, …
+
+        Optimizers of other libraries work on such vectors; `unflatten` is the way back.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …`` or ``dW1, db1, dW2, db2, …``, of any real values.
+
+        Returns
+        -------
+        ndarray, shape (count,)
+            A new array; float32 if every array of the dictionary is, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a key is missing or unknown, or an array has the wrong kind or shape; the message names it.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 1])
+        >>> net.flatten({"W1": [[1.0, 2.0]], "b1": [[3.0]]})
+        array([1., 2., 3.])
+        >>> _, grads = net.gradient(net.unflatten([0.0, 0.0, 0.0]), [[0, 1], [1, 1]], [1, 1])
+        >>> net.flatten(grads)
+        array([-0.25, -0.5 , -0.5 ])
+        """
+        return validation.flat(parameters, self)
+
+    def unflatten(self, theta: ArrayLike) -> dict[str, Array]:
+        """The dictionary of the parameters that stand in a vector: what `flatten` makes, taken apart again.
+
+        Parameters
+        ----------
+        theta : array_like, shape (count,)
+            W1 row by row, b1, W2, b2, …; any real values. It is copied.
+
+        Returns
+        -------
+        dict
+            ``W1, b1, W2, b2, …``; float32 if `theta` is, else float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `theta` has the wrong kind or shape.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> fx.Network([2, 1]).unflatten([1.0, 2.0, 3.0])
+        {'W1': array([[1., 2.]]), 'b1': array([[3.]])}
+        """
+        return self._views(validation.vector("theta", theta, self.count))
+
     # ------------------------------------------------------------ for the rest of the package
 
     def _evaluate(
@@ -332,7 +403,7 @@ class Network(Architecture):
         core = resolve(backend)
         theta = validation.parameters(parameters, self)
         X = validation.inputs(X, self.sizes[0])
-        Y = validation.targets(Y, self.sizes[-1], X.shape[1])
+        Y = validation.answers(Y, self, X.shape[1])
         if not (Y.dtype == X.dtype == theta.dtype):
             theta, X, Y = validation.one_dtype(theta, X, Y)
         result = getattr(core, operation)(self, theta, X, Y)

@@ -6,16 +6,16 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Never, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastxor import validation
 from fastxor.backends import Backend, Session, resolve
-from fastxor.names import BackendName
-from fastxor.network import Network, RandomState
-from fastxor.optimizers import SGD, Adam, Optimizer
+from fastxor.names import BackendName, Initialization
+from fastxor.network import INITIALIZATIONS, Network, RandomState
+from fastxor.optimizers import SGD, Optimizer
 from fastxor.pace import Pace
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
@@ -155,6 +155,7 @@ def train(
     Y: ArrayLike,
     *,
     parameters: Mapping[str, ArrayLike] | None = None,
+    initialization: Initialization | None = None,
     optimizer: Optimizer = SGD(0.3),  # noqa: B008 - immutable
     iterations: int = 1000,
     batch_size: int | None = None,
@@ -162,6 +163,7 @@ def train(
     interval: int = 100,
     threads: int | None = None,
     backend: BackendName | None = None,
+    **unknown: Never,  # refused, with a hint at what was meant
 ) -> Result:
     """Train a network on all samples at once, or on mini-batches.
 
@@ -170,10 +172,15 @@ def train(
     network : Network
     X : array_like, shape (n_x, m)
         Features down, samples across; finite.
-    Y : array_like, shape (n_y, m)
-        Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
+    Y : array_like, shape (n_y, m), or (m,)
+        Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite. For softmax
+        also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output also a vector (m,). For other
+        classes see `one_hot`.
     parameters : dict, optional
-        Start from these instead of ``network.initialize(random_state)``; left unchanged.
+        Start from these instead of ``network.initialize(random_state, initialization)``; left unchanged.
+    initialization : str, optional
+        How the first weights are drawn: "he", "glorot", "lecun", "normal" or "orthogonal"; see `Network.initialize`.
+        Default: what suits the activation of each layer, "he" for relu and its like, "glorot" for all others.
     optimizer : SGD or Adam, optional
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step.
@@ -220,6 +227,8 @@ def train(
     >>> run.predict(X)
     array([[0, 1, 1, 0]])
     """
+    if unknown:
+        validation.no_more(train, unknown, get_args(Optimizer))
     core = resolve(backend)
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
@@ -229,12 +238,14 @@ def train(
         batch_size = validation.limit("batch_size", batch_size)
     if threads is not None:
         threads = validation.limit("threads", threads)
-    if not isinstance(optimizer, SGD | Adam):
-        raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
+    optimizer = validation.optimizer(optimizer, get_args(Optimizer))
+    if initialization is not None:
+        validation.only_one(parameters=parameters, initialization=initialization)
+        initialization = validation.choice("initialization", initialization, INITIALIZATIONS)
     X = validation.inputs(X, network.sizes[0])
-    Y = validation.targets(Y, network.sizes[-1], X.shape[1])
+    Y = validation.answers(Y, network, X.shape[1])
     rng = validation.random_state(random_state)
-    theta, X, Y = start(network, X, Y, parameters, optimizer, rng)
+    theta, X, Y = start(network, X, Y, parameters, optimizer, rng, initialization)
     seed = 0 if batch_size is None else validation.seed(rng)
     job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
     run = Run(job, State.beginning(theta, optimizer))
@@ -246,7 +257,13 @@ def train(
 
 
 def start(
-    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, optimizer: Optimizer, rng: Any
+    network: Network,
+    X: Array,
+    Y: Array,
+    parameters: Mapping[str, ArrayLike] | None,
+    optimizer: Optimizer,
+    rng: Any,
+    initialization: Initialization | None,
 ) -> list[Array]:
     """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
     validation.check_values(network.loss, X=X, Y=Y)
@@ -257,5 +274,5 @@ def start(
     validation.settings(optimizer, dtype)
     Y = validation.cast("Y", Y, dtype)
     if theta is None:
-        theta = validation.parameters(network.initialize(rng, dtype=dtype), network)
+        theta = validation.parameters(network.initialize(rng, initialization, dtype), network)
     return validation.one_dtype(theta, X, Y)

@@ -96,7 +96,7 @@ def initialize_parameters(
     >>> {name: array.shape for name, array in parameters.items()}
     {'W1': (3, 2), 'b1': (3, 1), 'W2': (1, 3), 'b2': (1, 1)}
     """
-    return two_layer(*_sizes(n_x, n_h, n_y)).initialize(random_state, dtype=dtype)
+    return two_layer(*_sizes(n_x, n_h, n_y)).initialize(random_state, "normal", dtype)
 
 
 def forward_prop(
@@ -377,7 +377,7 @@ def model(
     X = validation.inputs(X, n_x)
     Y = validation.targets(Y, n_y, X.shape[1])
     network, optimizer = two_layer(n_x, n_h, n_y), SGD(learning_rate)
-    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state))
+    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state), "normal")
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
     try:
         run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 from numbers import Integral, Real
@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastxor import hints
 from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.views import Array, Slots, Views
 
@@ -110,8 +111,33 @@ def flag(name: str, value: Any) -> bool:
 def choice(name: str, value: Any, known: Collection[Name]) -> Name:
     """`value`, which must be one of the names known."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        known_names = ", ".join(map(repr, known))
+        raise ValueError(f"{name} must be one of {known_names}, got {value!r}{hints.did_you_mean(value, known)}")
     return next(item for item in known if item == value)  # not numpy's kind of string, nor an Enum's
+
+
+def only_one(**arguments: Any) -> None:
+    """Refuse two arguments of which each says what the other one says."""
+    if all(value is not None for value in arguments.values()):
+        raise TypeError(f"{' and '.join(arguments)} exclude each other, got both")
+
+
+def optimizer(value: Any, kinds: Sequence[type[Any]]) -> Any:
+    """`value`, which must be of one of these kinds."""
+    if isinstance(value, tuple(kinds)):
+        return value
+    names = {kind.__name__: kind for kind in kinds}
+    wanted = " or ".join(f"{name}(…)" for name in names)
+    raise TypeError(f"optimizer must be {wanted}, got {value!r}{hints.optimizer(value, names)}")
+
+
+def no_more(function: Callable[..., Any], unknown: Mapping[str, Any], kinds: Sequence[type[Any]]) -> None:
+    """Refuse keyword arguments that a function does not have, as Python does, with a hint."""
+    from inspect import signature  # needed by nobody who writes what there is
+
+    for name, value in unknown.items():
+        hint = hints.keyword(name, value, [*signature(function).parameters], {kind.__name__: kind for kind in kinds})
+        raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def names(name: str, value: Any, number: int, known: Collection[Name]) -> tuple[Name, ...]:
@@ -190,11 +216,11 @@ def seed(rng: Any) -> int:
 # one, `refuse_values` says which argument it was in.
 
 
-def matrix(name: str, value: ArrayLike, shape: str) -> Array:
+def matrix(name: str, value: ArrayLike, shape: str, hint: str = "") -> Array:
     """`value` as a float matrix with at least one row and one column; `shape` says in words what is wanted."""
     array = numeric(name, value)
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} must have shape {shape}, with no axis of length 0, got shape {array.shape}")
+        raise ValueError(f"{name} must have shape {shape}, with no axis of length 0, got shape {array.shape}{hint}")
     return array
 
 
@@ -217,16 +243,27 @@ def numeric(name: str, value: ArrayLike) -> Array:
         if numbers and all(isinstance(number, int) and abs(number) < 2**1023 for number in numbers):
             return array.astype(FLOAT64)
     if array.dtype.kind != "f":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        hint = _NUMBERED if name in ("Y", "labels") and _holds_text(array) else ""
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
     with np.errstate(over="ignore"):  # too large for float64 is refused as infinite
         return array.astype(FLOAT32 if array.dtype.type is np.float32 else FLOAT64)  # in this machine's byte order
+
+
+def _holds_text(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "SUT" or (array.dtype.kind == "O" and any(isinstance(item, str) for item in array.flat))
+
+
+_NUMBERED = " with text; number the classes: names, numbers = np.unique(labels, return_inverse=True)"
 
 
 def inputs(X: ArrayLike, n_x: int) -> Array:
     """X as a matrix (n_x, m)."""
     X = numeric("X", X)
     if X.ndim != 2 or len(X) != n_x or not X.size:
-        matrix("X", X, "(n_x, m), features down and samples across")
+        hint = ""
+        if X.ndim == 1 and X.size:
+            hint = "; for one feature, pass X[None, :]" if n_x == 1 else "; for one sample, pass X[:, None]"
+        matrix("X", X, "(n_x, m), features down and samples across", hint)
         hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
         raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
     return X
@@ -236,10 +273,51 @@ def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
     """Y as a matrix (n_y, m)."""
     Y = numeric("Y", Y)
     if Y.shape != (n_y, m):
-        matrix("Y", Y, _OUTPUTS)
-        hint = "; Y looks transposed, pass Y.T" if Y.shape == (m, n_y) else ""
-        raise ValueError(f"Y must have shape (n_y, m) = {(n_y, m)} to go with X, got shape {Y.shape}{hint}")
+        _refuse_shape(Y, n_y, m)
     return Y
+
+
+def answers(Y: ArrayLike, network: Architecture, m: int) -> Array:
+    """Y as a matrix (n_y, m), from one, from class numbers for softmax, or from a vector for one output."""
+    Y, n_y = numeric("Y", Y), network.sizes[-1]
+    if Y.shape == (n_y, m):
+        return Y
+    if n_y == 1 and Y.shape == (m,):
+        return Y[None]
+    if network.output == "softmax":
+        if Y.shape in ((m,), (1, m)):
+            return one_hot("Y", Y, n_y)
+        _refuse_shape(Y, n_y, m, f", or class numbers {(m,)},")
+    numbers = n_y > 1 and Y.shape in ((m,), (1, m))
+    _refuse_shape(Y, n_y, m, hint="; for class numbers, take output='softmax' or fx.one_hot(Y, n_y)" * numbers)
+
+
+def _refuse_shape(Y: Array, n_y: int, m: int, or_else: str = "", hint: str = "") -> NoReturn:
+    """Say which shape Y has to have, and what to do about it."""
+    if Y.shape == (m, n_y) or (or_else and Y.shape == (m, 1)):
+        hint = "; Y looks transposed, pass Y.T"
+    raise ValueError(f"Y must have shape (n_y, m) = {(n_y, m)}{or_else} to go with X, got shape {Y.shape}{hint}")
+
+
+def class_numbers(labels: ArrayLike) -> Array:
+    """Class numbers as an array (m,) or (1, m)."""
+    labels = numeric("labels", labels)
+    if labels.ndim == 0 or labels.shape[:-1] not in ((), (1,)) or not labels.size:
+        raise ValueError(f"labels must have shape (m,) or (1, m), with at least one sample, got shape {labels.shape}")
+    return labels
+
+
+def one_hot(name: str, labels: Array, classes: int) -> Array:
+    """Class numbers, (m,) or (1, m), as columns (classes, m) with a 1 in the row of the class, else 0."""
+    labels = labels.ravel()
+    wrong = np.flatnonzero(~((labels >= 0) & (labels < classes) & (labels == np.floor(labels))))
+    if wrong.size:
+        more = f", and {wrong.size - 1} more such values" if wrong.size > 1 else ""
+        came = f"got {labels[wrong[0]]:g} at {wrong[0]}{more}"
+        raise ValueError(f"{name} must hold class numbers, integers from 0 to {classes - 1}, {came}")
+    columns = np.zeros((classes, labels.size))
+    columns[labels.astype(np.intp), np.arange(labels.size)] = 1
+    return columns
 
 
 def cost_arguments(A2: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
@@ -336,10 +414,32 @@ def parameters(value: Any, network: Architecture) -> Array:
     """The dictionary W1, b1, W2, … of a network as one flat vector: float32 if all its arrays are, else float64."""
     if type(value) is Views and value._slots is network._slots and value._is_intact():
         return value._flat
-    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in network._slots]))
+    return _vector(value, network._slots, network)
+
+
+def flat(value: Any, network: Architecture) -> Array:
+    """That, or the dictionary dW1, db1, dW2, …, as a vector of its own."""
+    if type(value) is Views and value._slots in (network._slots, network._gradient_slots) and value._is_intact():
+        return value._flat.copy()
+    gradient = isinstance(value, Mapping) and "dW1" in value
+    return _vector(value, network._gradient_slots if gradient else network._slots, network)
+
+
+def vector(name: str, value: ArrayLike, count: int) -> Array:
+    """`value` as a vector of its own with so many numbers."""
+    array = numeric(name, value)
+    if array.shape != (count,):
+        hint = f"; pass {name}.ravel()" if array.size == count else ""
+        raise ValueError(f"{name} must have shape (count,) = {(count,)}, got shape {array.shape}{hint}")
+    return array.copy()
+
+
+def _vector(value: Any, slots: Slots, network: Architecture) -> Array:
+    """A new vector, laid out by `slots`."""
+    arrays = _arrays("parameters", value, tuple([name for name, _place, _shape in slots]))
     dtype = FLOAT32 if all(array.dtype == FLOAT32 for array in arrays) else FLOAT64
     what = "n_x, n_h, n_y =" if len(network.sizes) == 3 else "layer sizes"
-    return _flatten("parameters", network._slots, arrays, dtype, f" to go with {what} {network.sizes}")
+    return _flatten("parameters", slots, arrays, dtype, f" to go with {what} {network.sizes}")
 
 
 def gradients(value: Any, network: Architecture, dtype: np.dtype[Any]) -> Array:

@@ -15,8 +15,12 @@ NET = fx.Network([2, 3, 1])
 RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 
 PUBLIC = {
-    "net": (NET, "sizes hidden output loss count layers initialize forward predict cost gradient"),
+    "net": (NET, "sizes hidden output loss count layers initialize forward predict cost gradient flatten unflatten"),
     "run": (RUN, "network parameters history iterations predict"),
+    "check": (
+        fx.check_gradient(NET, RUN.parameters, X, Y),
+        "ok error tolerance parameter index analytic numeric checked at_kinks count",
+    ),
     "SGD": (fx.SGD(), "learning_rate momentum nesterov"),
     "Adam": (fx.Adam(), "learning_rate beta1 beta2 epsilon"),
     "warning": (fx.DivergenceWarning(), " ".join(dir(Warning()))),

@@ -7,14 +7,14 @@ from support import PACKAGE
 
 # From the bottom up. A file may import those above it here; those on one line know nothing of each other.
 FLOORS = [
-    ["names", "pace", "views"],
+    ["hints", "names", "pace", "views"],
     ["architecture"],
     ["validation"],
-    ["optimizers"],
+    ["initialization", "labels", "optimizers"],
     ["state"],
     ["backends"],
     ["network"],
-    ["training"],
+    ["checking", "training"],
     ["tutorial"],
     ["__init__"],
     ["bench"],

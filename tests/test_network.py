@@ -8,7 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from support import X, Y
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import X, Y, assert_no_alias, assert_same_dict, calls_during
 
 import fastxor as fx
 from fastxor import validation
@@ -369,6 +371,109 @@ def test_parameters_of_one_network_fit_any_of_its_sizes():
     assert validation.parameters(parameters, fx.Network([2, 3, 1])) is parameters._flat
     copied = pickle.loads(pickle.dumps(fx.Network([2, 3, 1])))
     np.testing.assert_array_equal(validation.parameters(parameters, copied), parameters._flat)
+
+
+# ---------------------------------------------------------------- flat vectors
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5), st.sampled_from([np.float32, np.float64]), st.data())
+@settings(max_examples=60, deadline=None)
+def test_flatten_and_unflatten_undo_each_other(sizes, dtype, data):
+    """Bit for bit, whatever the values: an infinity, a NaN, a zero with a sign."""
+    net = fx.Network(sizes)
+    theta = np.frombuffer(data.draw(st.binary(min_size=8 * net.count, max_size=8 * net.count)), dtype)[: net.count]
+    parameters = net.unflatten(theta)
+    assert {name: array.shape for name, array in parameters.items()} == {n: shape for n, _, shape in net._slots}
+    for given_back in (parameters, plain(parameters), dict(reversed(parameters.items()))):
+        again = net.flatten(given_back)
+        assert (again.dtype, again.shape) == (np.dtype(dtype), (net.count,))
+        assert again.tobytes() == theta.tobytes()
+        assert_no_alias(again, theta, parameters)
+    assert_no_alias(parameters, theta)
+
+
+def test_flatten_takes_gradients(core):
+    """In the places of their parameters: a step on the vectors is a step on the dictionaries."""
+    net = fx.Network([3, 4, 2], "relu", "identity")
+    for dtype in (np.float32, np.float64):
+        parameters, features, wanted = case(net, 5, dtype=dtype)
+        _, grads = net.gradient(parameters, features, wanted, backend=core)
+        for each in (grads, plain(grads)):
+            assert net.flatten(each).dtype == dtype
+            step = net.unflatten(net.flatten(parameters) - dtype(0.5) * net.flatten(each))
+            assert_same_dict(step, {k: v - dtype(0.5) * grads["d" + k] for k, v in parameters.items()}, rtol=0)
+        assert_no_alias(net.flatten(grads), grads)
+
+
+def test_flatten_sees_what_has_been_changed():
+    net = fx.Network([2, 3, 1])
+    parameters = net.initialize(0)
+    parameters["b2"] = [[7.0]]
+    parameters["W1"][0, 0] = 5.0
+    flat = net.flatten(parameters)
+    assert (flat[0], flat[-1]) == (5.0, 7.0)
+    single = {k: np.float32(v) for k, v in parameters.items()}
+    assert net.flatten(single).dtype == np.float32
+    assert net.flatten({**single, "b1": np.zeros((3, 1))}).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "form",
+    [list, tuple, lambda t: t.astype(int), lambda t: np.repeat(t, 2)[::2], lambda t: t[::-1].copy()[::-1],
+     lambda t: t.astype(">f8"), lambda t: np.frombuffer(t.tobytes())],
+)  # fmt: skip
+def test_unflatten_takes_a_vector_in_any_form(core, form):
+    net, theta = fx.Network([2, 3, 1]), np.arange(13.0)
+    parameters = net.unflatten(form(theta))
+    assert_same_dict(parameters, net.unflatten(theta), rtol=0)
+    assert net.cost(parameters, X, Y, backend=core) == net.cost(plain(parameters), X, Y, backend=core)
+    parameters["W1"][:] = 0  # nobody else's, and not read-only
+    np.testing.assert_array_equal(theta, np.arange(13.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (np.zeros(12), ValueError, r"theta must have shape \(count,\) = \(13,\), got shape \(12,\)$"),
+        (np.zeros((13, 1)), ValueError, r"theta .* got shape \(13, 1\); pass theta.ravel\(\)$"),
+        (3.0, ValueError, r"theta .* got shape \(\)$"),
+        ({"W1": 1}, TypeError, "theta must hold real numbers"),
+        (np.zeros(13, complex), TypeError, "theta must hold real numbers"),
+    ],
+)
+def test_unflatten_refuses(wrong, error, message):
+    with pytest.raises(error, match=message):
+        fx.Network([2, 3, 1]).unflatten(wrong)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: {}, "parameters must be a dict with the keys W1, b1, W2, b2; missing"),
+        (lambda d: {**d, "dW1": d["W1"]}, "parameters must be .* keys dW1, db1, dW2, db2; missing .* and unknown 'W1'"),
+        (lambda d: {**d, "W1": d["W1"].T}, r'parameters\["W1"\] must have shape \(3, 2\) .* got shape \(2, 3\)'),
+        (lambda d: fx.Network([3, 3, 1]).initialize(0), r'parameters\["W1"\] must have shape \(3, 2\)'),
+    ],
+)
+def test_flatten_refuses(change, message):
+    net = fx.Network([2, 3, 1])
+    with pytest.raises(ValueError, match=message):
+        net.flatten(change(dict(net.initialize(0))))
+    with pytest.raises(TypeError, match="parameters must be a dict"):
+        net.flatten(np.zeros(13))
+
+
+def test_flat_vectors_are_cheap():
+    """A copy, and the views that any result has: nothing for each layer."""
+    few, many = (fx.Network([3] * layers) for layers in (3, 60))
+    for net in (few, many):
+        net.unflatten(net.flatten(net.initialize(0)))
+    starts = [net.initialize(0) for net in (few, many)]
+    counts = [calls_during(lambda n=net, s=start: n.flatten(s)) for net, start in zip((few, many), starts, strict=True)]
+    assert counts[1] - counts[0] <= 2 * 58  # a look at each array: is it still the one that was made?
+    vectors = [net.flatten(start) for net, start in zip((few, many), starts, strict=True)]
+    counts = [calls_during(lambda n=n, t=t: n.unflatten(t)) for n, t in zip((few, many), vectors, strict=True)]
+    assert counts[1] == counts[0]
 
 
 # ---------------------------------------------------------------- finite arguments, results that no float holds

@@ -69,8 +69,8 @@ def test_every_name_is_taken():
         assert fx.Network([2, 3, 1], activation).hidden == (activation,)
     for output in typing.get_args(names.Output):
         assert fx.Network([2, 3], output=output).output == output
-    for scheme in typing.get_args(names.Scheme):
-        assert fx.Network([2, 3]).initialize(0, scheme)
+    for initialization in typing.get_args(names.Initialization):
+        assert fx.Network([2, 3]).initialize(0, initialization)
     for backend in typing.get_args(names.BackendName):
         assert fx.sigmoid(0.0, backend=backend) == 0.5
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastxor as fx
-from fastxor.names import Activation, BackendName, Loss, Output, Scheme
+from fastxor.names import Activation, BackendName, Initialization, Loss, Output
 
 X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]])
 Y = np.array([[0, 1, 1, 0]])
@@ -60,11 +60,19 @@ def practitioner() -> None:
         assert_type(run.network, fx.Network)
         again = fx.train(net, X, Y, parameters=run.parameters, iterations=2, interval=1)
         assert_type(net.predict(again.parameters, X), NDArray[Any])
-    theta = net.initialize(np.random.default_rng(0), scheme="glorot", dtype=np.float64)
+    theta = net.initialize(np.random.default_rng(0), initialization="glorot", dtype=np.float64)
     cost, grads = net.gradient(theta, X, Y)
     assert_type(cost, float)
     theta = {name: theta[name] - 0.1 * grads[f"d{name}"] for name in theta}
     assert_type(net.cost(theta, X, Y), float)
+    assert_type(net.flatten(theta), NDArray[Any])
+    assert_type(net.unflatten(net.flatten(theta) - 0.1 * net.flatten(grads)), dict[str, NDArray[Any]])
+    check = fx.check_gradient(net, theta, X, Y, entries=None)
+    assert_type(check, fx.GradientCheck)
+    assert_type((check.ok, check.error, check.parameter), tuple[bool, float, str])
+    several = fx.Network([2, 3, 2], output="softmax")
+    assert_type(fx.one_hot([0, 1, 1, 0], 2), NDArray[Any])
+    fx.train(several, X, [0, 1, 1, 0], initialization="orthogonal", iterations=2, random_state=0)
 
 
 def researcher(folder: Path) -> None:
@@ -100,9 +108,9 @@ def names() -> None:
     losses: dict[Output, Loss] = {"sigmoid": "squared_error", "identity": "huber"}
     for output in outputs:
         print(fx.Network([2, 1], output=output, loss=losses[output]))
-    scheme: Scheme
-    for scheme in ("normal", "glorot", "he"):
-        print(fx.Network([2, 1]).initialize(scheme=scheme))
+    initialization: Initialization
+    for initialization in ("he", "glorot", "lecun", "normal", "orthogonal"):
+        print(fx.Network([2, 1]).initialize(initialization=initialization))
 
 
 def backends() -> None:
@@ -138,7 +146,9 @@ def wrong(text: str) -> None:
     fx.Network([2, 3, 1], output="tanh")  # type: ignore[arg-type]
     fx.Network([2, 3, 1], loss="mse")  # type: ignore[arg-type]
     fx.Network("2, 3, 1")  # type: ignore[arg-type]
-    net.initialize(scheme="xavier")  # type: ignore[arg-type]
+    net.initialize(initialization="xavier")  # type: ignore[arg-type]
+    fx.train(net, X, Y, initialization="xavier")  # type: ignore[arg-type]
+    fx.one_hot([0, 1], classes="2")  # type: ignore[arg-type]
     net.count = 3  # type: ignore[misc]
     net.forwards({}, X)  # type: ignore[attr-defined]
     net.forward({"W1": None}, X)  # type: ignore[dict-item]
@@ -153,7 +163,7 @@ def wrong(text: str) -> None:
     fx.model(X, Y, 2, 2, 1, 100, "0.3")  # type: ignore[arg-type]
     fx.train(net, X, Y, optimizer="adam")  # type: ignore[arg-type]
     fx.train(net, X, Y, backend="torch")  # type: ignore[arg-type]
-    fx.train(net, X, Y, learning_rate=0.3)  # type: ignore[call-arg]
+    fx.train(net, X, Y, learning_rate=0.3)  # type: ignore[arg-type]
     fx.train(net, X, Y).predict(X, backend=1)  # type: ignore[arg-type]
     fx.train(net, X, Y).iterations.real = 2  # type: ignore[misc]
     fx.train(net, X, Y).weights  # type: ignore[attr-defined]  # noqa: B018

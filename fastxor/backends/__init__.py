@@ -218,8 +218,7 @@ def resolve(name: BackendName | None = None) -> Backend:
 
 def _check(name: object, argument: str = "backend") -> None:
     if not isinstance(name, str) or name not in _MODULES:
-        known = ", ".join(map(repr, _MODULES))
-        raise ValueError(f"{argument} must be one of {known}, got {name!r}")
+        validation.choice(argument, name, _MODULES)  # says which there are
 
 
 def _load(name: BackendName) -> Backend | None:
