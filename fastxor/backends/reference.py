@@ -220,6 +220,12 @@ def _let_through(slope: Array, dA: Array) -> Array:
 
 
 @_quiet
+def layer_inputs(network: Architecture, theta: Array, X: Array) -> list[Array]:
+    """The inputs Z1, Z2, … of the activations."""
+    return _forward(network, _weights(network, theta), X)[0]
+
+
+@_quiet
 def stages(network: Architecture, theta: Array, X: Array, Y: Array | None = None) -> dict[str, Any]:
     """What a pass works out in turn, each under a label for a message: where does it leave the finite numbers?"""
     Z, A = _forward(network, _weights(network, theta), X)
