@@ -232,7 +232,7 @@ def networks(draw):
     depth = draw(st.integers(0, 5))
     hidden = draw(st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24]), min_size=depth, max_size=depth))
     sizes = [draw(st.integers(1, 9)), *hidden, draw(st.integers(1, 4))]
-    activations = [draw(st.sampled_from(list(specialised._ACTIVATIONS))) for _ in hidden]
+    activations = [draw(st.sampled_from(list(specialised.ACTIVATIONS))) for _ in hidden]
     network = fx.Network(sizes, activations, draw(st.sampled_from(["sigmoid", "identity"])))
     assume(specialised.fits(network, fx.SGD(), 1, np.dtype(float)))
     return network
