@@ -8,7 +8,8 @@ Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam               the optimizers
-    Result                  parameters, history, iterations, predict
+    Result                  parameters, history, iterations, forward, predict, cost
+    History                 what was recorded: a mapping from iteration to cost, and columns
 
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
@@ -29,7 +30,7 @@ The backend that does the work: "numba", or "numpy"
 
 How training may end
     DivergenceWarning       it blew up; the last finite parameters are kept
-    TrainingInterrupted     Ctrl-C; the exception holds the parameters that were reached
+    TrainingInterrupted     Ctrl-C; the exception holds the result that was reached
 
 X is (n_x, m): features down, samples across. Y is (n_y, m).
 
@@ -52,9 +53,11 @@ and backends as types.
 """
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
+from fastxor.history import History
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Adam
-from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
+from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
     calculate_cost,
@@ -74,6 +77,7 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "SGD",
     "Adam",
     "Result",
+    "History",
     "sigmoid",
     "initialize_parameters",
     "forward_prop",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,17 @@ class Shuffle:
         return self._last[1]
 
 
+class InOrder:
+    """The samples as they stand, in each epoch."""
+
+    def __init__(self, samples: int) -> None:
+        self._order = np.arange(samples)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The same every time."""
+        return self._order
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is trained. X is (n_x, m) and Y (n_y, m), of the parameters' dtype."""
@@ -48,6 +60,8 @@ class Job:
     batch_size: int | None = None  # None: all samples in every step, in their order
     seed: int = 0  # of the order of the samples, for mini-batches
     threads: int | None = None  # that share a step's work, which changes no bit; None leaves it to the backend
+    shuffled: bool = True  # or each epoch goes through the samples as they stand
+    drop_last: bool = False  # leave out an epoch's last batch where it is smaller
 
     @property
     def samples(self) -> int:
@@ -55,11 +69,23 @@ class Job:
 
     @property
     def steps_per_epoch(self) -> int:
-        return 1 if self.batch_size is None else -(-self.samples // self.batch_size)
+        if self.batch_size is None:
+            return 1
+        return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Fewer than there are, where a smaller batch is left out."""
+        return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples
 
     @cached_property
-    def shuffle(self) -> Shuffle:
-        return Shuffle(self.seed, self.samples)
+    def shuffle(self) -> Shuffle | InOrder:
+        return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a run needs, beside the network and the data, to go on as it began."""
+        return {name: getattr(self, name) for name in _SETTINGS}
 
     def batch(self, step: int) -> slice | NDArray[np.int64]:
         """The samples of a step; the last batch of an epoch may be smaller."""
@@ -67,6 +93,9 @@ class Job:
             return slice(None)
         epoch, number = divmod(step, self.steps_per_epoch)
         return self.shuffle.order(epoch)[number * self.batch_size :][: self.batch_size]
+
+
+_SETTINGS = [field.name for field in fields(Job) if field.name not in ("network", "X", "Y", "threads")]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,14 @@ RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 
 PUBLIC = {
     "net": (NET, "sizes hidden output loss count layers initialize forward predict cost gradient"),
-    "run": (RUN, "network parameters history iterations predict"),
+    "run": (RUN, "network parameters history iterations forward predict cost"),
     "SGD": (fx.SGD(), "learning_rate momentum nesterov"),
     "Adam": (fx.Adam(), "learning_rate beta1 beta2 epsilon"),
     "warning": (fx.DivergenceWarning(), " ".join(dir(Warning()))),
-    "interrupted": (fx.TrainingInterrupted({}, 3), " ".join(["parameters iterations", *dir(KeyboardInterrupt())])),
+    "interrupted": (
+        fx.TrainingInterrupted({}, 3),
+        " ".join(["parameters iterations result", *dir(KeyboardInterrupt())]),
+    ),
     "parameters": (RUN.parameters, " ".join(dir({}))),
     "grads": (NET.gradient(RUN.parameters, X, Y)[1], " ".join(dir({}))),
     "cache": (fx.forward_prop(X, RUN.parameters)[1], " ".join(dir({}))),

@@ -1,0 +1,197 @@
+"""What was recorded of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastxor.state import Job
+from fastxor.views import Array
+
+
+class History(Mapping[int, float]):
+    """What was recorded of a run: a mapping from iteration to cost, and columns as arrays.
+
+    There is a record at every `interval`-th iteration from 0; or, for a run of `epochs`, one at the end of each.
+
+    Attributes
+    ----------
+    iteration : ndarray of int
+        Steps that had been taken.
+    epoch : ndarray of int
+        Epochs that had been completed; on full batches, each step is one.
+    cost : ndarray
+        That of the next step, before it; for a run of `epochs`, the mean over the epoch's samples, each batch's cost
+        before its step.
+    validation_cost, gradient_norm : ndarray
+        With the parameters of that moment: the cost of the validation data, and the length of the gradient of the cost
+        of all training data. NaN where not asked for.
+    learning_rate : ndarray
+        That of the next step.
+    seconds : ndarray
+        Time that the run had taken.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+    >>> run.history  # doctest: +ELLIPSIS
+    History(3 records, iteration 0 to 200, cost 0... to 0...)
+    >>> run.history.iteration
+    array([  0, 100, 200])
+    >>> run.history[200] < run.history[0]
+    True
+    """
+
+    __slots__ = ("_clock", "_costs", "_norms", "_open", "_rate", "_steps", "_validation")
+
+    def __init__(self, job: Job) -> None:
+        self._steps = job.steps_per_epoch
+        self._rate: Any = getattr(job.optimizer, "learning_rate", np.nan)
+        self._costs: dict[int, float] = {}  # as are the next two, by iteration
+        self._validation: dict[int, float] = {}
+        self._norms: dict[int, float] = {}
+        self._open: dict[int, float] = {}  # the costs of the steps of the epoch that is under way, in a run of epochs
+        self._clock: list[tuple[int, float]] = [(0, 0.0)]  # steps and seconds, at the end of each span
+
+    # ------------------------------------------------------------ a mapping
+
+    def __getitem__(self, iteration: int) -> float:
+        return self._costs[iteration]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._costs)
+
+    def __len__(self) -> int:
+        return len(self._costs)
+
+    def __repr__(self) -> str:
+        if not self._costs:
+            return "History(0 records)"
+        first, last = next(iter(self._costs)), next(reversed(self._costs))
+        span = f"iteration {first} to {last}, cost {self._costs[first]:g} to {self._costs[last]:g}"
+        return f"History({len(self)} record{'s' * (len(self) > 1)}, {span})"
+
+    # ------------------------------------------------------------ columns
+
+    @property
+    def iteration(self) -> Array:
+        return np.fromiter(self._costs, np.int64, len(self))
+
+    @property
+    def epoch(self) -> Array:
+        return self.iteration // self._steps
+
+    @property
+    def cost(self) -> Array:
+        return np.fromiter(self._costs.values(), np.float64, len(self))
+
+    @property
+    def validation_cost(self) -> Array:
+        return self._column(self._validation)
+
+    @property
+    def gradient_norm(self) -> Array:
+        return self._column(self._norms)
+
+    @property
+    def learning_rate(self) -> Array:
+        rate: float | Array | Callable[[int], float] = self._rate
+        if callable(rate):
+            return np.array([rate(iteration) for iteration in self._costs], np.float64)
+        if isinstance(rate, np.ndarray):
+            return rate[np.minimum(self.iteration, rate.size - 1)].astype(np.float64)
+        return np.full(len(self), rate, np.float64)
+
+    @property
+    def seconds(self) -> Array:
+        return np.interp(self.iteration, *np.array(self._clock).T)
+
+    def _column(self, values: dict[int, float]) -> Array:
+        return np.array([values.get(iteration, np.nan) for iteration in self._costs], np.float64)
+
+    def to_dict(self) -> dict[str, Array]:
+        """All columns by name, as for ``pandas.DataFrame(run.history.to_dict())``.
+
+        Returns
+        -------
+        dict
+            ``iteration, epoch, cost, validation_cost, gradient_norm, learning_rate, seconds``, arrays of one length.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+        >>> list(run.history.to_dict())[:3]
+        ['iteration', 'epoch', 'cost']
+        """
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the costs over the iterations, with a logarithmic scale, by matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default: axes of a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if ax is None:
+            try:
+                from matplotlib import pyplot
+            except ImportError as error:
+                raise ImportError("history.plot() needs matplotlib: pip install 'fastxor-nn[plot]'") from error
+            _figure, ax = pyplot.subplots()
+        ax.plot(self.iteration, self.cost, label="cost")
+        if self._validation:
+            ax.plot(self.iteration, self.validation_cost, label="validation cost")
+        ax.set_xlabel("iteration")
+        ax.set_ylabel("cost")
+        if all(cost > 0 for cost in self._costs.values()):
+            ax.set_yscale("log")
+        ax.legend()
+        return ax
+
+    # ------------------------------------------------------------ for the run that writes it
+
+    def _until(self, completed: int) -> History:
+        """A copy that a run at that step may go on with."""
+        copy = History.__new__(History)
+        copy._steps, copy._rate = self._steps, self._rate
+        for name in ("_costs", "_validation", "_norms"):
+            setattr(copy, name, {i: value for i, value in getattr(self, name).items() if i <= completed})
+        copy._open = {i: cost for i, cost in self._open.items() if completed - completed % self._steps <= i < completed}
+        copy._clock = [entry for entry in self._clock if entry[0] <= completed]
+        return copy
+
+    def _note(self, recorded: Mapping[int, float]) -> Mapping[int, float]:
+        """Costs by iteration; they may be known already."""
+        self._costs |= recorded
+        return recorded
+
+    def _note_epochs(self, recorded: Mapping[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
+        """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
+        steps, size = self._steps, job.batch_size or job.samples
+        for step in [step for step in self._open if step < began - began % steps]:
+            del self._open[step]
+        self._open |= recorded
+        ended = {}
+        for end in range(began - began % steps + steps, completed + 1, steps):
+            known = [step for step in range(end - steps, end) if step in self._open]  # not those of an earlier run
+            weights = [min(size, job.samples - step % steps * size) for step in known]
+            shares = [weight / sum(weights) for weight in weights]  # 1 if there is one batch: then that is the mean
+            ended[end] = sum(share * self._open[step] for share, step in zip(shares, known, strict=True))
+        return self._note(ended)
+
+
+COLUMNS = ("iteration", "epoch", "cost", "validation_cost", "gradient_norm", "learning_rate", "seconds")
