@@ -8,8 +8,9 @@ Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam               the optimizers
-    Result                  parameters, history, iterations, forward, predict, cost
+    Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
+    load                    a Result from its file
 
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
@@ -56,7 +57,7 @@ from fastxor.backends import available_backends, get_backend, set_backend, use_b
 from fastxor.history import History
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Adam
-from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
 from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
@@ -78,6 +79,7 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "Adam",
     "Result",
     "History",
+    "load",
     "sigmoid",
     "initialize_parameters",
     "forward_prop",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from fastxor.optimizers import Optimizer
 from fastxor.state import Job
 from fastxor.views import Array
 
@@ -47,9 +48,9 @@ class History(Mapping[int, float]):
 
     __slots__ = ("_clock", "_costs", "_norms", "_open", "_rate", "_steps", "_validation")
 
-    def __init__(self, job: Job) -> None:
-        self._steps = job.steps_per_epoch
-        self._rate: Any = getattr(job.optimizer, "learning_rate", np.nan)
+    def __init__(self, steps_per_epoch: int, optimizer: Optimizer) -> None:
+        self._steps = steps_per_epoch
+        self._rate: Any = getattr(optimizer, "learning_rate", np.nan)
         self._costs: dict[int, float] = {}  # as are the next two, by iteration
         self._validation: dict[int, float] = {}
         self._norms: dict[int, float] = {}
@@ -162,6 +163,24 @@ class History(Mapping[int, float]):
         ax.legend()
         return ax
 
+    # ------------------------------------------------------------ for files
+
+    def _arrays(self) -> dict[str, Array]:
+        arrays = {name: getattr(self, name) for name in COLUMNS[:5] if name != "epoch"}
+        return arrays | {"open": _pairs(self._open.items()), "clock": _pairs(self._clock)}
+
+    @classmethod
+    def _of_arrays(cls, arrays: Mapping[str, Array], steps_per_epoch: int, optimizer: Optimizer) -> History:
+        history = cls(steps_per_epoch, optimizer)
+        iterations = arrays["iteration"].tolist()
+        history._costs = dict(zip(iterations, arrays["cost"].tolist(), strict=True))
+        for name in ("validation_cost", "gradient_norm"):
+            known = zip(iterations, arrays[name].tolist(), strict=True)
+            getattr(history, _KEPT[name]).update({i: value for i, value in known if value == value})
+        history._open = {int(step): cost for step, cost in arrays["open"].tolist()}
+        history._clock = [(int(step), seconds) for step, seconds in arrays["clock"].tolist()]
+        return history
+
     # ------------------------------------------------------------ for the run that writes it
 
     def _until(self, completed: int) -> History:
@@ -194,4 +213,9 @@ class History(Mapping[int, float]):
         return self._note(ended)
 
 
+def _pairs(values: Iterable[tuple[int, float]]) -> Array:
+    return np.array([*values], np.float64).reshape(-1, 2)
+
+
+_KEPT = {"validation_cost": "_validation", "gradient_norm": "_norms"}
 COLUMNS = ("iteration", "epoch", "cost", "validation_cost", "gradient_norm", "learning_rate", "seconds")

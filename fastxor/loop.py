@@ -57,10 +57,11 @@ class Run:
         self.job, self.state = job, state
         self.before = state  # the state at the beginning of the last span
         self.best: State | None = None  # that of the lowest validation cost, where this is to be restored
-        self.history = History(job) if history is None else history
+        self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
         self.session: Session | None = None  # within a span, it is further than `state`
         self.interval: int | None = None
-        self.kept: dict[str, Any] = {}  # settings for whoever resumes it, beside the job's
+        self.fraction: float | None = None  # of the samples given, which has been split off for validation
+        self.given = job.samples
         self.over = False
         self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
@@ -83,9 +84,25 @@ class Run:
         return self.job.network._views(self.state.theta)
 
     def result(self) -> Result:
-        state, settings = self.state, self.job.settings | {"interval": self.interval} | self.kept
-        network = cast(Network, self.job.network)
-        return Result(network, self.parameters(), self.history, state.completed, state, settings, self.best)
+        network, state = cast(Network, self.job.network), self.state
+        return Result(network, self.parameters(), self.history, state.completed, state, self.settings, self.best)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that a run needs to go on as it began, beside the network, the data and the state."""
+        job = self.job
+        return {
+            "optimizer": job.optimizer,
+            "batch_size": job.batch_size,
+            "shuffled": job.shuffled,
+            "drop_last": job.drop_last,
+            "seed": job.seed,
+            "iterations": job.iterations,
+            "interval": self.interval,
+            "samples": job.samples,
+            "given": self.given,
+            "fraction": self.fraction,
+        }
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +68,7 @@ class Job:
 
     @property
     def steps_per_epoch(self) -> int:
-        if self.batch_size is None:
-            return 1
-        return self.samples // self.batch_size if self.drop_last else -(-self.samples // self.batch_size)
+        return steps_per_epoch(self.samples, self.batch_size, self.drop_last)
 
     @property
     def samples_per_epoch(self) -> int:
@@ -82,11 +79,6 @@ class Job:
     def shuffle(self) -> Shuffle | InOrder:
         return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that a run needs, beside the network and the data, to go on as it began."""
-        return {name: getattr(self, name) for name in _SETTINGS}
-
     def batch(self, step: int) -> slice | NDArray[np.int64]:
         """The samples of a step; the last batch of an epoch may be smaller."""
         if self.batch_size is None:
@@ -95,7 +87,11 @@ class Job:
         return self.shuffle.order(epoch)[number * self.batch_size :][: self.batch_size]
 
 
-_SETTINGS = [field.name for field in fields(Job) if field.name not in ("network", "X", "Y", "threads")]
+def steps_per_epoch(samples: int, batch_size: int | None, drop_last: bool) -> int:
+    """How many steps an epoch has; none, if all samples are too few for a batch and are left out."""
+    if batch_size is None:
+        return 1
+    return samples // batch_size if drop_last else -(-samples // batch_size)
 
 
 @dataclass(frozen=True, eq=False)

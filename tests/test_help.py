@@ -16,7 +16,7 @@ RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 
 PUBLIC = {
     "net": (NET, "sizes hidden output loss count layers initialize forward predict cost gradient"),
-    "run": (RUN, "network parameters history iterations forward predict cost"),
+    "run": (RUN, "network parameters history iterations forward predict cost save"),
     "SGD": (fx.SGD(), "learning_rate momentum nesterov"),
     "Adam": (fx.Adam(), "learning_rate beta1 beta2 epsilon"),
     "warning": (fx.DivergenceWarning(), " ".join(dir(Warning()))),

@@ -8,6 +8,7 @@ from support import PACKAGE
 # From the bottom up. A file may import those above it here; those on one line know nothing of each other.
 FLOORS = [
     ["names", "pace", "views"],
+    ["files"],
     ["architecture"],
     ["validation"],
     ["optimizers"],
@@ -15,6 +16,7 @@ FLOORS = [
     ["backends"],
     ["network"],
     ["history"],
+    ["saving"],
     ["result"],
     ["loop"],
     ["training"],

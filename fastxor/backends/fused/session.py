@@ -152,7 +152,7 @@ class Session:
 
     def _keep(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        rows = np.array(self._rows).reshape(len(self._rows), self._theta.size)
+        rows = np.array(self._rows, self._theta.dtype).reshape(len(self._rows), self._theta.size)
         memory = Memory(rows, self._hyper[update.POWERS].copy())
         self._state = State(self._theta.copy(), memory, self._state.completed + steps)
 
