@@ -11,6 +11,8 @@ Any dense network
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file
+    EarlyStopping           when to stop, by the cost of validation data
+    Moment                  what a callback is given
 
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
@@ -69,6 +71,7 @@ from fastxor.tutorial import (
     sigmoid,
     update_parameters,
 )
+from fastxor.watching import EarlyStopping, Moment
 
 __version__ = "0.1.0"
 
@@ -80,6 +83,8 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "Result",
     "History",
     "load",
+    "EarlyStopping",
+    "Moment",
     "sigmoid",
     "initialize_parameters",
     "forward_prop",

@@ -24,10 +24,7 @@ FORMAT = 1
 
 def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
     """Put them into a file. Whoever reads it meanwhile, or after a crash, finds the old one or the new one, whole."""
-    place = os.path.realpath(os.fsdecode(path))  # where a link leads
-    folder, name = os.path.split(place)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder!r} to save {os.fsdecode(path)!r} in")
+    folder, name = place(path)
     text = json.dumps({"format": FORMAT} | entry)
     passing = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
@@ -35,12 +32,20 @@ def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
             np.savez(file, **{ENTRY: np.array(text)}, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        os.replace(passing, place)
+        os.replace(passing, os.path.join(folder, name))
     except BaseException:
         with suppress(OSError):
             os.unlink(passing)
         raise
     _sync(folder)
+
+
+def place(path: Path) -> tuple[str, str]:
+    """The folder, which must be there, and the name of a file to be written; where a link leads."""
+    folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to save {os.fsdecode(path)!r} in")
+    return folder, name
 
 
 def _sync(folder: str) -> None:

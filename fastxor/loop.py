@@ -16,7 +16,7 @@ from fastxor.network import Network
 from fastxor.pace import Pace
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
-from fastxor.views import Views
+from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
@@ -28,7 +28,10 @@ _LOOKED_AT = 256
 class Watch:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
 
-    at_records = False  # whether the run has to be in the state of a record, or near it, when that is looked at
+    at_records = False  # whether spans end at records, so that the state of each is at hand when it is looked at
+
+    def begin(self, run: Run) -> None:
+        """Before the first step."""
 
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         """Something has been recorded, perhaps some time ago; whether to stop there."""
@@ -39,6 +42,9 @@ class Watch:
 
     def end(self, run: Run) -> None:
         """No more steps are to come."""
+
+    def close(self, run: Run) -> None:
+        """The run is over, however it has ended."""
 
 
 class Run:
@@ -56,12 +62,16 @@ class Run:
     def __init__(self, job: Job, state: State, history: History | None = None) -> None:
         self.job, self.state = job, state
         self.before = state  # the state at the beginning of the last span
+        self.passed: State | None = None  # one that has been asked for
         self.best: State | None = None  # that of the lowest validation cost, where this is to be restored
         self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
         self.session: Session | None = None  # within a span, it is further than `state`
         self.interval: int | None = None
-        self.fraction: float | None = None  # of the samples given, which has been split off for validation
+        self.held: tuple[Array, Array] | None = None  # data for validation
+        self.fraction: float | None = None  # of the samples given, if that is where they come from
         self.given = job.samples
+        self.watch: Watch | None = None
+        self.looked_at: int | None = None  # the record that is being looked at
         self.over = False
         self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
@@ -70,13 +80,23 @@ class Run:
         the end of each epoch.
         """
         self.core, self.interval = core, interval
+        if watch is not None:
+            self.watch = watch
+            watch.begin(self)
         before = self._cost() if self.job.batch_size else None  # else the first step's cost tells
         self._loop(watch)
         if watch is not None:
             watch.end(self)
+            self._close()
         problem = self._divergence(before)
         if problem:
             warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+
+    def _close(self) -> None:
+        """Tell whoever looks on, once."""
+        watch, self.watch = self.watch, None
+        if watch is not None:
+            watch.close(self)
 
     # ------------------------------------------------------------ what there is at any moment
 
@@ -106,32 +126,45 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        self._catch_up()
+        if self.looked_at is None:
+            self._catch_up()
+        else:  # it is to be looked at again
+            self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
         result = self.result()
-        return TrainingInterrupted(result.parameters, result.iterations, result)
+        error = TrainingInterrupted(result.parameters, result.iterations, result)
+        try:
+            self._close()
+        except Exception as other:
+            error.add_note(f"then {type(other).__name__}: {other}")
+        return error
 
     def failed(self, error: Exception) -> None:
         """Give an exception that ends the run what had been reached."""
-        self._catch_up()
+        if self.looked_at is None:
+            self._catch_up()
+        else:
+            self.stop_at(self.looked_at)
         with suppress(Exception):  # there are exceptions that take no attributes
             error.result = self.result()  # type: ignore[attr-defined]
             error.add_note(f"after {self.state.completed} iterations of training; they are kept in .result")
+        try:
+            self._close()
+        except Exception as other:
+            error.add_note(f"then {type(other).__name__}: {other}")
 
     def at(self, iteration: int, base: State | None = None) -> State:
         """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken
         again.
         """
-        states = [self.state, self.before, *([] if base is None else [base])]
+        states = [state for state in (self.state, self.before, self.passed, base) if state is not None]
         nearest = max((state for state in states if state.completed <= iteration), key=lambda state: state.completed)
         steps = iteration - nearest.completed
         if not steps:
             return nearest
         session = self.core.open(self.job, nearest)
         session.advance(steps, steps, 1)
-        state = session.state()
-        if self.before.completed < iteration < self.state.completed:
-            self.before = state  # the next one is nearer from here
-        return state
+        self.passed = session.state()  # the next one is nearer from here
+        return self.passed
 
     def back_to(self, state: State) -> None:
         """Let this be the state, of a step that the run has passed."""
@@ -174,10 +207,11 @@ class Run:
         return self.history._note_epochs(session.recorded, self.state.completed, state.completed, self.job)
 
     def _look(self, watch: Watch, records: Mapping[int, float]) -> None:
-        for iteration, cost in records.items():
-            if iteration <= self.state.completed and watch.record(self, iteration, cost):
-                self.stop_at(iteration)
-                return
+        for self.looked_at, cost in records.items():
+            if watch.record(self, self.looked_at, cost):
+                self.stop_at(self.looked_at)
+                break
+        self.looked_at = None
 
     def stop_at(self, iteration: int) -> None:
         """End the run at a record of the last span."""

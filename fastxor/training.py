@@ -1,27 +1,25 @@
-"""Training: `train`, the checks of what it is given, and the beginning of a run."""
+"""Training: `train`, and the checks of what it is given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
+import numpy as np  # noqa: F401 - RandomState has it in quotes
 from numpy.typing import ArrayLike
 
 from fastxor import validation as checks
 from fastxor.backends import resolve
-from fastxor.loop import Run
+from fastxor.files import Path
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState
 from fastxor.optimizers import SGD, Adam, Optimizer
 from fastxor.result import Result
-from fastxor.state import Job, State, steps_per_epoch
-from fastxor.views import Array
+from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.watching import EarlyStopping, Moment, Watching
 
-_ITERATIONS = 1000
 _INTERVAL = 100
-_DESCENT = SGD(0.3)  # this object: the optimizer of who names none
+_OFF = (None, None, False, None, False, None)  # nobody looks on
 
 
 def train(
@@ -30,7 +28,7 @@ def train(
     Y: ArrayLike,
     *,
     parameters: Mapping[str, ArrayLike] | None = None,
-    optimizer: Optimizer = _DESCENT,
+    optimizer: Optimizer = DESCENT,
     iterations: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -38,6 +36,14 @@ def train(
     drop_last: bool = False,
     random_state: RandomState = None,
     interval: int | None = None,
+    validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    target_cost: float | None = None,
+    gradient_norm: bool = False,
+    callback: Callable[[Moment], Any] | None = None,
+    progress: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 60.0,
     resume: Result | None = None,
     threads: int | None = None,
     backend: BackendName | None = None,
@@ -74,13 +80,34 @@ def train(
     interval : int, optional
         The cost is recorded at every `interval`-th iteration, from 0. Default: 100; with `epochs`, at the end of each
         epoch, as the mean over its samples.
+    validation : (X, Y) or float, optional
+        Data whose cost is looked at at every record; or the fraction of the samples that is to be held out for that,
+        in each class alike where the targets are labels. Which, follows from the seed.
+    early_stopping : EarlyStopping, optional
+        When to stop, by the validation cost.
+    target_cost : float, optional
+        Stop at the first record whose cost is not above this.
+    gradient_norm : bool, optional
+        Record the length of the gradient of the cost of all training samples, too.
+    callback : callable, optional
+        Called with a `Moment` at every record: ``iteration``, ``epoch``, ``cost``, ``validation_cost``, and
+        ``parameters`` as copies. If it returns True, the run ends there. Steps are taken in spans of about a tenth of a
+        second, and the records of a span are handed over after it. An exception that it raises ends the run; its
+        ``result`` is what had been reached.
+    progress : bool, optional
+        Show a bar by tqdm; if that is not installed, log a line every few seconds.
+    checkpoint : path, optional
+        Save the run to this file while it goes on, and at its end, however that comes: see `Result.save` and `load`.
+    checkpoint_every : float, optional
+        Seconds from one checkpoint to the next.
     resume : Result, optional
         Go on with a run: n steps and then n more give the bits of 2 n, for any number of threads, also in the middle
         of an epoch and after ``run.save(path)`` and ``fx.load(path)``. `X` and `Y` have to be those of the run. The
         optimizer, `batch_size`, `shuffle`, `drop_last` and all randomness come from it: another value is refused, as
         are `parameters` and `random_state`. `iterations` or `epochs` count the further steps; without them, the run
         goes on to where it was to end, or 1000 steps if it had come there. The other arguments may differ, and have to
-        be given again; `interval` is the run's by default. The history goes on, too; the given run stays as it is.
+        be given again, but for `interval` and a fraction as `validation`, which stay. The history goes on, too; the
+        given run stays as it is.
     threads : int, optional
         Threads that share each step's samples; the result has the same bits for any number. Default: one where a
         step is little work, else as many as this process may use cores: those that it may run on, and no more than
@@ -118,23 +145,32 @@ def train(
     core = resolve(backend)
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
-    length = _length(iterations, epochs)
+    threads = None if threads is None else checks.limit("threads", threads)
+    settings = _settings(optimizer, batch_size, shuffle, drop_last)
+    held = None if validation is None else validation_data(validation, network)
+    asked = Asked(settings, *_length(iterations, epochs), threads, held)
     if interval is not None:
         interval = checks.limit("interval", interval)
-    if threads is not None:
-        threads = checks.limit("threads", threads)
-    settings = _settings(optimizer, batch_size, shuffle, drop_last)
+    watch, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
+    if options != _OFF:
+        watch = Watching(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.targets(Y, network.sizes[-1], X.shape[1])
     if resume is None:
-        run = _begun(network, X, Y, parameters, settings, checks.random_state(random_state), length, threads)
+        if early_stopping is not None and held is None:
+            raise ValueError(_NEEDS_VALIDATION)
+        run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
     else:
-        _refuse_what_resume_has(resume, parameters=parameters, random_state=random_state)
-        run = _resumed(network, X, Y, resume, settings, length, threads)
+        _refuse_with_resume(resume, parameters=parameters, random_state=random_state)
+        run = resumed(network, X, Y, resume, asked)
     if interval is None and epochs is None:
         interval = _INTERVAL if resume is None else resume._settings["interval"]
+    if run.held is not None:
+        watch = watch or Watching()
+    elif early_stopping is not None:
+        raise ValueError(_NEEDS_VALIDATION)
     try:
-        run.go(core, interval, None, stacklevel=2)
+        run.go(core, interval, watch, stacklevel=2)
         return run.result()
     except KeyboardInterrupt:
         raise run.interrupted() from None
@@ -143,27 +179,16 @@ def train(
         raise
 
 
-Length = tuple[int | None, int | None]  # iterations or epochs, or neither
+_NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"
 
 
-def _length(iterations: Any, epochs: Any) -> Length:
-    """How long a run is to be."""
+def _length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
+    """How long a run is to be, in one of the two."""
     if epochs is None:
         return (None if iterations is None else checks.integer("iterations", iterations, 0)), None
     if iterations is not None:
         raise ValueError(f"iterations and epochs both say how long to train; got {iterations!r} and {epochs!r}")
     return None, checks.integer("epochs", epochs, 0)
-
-
-def _end(length: Length, steps_per_epoch: int, completed: int = 0, wanted: int = 0) -> int:
-    """The step at which to end, from one that has been reached in a run that was to have so many."""
-    iterations, epochs = length
-    if epochs is not None:
-        checks.integer("epochs", epochs, 0, (checks.MOST - completed) // steps_per_epoch)
-        return completed + epochs * steps_per_epoch
-    if iterations is None:
-        return wanted if wanted > completed else min(completed + _ITERATIONS, checks.MOST)
-    return completed + checks.integer("iterations", iterations, 0, checks.MOST - completed)
 
 
 def _settings(optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
@@ -176,96 +201,9 @@ def _settings(optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> 
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}
 
 
-def _job(
-    network: Network, X: Array, Y: Array, settings: dict[str, Any], length: Length, completed: int, wanted: int = 0
-) -> Job:
-    """What is trained, with an epoch that has a step."""
-    samples, batch_size = X.shape[1], settings["batch_size"]
-    steps = steps_per_epoch(samples, batch_size, settings["drop_last"])
-    if not steps:
-        raise ValueError(f"drop_last leaves no batch: batch_size is {batch_size}, and X has {samples} samples")
-    return Job(network, X, Y, iterations=_end(length, steps, completed, wanted), **settings)
-
-
-def _begun(
-    network: Network,
-    X: Array,
-    Y: Array,
-    parameters: Mapping[str, ArrayLike] | None,
-    settings: dict[str, Any],
-    rng: Any,
-    length: Length,
-    threads: int | None,
-) -> Run:
-    """A run from its first step."""
-    theta, X, Y = start(network, X, Y, parameters, settings["optimizer"], rng)
-    settings["seed"] = 0 if settings["batch_size"] is None else checks.seed(rng)
-    job = _job(network, X, Y, settings | {"threads": threads}, length, 0)
-    return Run(job, State.beginning(theta, job.optimizer))
-
-
-# ---------------------------------------------------------------- going on
-
-
-def _resumed(
-    network: Network,
-    X: Array,
-    Y: Array,
-    resume: Result,
-    settings: dict[str, Any],
-    length: Length,
-    threads: int | None,
-) -> Run:
-    """A run from where another one is."""
-    kept = resume._settings
-    if network != resume.network:
-        raise ValueError(f"network must be that of the run that is resumed, {resume.network}; got {network}")
-    for name, default in _DEFAULTS.items():
-        if settings[name] is not default and settings[name] != kept[name]:
-            raise ValueError(_comes_from_it(_ARGUMENTS.get(name, name), kept[name], settings[name]))
-    theta = checks.parameters(resume.parameters, network)
-    checks.check_values(network.loss, X=X, Y=Y, parameters=network._views(theta))
-    if X.shape[1] != kept["given"]:
-        raise ValueError(f"X must be the data of the run that is resumed, of {kept['given']} samples; got {X.shape}")
-    if np.result_type(X, theta) != resume._state.theta.dtype:
-        raise ValueError(f"X must be {resume._state.theta.dtype}, as in the run that is resumed; got {X.dtype}")
-    theta, X, Y = checks.one_dtype(theta, X, checks.cast("Y", Y, theta.dtype))
-    settings = {name: kept[name] for name in (*_DEFAULTS, "seed")} | {"threads": threads}
-    job = _job(network, X, Y, settings, length, resume.iterations, kept["iterations"])
-    state = replace(resume._state, theta=theta.copy())
-    return Run(job, state, resume.history._until(state.completed))
-
-
-_DEFAULTS: dict[str, Any] = {"optimizer": _DESCENT, "batch_size": None, "shuffled": True, "drop_last": False}
-_ARGUMENTS = {"shuffled": "shuffle"}
-
-
-def _refuse_what_resume_has(resume: Any, **arguments: Any) -> None:
+def _refuse_with_resume(resume: Any, **arguments: Any) -> None:
     if not isinstance(resume, Result):
         raise TypeError(f"resume must be a Result, as train and fx.load return it, got {type(resume).__name__}")
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(f"{name} must not be given with resume: the run goes on from where it is")
-
-
-def _comes_from_it(name: str, has: Any, got: Any) -> str:
-    return f"{name} comes from the run that is resumed, {has!r}, and has not to be given; got {got!r}"
-
-
-# ---------------------------------------------------------------- beginning
-
-
-def start(
-    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, optimizer: Optimizer, rng: Any
-) -> list[Array]:
-    """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
-    checks.check_values(network.loss, X=X, Y=Y)
-    theta = None if parameters is None else checks.parameters(parameters, network)
-    if theta is not None and not np.isfinite(theta).all():
-        checks.refuse_values(parameters=network._views(theta))
-    dtype = X.dtype if theta is None else np.result_type(theta, X)
-    checks.settings(optimizer, dtype)
-    Y = checks.cast("Y", Y, dtype)
-    if theta is None:
-        theta = checks.parameters(network.initialize(rng, dtype=dtype), network)
-    return checks.one_dtype(theta, X, Y)

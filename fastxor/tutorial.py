@@ -14,8 +14,8 @@ from fastxor.loop import Run, Watch
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
+from fastxor.starting import start
 from fastxor.state import Job, State
-from fastxor.training import start
 from fastxor.views import Array, Views
 
 Parameters = dict[str, Array]

@@ -76,7 +76,7 @@ def test_both_cores_leave_out_the_same_samples(m, batch_size, shuffle, by_sample
     X = np.asfortranarray(X) if by_sample else X
     arguments = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": True, "epochs": epochs, "random_state": 1}
     if batch_size > m:
-        with pytest.raises(ValueError, match=f"drop_last leaves no batch: batch_size is {batch_size}, and X has {m} s"):
+        with pytest.raises(ValueError, match=f"drop_last leaves no batch: batch_size is {batch_size}, for {m} s"):
             fx.train(NET, X, Y, **arguments)
         return
     one, other = (fx.train(NET, X, Y, backend=core, **arguments) for core in ("numpy", "numba"))

@@ -19,6 +19,7 @@ FLOORS = [
     ["saving"],
     ["result"],
     ["loop"],
+    ["starting", "watching"],
     ["training"],
     ["tutorial"],
     ["__init__"],

@@ -169,14 +169,14 @@ def test_changed_parameters_are_gone_on_from():
 
 REFUSED = {
     "optimizer": (fx.SGD(0.3), ValueError, r"optimizer comes from the run that is resumed, Adam\(.*; got SGD\("),
-    "batch_size": (5, ValueError, "batch_size comes from the run that is resumed, 4, .*; got 5"),
+    "batch_size": (5, ValueError, "batch_size comes from the run that is resumed, 4, and stays; got 5"),
     "shuffle": (False, ValueError, "shuffle comes from the run that is resumed, True, .*; got False"),
     "drop_last": (True, ValueError, "drop_last comes from the run that is resumed, False, .*; got True"),
     "parameters": (NET.initialize(0), ValueError, "parameters must not be given with resume"),
     "random_state": (0, ValueError, "random_state must not be given with resume"),
     "network": (fx.Network([2, 4, 1]), ValueError, "network must be that of the run that is resumed"),
     "resume": ("run.npz", TypeError, "resume must be a Result, as train and fx.load return it, got str"),
-    "X": (X[:, :9], ValueError, r"Y must have shape|X must be the data of the run that is resumed, of 11 samples"),
+    "X": (X[:, :9], ValueError, r"Y must have shape|X must be that of the run that is resumed, of 11 samples"),
     "iterations": (2**63 - 5, ValueError, "iterations must be at most"),
     "epochs": (2**62, ValueError, "epochs must be at most"),
 }
@@ -192,7 +192,7 @@ def test_refused(name):
 
 def test_data_of_another_size_or_dtype_are_refused():
     run = fx.train(NET, X, Y, iterations=10, **ADAM)
-    with pytest.raises(ValueError, match=r"X must be the data of the run .*, of 11 samples; got \(2, 9\)"):
+    with pytest.raises(ValueError, match=r"X must be that of the run .*, of 11 samples; got \(2, 9\)"):
         fx.train(NET, X[:, :9], Y[:, :9], resume=run)
     single = fx.train(NET, X.astype(np.float32), Y, iterations=10, **ADAM)
     with pytest.raises(ValueError, match="X must be float32, as in the run that is resumed; got float64"):
