@@ -198,19 +198,28 @@ class History(Mapping[int, float]):
         self._costs |= recorded
         return recorded
 
-    def _note_epochs(self, recorded: Mapping[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
+    def _note_epochs(self, recorded: dict[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
         """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
-        steps, size = self._steps, job.batch_size or job.samples
-        for step in [step for step in self._open if step < began - began % steps]:
-            del self._open[step]
-        self._open |= recorded
+        steps, first = self._steps, began - began % self._steps  # of the epoch that was under way
+        before = {} if began == first else {step: cost for step, cost in self._open.items() if step >= first}
+        self._open = costs = before | recorded
         ended = {}
-        for end in range(began - began % steps + steps, completed + 1, steps):
-            known = [step for step in range(end - steps, end) if step in self._open]  # not those of an earlier run
-            weights = [min(size, job.samples - step % steps * size) for step in known]
-            shares = [weight / sum(weights) for weight in weights]  # 1 if there is one batch: then that is the mean
-            ended[end] = sum(share * self._open[step] for share, step in zip(shares, known, strict=True))
+        for end in range(first + steps, completed + 1, steps):
+            ended[end] = _mean([*map(costs.get, range(end - steps, end))], job)
         return self._note(ended)
+
+
+def _mean(costs: list[float | None], job: Job) -> float:
+    """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
+    if len(costs) == 1 and costs[0] is not None:
+        return costs[0]
+    size, total = job.batch_size or job.samples, job.samples_per_epoch
+    if None in costs:
+        sizes = [min(size, job.samples - number * size) for number in range(len(costs))]
+        total = sum(n for n, cost in zip(sizes, costs, strict=True) if cost is not None)
+        return sum(n / total * cost for n, cost in zip(sizes, costs, strict=True) if cost is not None)
+    last = total - (len(costs) - 1) * size
+    return (sum(costs[:-1]) * size + costs[-1] * last) / total  # type: ignore[arg-type,operator]
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

@@ -6,13 +6,12 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from fastxor.backends import Backend, Session
 from fastxor.history import History
-from fastxor.network import Network
 from fastxor.pace import Pace
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
@@ -33,8 +32,15 @@ class Watch:
     def begin(self, run: Run) -> None:
         """Before the first step."""
 
+    def look(self, run: Run, records: Mapping[int, float]) -> None:
+        """These have been recorded, perhaps some time ago."""
+        for run.looked_at, cost in records.items():
+            if self.record(run, run.looked_at, cost):
+                run.stop_at(run.looked_at)
+                break
+
     def record(self, run: Run, iteration: int, cost: float) -> bool:
-        """Something has been recorded, perhaps some time ago; whether to stop there."""
+        """One of them; whether to stop there."""
         return False
 
     def span(self, run: Run) -> None:
@@ -59,21 +65,22 @@ class Run:
         What has been recorded before; it is added to.
     """
 
+    passed: State | None = None  # a state that has been asked for
+    best: State | None = None  # that of the lowest validation cost, where this is to be restored
+    session: Session | None = None  # within a span, it is further than `state`
+    interval: int | None = None
+    held: tuple[Array, Array] | None = None  # data for validation
+    fraction: float | None = None  # of the samples given, if that is where they come from
+    watch: Watch | None = None
+    looked_at: int | None = None  # the record that is being looked at
+    over = False
+    diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
+
     def __init__(self, job: Job, state: State, history: History | None = None) -> None:
         self.job, self.state = job, state
         self.before = state  # the state at the beginning of the last span
-        self.passed: State | None = None  # one that has been asked for
-        self.best: State | None = None  # that of the lowest validation cost, where this is to be restored
         self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
-        self.session: Session | None = None  # within a span, it is further than `state`
-        self.interval: int | None = None
-        self.held: tuple[Array, Array] | None = None  # data for validation
-        self.fraction: float | None = None  # of the samples given, if that is where they come from
-        self.given = job.samples
-        self.watch: Watch | None = None
-        self.looked_at: int | None = None  # the record that is being looked at
-        self.over = False
-        self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
+        self.given = job.X.shape[1]
 
     def go(self, core: Backend, interval: int | None, watch: Watch | None, stacklevel: int) -> None:
         """Train to the end; warn if that went wrong. There is a record at every `interval`-th step, or, for None, at
@@ -104,11 +111,18 @@ class Run:
         return self.job.network._views(self.state.theta)
 
     def result(self) -> Result:
-        network, state = cast(Network, self.job.network), self.state
-        return Result(network, self.parameters(), self.history, state.completed, state, self.settings, self.best)
+        state = self.state
+        return Result(
+            self.job.network,  # type: ignore[arg-type]  # whose runs have results
+            self.parameters(),
+            self.history,
+            state.completed,
+            state,
+            self._settings(),
+            self.best,
+        )
 
-    @property
-    def settings(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         """All that a run needs to go on as it began, beside the network, the data and the state."""
         job = self.job
         return {
@@ -119,7 +133,7 @@ class Run:
             "seed": job.seed,
             "iterations": job.iterations,
             "interval": self.interval,
-            "samples": job.samples,
+            "samples": job.X.shape[1],
             "given": self.given,
             "fraction": self.fraction,
         }
@@ -181,7 +195,8 @@ class Run:
             records = self._span(session, pace, watch is not None and watch.at_records)
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
             if watch is not None:
-                self._look(watch, records)
+                watch.look(self, records)
+                self.looked_at = None
                 watch.span(self)
 
     def _span(self, session: Session, pace: Pace, at_records: bool) -> Mapping[int, float]:
@@ -205,13 +220,6 @@ class Run:
         if self.interval:
             return self.history._note(session.recorded)
         return self.history._note_epochs(session.recorded, self.state.completed, state.completed, self.job)
-
-    def _look(self, watch: Watch, records: Mapping[int, float]) -> None:
-        for self.looked_at, cost in records.items():
-            if watch.record(self, self.looked_at, cost):
-                self.stop_at(self.looked_at)
-                break
-        self.looked_at = None
 
     def stop_at(self, iteration: int) -> None:
         """End the run at a record of the last span."""
@@ -249,7 +257,7 @@ class Run:
             )
         last = self._cost()
         last = np.nan if last is None else last
-        first = next(iter(self.history.values()), last) if before is None else before
+        first = next(iter(self.history._costs.values()), last) if before is None else before
         if last <= _BLOWN_UP * (first + np.finfo(self.state.theta.dtype).eps):  # a run may begin at a cost of 0
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -40,7 +40,8 @@ def begun(
     network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, rng: Any, asked: Asked
 ) -> Run:
     """A run from its first step."""
-    _steps(X.shape[1], asked.settings)
+    if asked.settings["drop_last"]:
+        _steps(X.shape[1], asked.settings)  # or it is refused, before anything is drawn
     theta, X, Y = start(network, X, Y, parameters, asked.settings["optimizer"], rng)
     fraction = asked.validation if isinstance(asked.validation, float) else None
     drawn = asked.settings["batch_size"] is not None or fraction is not None
@@ -101,9 +102,10 @@ def _run(
         x, y = asked.validation
         held = checks.cast("validation X", x, X.dtype), checks.cast("validation Y", y, X.dtype)
     end = _end(asked, _steps(X.shape[1], settings), state.completed, settings["iterations"])
-    kinds = {name: settings[name] for name in (*_DEFAULTS, "seed")}
-    run = Run(Job(network, X, Y, iterations=end, threads=asked.threads, **kinds), state, history)
-    run.given, run.fraction, run.held = given, fraction, held
+    rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
+    run = Run(Job(network, X, Y, settings["optimizer"], end, *rest), state, history)
+    if held is not None:
+        run.given, run.fraction, run.held = given, fraction, held
     return run
 
 
@@ -123,7 +125,9 @@ def _end(asked: Asked, steps_per_epoch: int, completed: int, wanted: int) -> int
         return completed + asked.epochs * steps_per_epoch
     if asked.iterations is None:
         return wanted if wanted > completed else min(completed + ITERATIONS, checks.MOST)
-    return completed + checks.integer("iterations", asked.iterations, 0, checks.MOST - completed)
+    if asked.iterations > checks.MOST - completed:
+        checks.integer("iterations", asked.iterations, 0, checks.MOST - completed)
+    return completed + asked.iterations
 
 
 def start(

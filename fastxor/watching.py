@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import Any
@@ -128,10 +128,23 @@ class Watching(Watch):
 
     def begin(self, run: Run) -> None:
         self.at_records = run.held is not None or self.norm
+        self.looks = self.at_records or self.target > -inf
         if self.patience is not None:
             self.patience.begin(run)
         for part in self.spans:
             part.begin(run)
+
+    def look(self, run: Run, records: Mapping[int, float]) -> None:
+        if self.looks:
+            super().look(run, records)
+        elif self.callback is not None:  # alone, it is called as soon as can be
+            call, before = self.callback, run.before
+            for iteration, cost in records.items():
+                run.looked_at = iteration
+                answer = call(Moment((run, before, iteration, cost, nan)))
+                if answer is not None and _is_true(answer):
+                    run.stop_at(iteration)
+                    break
 
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         value, stop = nan, cost <= self.target
@@ -143,8 +156,7 @@ class Watching(Watch):
         if self.norm:
             run.history._norms[iteration] = _gradient_norm(run, run.at(iteration))
         if self.callback is not None:
-            answer = self.callback(Moment((run, run.before, iteration, cost, value)))
-            stop = stop or answer is True or (isinstance(answer, np.bool_) and bool(answer))
+            stop = _is_true(self.callback(Moment((run, run.before, iteration, cost, value)))) or stop
         return stop
 
     def span(self, run: Run) -> None:
@@ -158,6 +170,11 @@ class Watching(Watch):
     def close(self, run: Run) -> None:
         for part in self.spans:
             part.close(run)
+
+
+def _is_true(answer: Any) -> bool:
+    """Whether a callback wants the run to stop; what it returns by the way does not."""
+    return answer is True or (isinstance(answer, np.bool_) and bool(answer))
 
 
 def _gradient_norm(run: Run, state: State) -> float:

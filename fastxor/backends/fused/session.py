@@ -108,7 +108,7 @@ class Session:
         else:
             good = steps
         done = self._state.completed
-        known = [cost for cost in costs.tolist() if cost == cost]
+        known = costs.tolist() if good == steps else [cost for cost in costs.tolist() if cost == cost]
         self.recorded |= zip(range(done + first, done + steps, interval), known, strict=False)  # before the state
         self._keep(good)
         return good
