@@ -79,6 +79,7 @@ class Run:
     def __init__(self, job: Job, state: State, history: History | None = None) -> None:
         self.job, self.state = job, state
         self.before = state  # the state at the beginning of the last span
+        self.settled = state  # one up to which all records have been looked at
         self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
         self.given = job.X.shape[1]
 
@@ -183,7 +184,8 @@ class Run:
     def back_to(self, state: State) -> None:
         """Let this be the state, of a step that the run has passed."""
         self.session = None  # it is further than that
-        self.state, self.over = state, True
+        self.state = self.settled = state
+        self.over = True
 
     # ------------------------------------------------------------ the loop
 
@@ -196,6 +198,7 @@ class Run:
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
             if watch is not None:
                 watch.look(self, records)
+                self.settled = self.state
                 self.looked_at = None
                 watch.span(self)
 
@@ -228,8 +231,12 @@ class Run:
         self.back_to(state)
 
     def _catch_up(self) -> None:
-        """With the session, which may have gone on when an exception came."""
-        if self.session is not None:
+        """With the session, which may have gone on when an exception came; or, where somebody looks on, go back to what
+        has been looked at, so that whoever goes on looks at the rest.
+        """
+        if self.watch is not None:
+            self.state = self.settled
+        elif self.session is not None:
             state = self.session.state()
             self._note(self.session, state)
             self.state = state

@@ -14,6 +14,7 @@ from support import X as XOR
 from support import Y as XOR_Y
 from support import assert_same_dict
 from test_resume import assert_same_run
+from test_training import Interruption
 
 import fastxor as fx
 from fastxor import watching
@@ -296,6 +297,34 @@ def test_an_interrupt_when_the_parameters_have_been_asked_for(core, length):
     with pytest.raises(fx.TrainingInterrupted) as raised:
         train(**length, callback=interrupt, backend=core)
     assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), train(**length, backend=core))
+
+
+@pytest.mark.filterwarnings("ignore::fastxor.DivergenceWarning")
+def test_an_interrupt_at_any_line_is_made_up_for(monkeypatch, core, length):
+    """At 60 random lines of the package, with all that may look on; the run that goes on ends as the whole one does."""
+    monkeypatch.setattr("fastxor.pace.SPAN", 1e-4)  # so that there are many spans
+    rule = fx.EarlyStopping(3, restore_best=False)
+    seen = []
+    options = {"validation": OTHERS, "early_stopping": rule, "gradient_norm": True, "backend": core}
+    options |= {"callback": lambda moment: seen.append((moment.iteration, moment.parameters["b2"].item()))}
+    whole = train(**length, **options)
+    wanted = dict(seen)
+    with Interruption() as counted:
+        train(**length, **options)
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    compared = 0
+    for line in np.random.RandomState(1).randint(begins, len(counted.lines), 60).tolist():
+        seen.clear()
+        try:
+            with Interruption(line):
+                run = train(**length, **options)
+        except fx.TrainingInterrupted as error:
+            run = fx.train(NET, X, Y, resume=error.result, **options)
+        if run.iterations <= whole.iterations:  # else it had come to its end, and was told to go on
+            assert_same_run(run, whole)
+            assert dict(seen) == wanted
+            compared += 1
+    assert compared > 40
 
 
 @pytest.mark.usefixtures("ctrl_c")
