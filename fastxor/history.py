@@ -209,17 +209,18 @@ class History(Mapping[int, float]):
         return self._note(ended)
 
 
-def _mean(costs: list[float | None], job: Job) -> float:
+def _mean(costs: list[Any], job: Job) -> float:
     """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
-    if len(costs) == 1 and costs[0] is not None:
-        return costs[0]
     size, total = job.batch_size or job.samples, job.samples_per_epoch
-    if None in costs:
-        sizes = [min(size, job.samples - number * size) for number in range(len(costs))]
-        total = sum(n for n, cost in zip(sizes, costs, strict=True) if cost is not None)
-        return sum(n / total * cost for n, cost in zip(sizes, costs, strict=True) if cost is not None)
     last = total - (len(costs) - 1) * size
-    return (sum(costs[:-1]) * size + costs[-1] * last) / total  # type: ignore[arg-type,operator]
+    if None in costs:
+        known = [
+            (n, cost) for n, cost in zip([size] * (len(costs) - 1) + [last], costs, strict=True) if cost is not None
+        ]
+        total = sum(n for n, _cost in known)
+        return sum(n / total * cost for n, cost in known)
+    share = size / total  # divided first, for a sum may overflow
+    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]  # type: ignore[operator]
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

@@ -265,6 +265,7 @@ class Run:
         last = self._cost()
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
-        if last <= _BLOWN_UP * (first + np.finfo(self.state.theta.dtype).eps):  # a run may begin at a cost of 0
+        eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
+        if last <= _BLOWN_UP * (first + eps):
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -116,6 +116,14 @@ def test_refused(core, arguments, error, message):
         train(core, **arguments)
 
 
+def test_a_mean_does_not_overflow(core):
+    net = fx.Network([1, 1], output="identity")
+    start = {"W1": [[0.0]], "b1": [[0.0]]}
+    arguments = {"parameters": start, "optimizer": fx.SGD(0.0), "batch_size": 2, "backend": core}
+    run = fx.train(net, [[0.0] * 9], [[1.3e154] * 9], epochs=1, **arguments)  # two batches' costs are too much
+    np.testing.assert_allclose(run.history.cost / 1e300, 1.3e154 / 2e150 * 1.3e154 / 1e150, rtol=1e-12)
+
+
 def test_what_a_job_says_of_its_epochs():
     job = Job(NET, *DATA, fx.SGD(), 1, batch_size=4, drop_last=True)
     assert (job.steps_per_epoch, job.samples_per_epoch, job.samples) == (2, 8, 11)
