@@ -71,7 +71,7 @@ def test_the_default_starts_none_for_little_work_and_more_for_much(started, monk
     assert not started
     net = fx.Network([64, 128, 1])
     X, Y = np.ones((64, 4096), np.float32), np.ones((1, 4096))
-    fx.train(net, X, Y, iterations=2, random_state=0, backend="numba")
+    fx.train(net, X, Y, iterations=1, random_state=0, backend="numba")
     assert len(started) == 1
 
 
