@@ -67,9 +67,9 @@ def train(
         Times to go through all samples, instead of `iterations`. On full batches, each step is an epoch.
     batch_size : int, optional
         Samples in a mini-batch. Each epoch goes through all samples once; its last batch may be smaller. Default: all
-        samples in every step. For more than one epoch, data whose samples lie across memory,
-        as in an array ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an
-        array ``(m, n_x)`` is taken as it stands.
+        samples in every step. For more than one epoch, data whose samples lie across memory, as in an array
+        ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an array ``(m, n_x)``
+        is taken as it stands.
     shuffle : bool, optional
         Whether each epoch has a new order of the samples; else mini-batches take them as they stand.
     drop_last : bool, optional
@@ -119,7 +119,7 @@ def train(
     Returns
     -------
     Result
-        With ``parameters``, ``history``, ``iterations``, ``forward``, ``predict`` and ``cost``.
+        With ``parameters``, ``history``, ``iterations``, ``forward``, ``predict``, ``cost`` and ``save``.
 
     Raises
     ------
@@ -141,6 +141,9 @@ def train(
     >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
     >>> run.predict(X)
     array([[0, 1, 1, 0]])
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, resume=run, iterations=500)
+    >>> run.iterations
+    1500
     """
     core = resolve(backend)
     if not isinstance(network, Network):
