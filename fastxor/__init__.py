@@ -8,7 +8,11 @@ Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam               the optimizers
-    Result                  parameters, history, iterations, predict
+    Result                  parameters, history, iterations, forward, predict, cost, save
+    History                 what was recorded: a mapping from iteration to cost, and columns
+    load                    a Result from its file
+    EarlyStopping           when to stop, by the cost of validation data
+    Moment                  what a callback is given
     one_hot                 class numbers as targets
     check_gradient          the gradient beside finite differences
     GradientCheck           the verdict
@@ -32,7 +36,7 @@ The backend that does the work: "numba", or "numpy"
 
 How training may end
     DivergenceWarning       it blew up; the last finite parameters are kept
-    TrainingInterrupted     Ctrl-C; the exception holds the parameters that were reached
+    TrainingInterrupted     Ctrl-C; the exception holds the result that was reached
 
 X is (n_x, m): features down, samples across. Y is (n_y, m).
 
@@ -56,10 +60,12 @@ and backends as types.
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Adam
-from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
     calculate_cost,
@@ -70,6 +76,7 @@ from fastxor.tutorial import (
     sigmoid,
     update_parameters,
 )
+from fastxor.watching import EarlyStopping, Moment
 
 __version__ = "0.1.0"
 
@@ -79,6 +86,10 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "SGD",
     "Adam",
     "Result",
+    "History",
+    "load",
+    "EarlyStopping",
+    "Moment",
     "one_hot",
     "check_gradient",
     "GradientCheck",

@@ -403,8 +403,6 @@ for name, least in (("iterations", 0), ("batch_size", 1), ("interval", 1)):
         refuse("train", name, wrong, ValueError, rf"\b{name}\b", f"at least {least}", str(wrong))
     for wrong in (1.5, "10", True, [10], np.float64(3.0), 1j):
         refuse("train", name, wrong, TypeError, rf"\b{name}\b", "integer")
-for name in ("iterations", "interval"):
-    refuse("train", name, None, TypeError, rf"\b{name}\b", "integer")
 for wrong in ("cuda", "", "NumPy"):
     refuse(ALL, "backend", wrong, ValueError, r"\bbackend\b", "numpy", "numba")
 

@@ -49,6 +49,7 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
+    recorded: dict[int, float]  # the costs of `advance`, by iteration, also where it was interrupted: as far as `state`
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.

@@ -41,7 +41,8 @@ class Session:
         self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
         self._engine = kernels.engine[dtype]
         shuffled = job.batch_size is not None
-        turned = shuffled and job.iterations - state.completed > job.steps_per_epoch
+        # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
+        turned = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
         self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= choices.SMALL_BYTES))
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
@@ -50,6 +51,7 @@ class Session:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False
+        self.recorded: dict[int, float] = {}
         drawing = (1e-5 + 1e-8 * samples) / job.steps_per_epoch if shuffled else 0.0  # the order of an epoch
         self.speed = 1 / ((3 * network.count * self._batch + 500) / 5e9 + drawing)
         self._restore()
@@ -58,17 +60,16 @@ class Session:
         return self._state
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
-        costs: list[float] = []
+        self.recorded = {}
         done = 0
         while done < steps:
             chunk, order = self._next(min(steps - done, self._crew.most(self.speed)))
-            good, some = self._take(chunk, order, first, interval)
-            costs += some
+            good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
             done += good
             if good < chunk:
                 break
-        return done, costs
+        return done, [*self.recorded.values()]
 
     def _next(self, steps: int) -> tuple[int, np.ndarray]:
         """How many of so many steps to take at once, and the order of their samples, from where the run is."""
@@ -80,11 +81,11 @@ class Session:
         most = max(1, choices.DRAWN // self._job.samples) * per_epoch - number
         steps = min(steps, most)
         epochs = range(epoch, epoch + -(-(number + steps) // per_epoch))
-        orders = [self._job.shuffle.order(epoch) for epoch in epochs]
+        orders = [self._job.shuffle.order(epoch)[: self._job.samples_per_epoch] for epoch in epochs]
         return steps, (orders[0] if len(orders) == 1 else np.concatenate(orders))[number * size :]
 
-    def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> tuple[int, list[float]]:
-        """Take the steps, whose samples stand at the order's beginning."""
+    def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> int:
+        """Take the steps, whose samples stand at the order's beginning; how many were good."""
         costs = np.full((steps - 1 - first) // interval + 1 if first < steps else 0, np.nan)
         train = self._specialised()
         if train is not None:
@@ -101,8 +102,11 @@ class Session:
                 self._run(good, order, np.empty(0), good, 1)
         else:
             good = steps
+        done = self._state.completed
+        known = costs.tolist() if good == steps else [cost for cost in costs.tolist() if cost == cost]
+        self.recorded |= zip(range(done + first, done + steps, interval), known, strict=False)  # before the state
         self._keep(good)
-        return good, [cost for cost in costs.tolist() if cost == cost]
+        return good
 
     def _specialised(self) -> Callable | None:
         """The machine code of the kernel for the exact sizes, with the samples in place; None where it does not pay."""
@@ -125,7 +129,7 @@ class Session:
         if not steps:
             return 0
         began = time.perf_counter()
-        data = self._X, self._Y, self._by_sample, self._job.samples, order, self._batch
+        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
         arguments = kernels.TRAIN, self._plan.entries, self._work, *data, self._theta, costs, self._hyper
         good = together(self._engine, self._crew.size, self._lockstep, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
@@ -144,7 +148,7 @@ class Session:
 
     def _keep(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        rows = np.array(self._rows).reshape(len(self._rows), self._theta.size)
+        rows = np.array(self._rows, self._theta.dtype).reshape(len(self._rows), self._theta.size)
         memory = Memory(rows, self._hyper[update.POWERS].copy())
         self._state = State(self._theta.copy(), memory, self._state.completed + steps)
 
