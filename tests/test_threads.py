@@ -53,7 +53,7 @@ def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
 @pytest.mark.parametrize("m", [4097, 4600])
 def test_the_same_bits_of_many_tiles(hidden, m):
     """More threads than cores, so that some are far behind; with room for several gradients each, and for one."""
-    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64")
+    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64", iterations=5)
     ahead = workspace.plan(job.network, m, np.dtype(job.dtype)).entries[workspace.AHEAD]
     assert (ahead > 1) == (hidden == 5)
     alone = job.train("numba", threads=1)

@@ -148,7 +148,7 @@ class Problem:
 
     @property
     def per_epoch(self) -> int:
-        return 1 if self.batch is None else self.m // self.batch
+        return 1 if self.batch is None else -(-self.m // self.batch)
 
     @property
     def per_unit(self) -> int:

@@ -13,7 +13,6 @@ from fastxor.bench.problems import Array, Contenders, Problem, Result, flat, vie
 
 KINDS = ("train", "functions", "gradient", "predict")
 
-
 HIDDEN = {"tanh": np.tanh, "relu": lambda Z: np.maximum(Z, 0)}
 SLOPES = {"tanh": lambda A: 1 - A * A, "relu": lambda A: A > 0}  # from the activation's value
 
@@ -43,7 +42,7 @@ def gradient(problem: Problem, parameters: Result, X: Array, Y: Array, grads: Re
     dZ = (A[-1] - Y) / X.shape[1]
     for layer in reversed(problem.layers):
         np.matmul(dZ, A[layer - 1].T, out=grads[f"W{layer}"])
-        np.sum(dZ, axis=1, keepdims=True, out=grads[f"b{layer}"])
+        dZ.sum(axis=1, keepdims=True, out=grads[f"b{layer}"])
         if layer > 1:
             dZ = parameters[f"W{layer}"].T @ dZ * SLOPES[problem.network.hidden[layer - 2]](A[layer - 1])
     return A[-1]
@@ -73,7 +72,7 @@ def steps(problem: Problem, start: Result, batches: Iterable[Array | None]) -> I
 
 
 def textbook(problem: Problem, iterations: int) -> Result:
-    """The lines of the textbook, with new arrays all the time: the reference."""
+    """The reference."""
     parameters = problem.start
     for parameters, _ in steps(problem, problem.start, islice(problem.batches(), iterations)):  # noqa: B007
         pass
