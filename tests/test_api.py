@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
-from engine_cases import ENDS, OPTIMIZERS, Job, assert_close
+from engine_cases import ENDS, OPTIMIZERS, assert_close, job_with
 from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, calls_during, frozen, run_python
 
 import fastxor as fx
@@ -127,7 +127,7 @@ def test_the_loss_follows_from_the_output():
     assert fx.Network([2, 5, 5, 1]).hidden == ("tanh", "tanh")
 
 
-def test_what_the_issue_names_is_there():
+def test_the_names_of_activations_outputs_and_losses():
     assert " ".join(ACTIVATIONS) == "tanh sigmoid relu leaky_relu elu softplus gelu sin identity"
     assert set(OUTPUTS) == {"sigmoid", "softmax", "identity"}
     assert set(LOSSES) == {"binary_cross_entropy", "cross_entropy", "squared_error", "huber"}
@@ -204,8 +204,8 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_parameters_in_any_form(core, form):
-    job = Job((3, 5, 4, 2), ("elu", "sin"), "softmax", "cross_entropy", "adam", 4, 9, "float64")
-    net, (features, labels) = job.network(), job.data()
+    job = job_with((3, 5, 4, 2), ("elu", "sin"), "softmax", "cross_entropy", "adam", 4, 9, "float64")
+    net, (features, labels) = job.network, job.data
     ours = net.initialize(2)
     theirs = FORMS[form](ours)
     before = frozen(theirs)
@@ -514,9 +514,9 @@ def test_an_interval_beyond_the_run(core, interval):
 
 def test_a_result_predicts(core):
     for output, loss in ENDS:
-        job = Job((3, 5, 4), ("tanh",), output, loss, "adam", None, 9, "float64")
+        job = job_with((3, 5, 4), ("tanh",), output, loss, "adam", None, 9, "float64")
         run = job.train(core)
-        features, _ = job.data()
+        features, _ = job.data
         for given in (features, features[:, :1], features.tolist()):
             np.testing.assert_array_equal(
                 run.predict(given, backend=core), run.network.predict(run.parameters, given, backend=core)
@@ -558,7 +558,7 @@ def test_train_is_the_tutorials_model(core):
 
 def test_a_batch_as_large_as_the_data_is_the_full_batch(core):
     for batch_size in (9, 10, 10**12):
-        job = Job((3, 5, 2), ("relu",), "softmax", "cross_entropy", "nesterov", batch_size, 9, "float64")
+        job = job_with((3, 5, 2), ("relu",), "softmax", "cross_entropy", "nesterov", batch_size, 9, "float64")
         assert_close(job.train(core).parameters, job.train(core, batch_size=None).parameters, 1e-9)
 
 
@@ -788,7 +788,7 @@ def test_a_run_that_starts_at_the_solution_is_no_divergence(core):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
     """Ctrl-C in the middle: the parameters are those of a run of just so many iterations."""
-    job = Job((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
+    job = job_with((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
     job.train(core)
     for delay in (0.15, 1, 10):  # a machine with other work may not have begun to train when the signal comes
         timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
@@ -813,12 +813,12 @@ def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_no_python_runs_between_epochs(optimizer):
-    job = Job((2, 3, 1), ("gelu",), "sigmoid", "squared_error", optimizer, None, 7, "float64")
+    job = job_with((2, 3, 1), ("gelu",), "sigmoid", "squared_error", optimizer, None, 7, "float64")
     job.train("numba")
     short, long = (calls_during(lambda n=n: job.train("numba", iterations=n, interval=100)) for n in (2, 99))
     assert short == long
     # In mini-batches, from one order of the samples to the next.
-    job = replace(job, m=350, batch_size=7)
+    job = replace(job, m=350, batch=7)
     job.train("numba")
     short, long = (calls_during(lambda n=n: job.train("numba", iterations=n, interval=100)) for n in (2, 49))
     assert short == long
@@ -826,7 +826,7 @@ def test_no_python_runs_between_epochs(optimizer):
 
 @pytest.mark.parametrize("batch_size", [None, 50])
 def test_memory_does_not_grow_with_the_iterations(batch_size):
-    job = Job((2, 3, 1), ("gelu",), "sigmoid", "squared_error", "adam", batch_size, 300, "float32")
+    job = job_with((2, 3, 1), ("gelu",), "sigmoid", "squared_error", "adam", batch_size, 300, "float32")
 
     def peak(iterations):
         tracemalloc.start()
