@@ -7,7 +7,8 @@ of these:
 Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
-    SGD, Adam               the optimizers
+    SGD, Adam, AdamW        the optimizers
+    RMSprop, Rprop          more of them; Rprop is for all samples at once
     Result                  parameters, history, iterations, predict
 
 The tutorial's network, of one hidden layer, in eight functions
@@ -53,7 +54,7 @@ and backends as types.
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Adam
+from fastxor.optimizers import SGD, Adam, AdamW, RMSprop, Rprop
 from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
 from fastxor.tutorial import (
     backward_prop,
@@ -73,6 +74,9 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "train",
     "SGD",
     "Adam",
+    "AdamW",
+    "RMSprop",
+    "Rprop",
     "Result",
     "sigmoid",
     "initialize_parameters",

@@ -8,7 +8,7 @@ checked here as float64, and by a run in the dtype of its data.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class SGD:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
+    _full_batches = False
+
     @property
     def _kind(self) -> str:
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "descent"
@@ -83,8 +85,8 @@ class SGD:
     def _numbers(self) -> tuple[float, ...]:
         return self.learning_rate, self.momentum
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
         real = theta.dtype.type
         if self.momentum:
             velocity = real(self.momentum) * memory.rows[0] + gradient
@@ -142,13 +144,14 @@ class Adam:
 
     _kind = "adam"
     _rows = 2
+    _full_batches = False
 
     @property
     def _numbers(self) -> tuple[float, ...]:
         return self.learning_rate, self.beta1, self.beta2, self.epsilon
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
         rows, powers = memory.rows.copy(), memory.powers * (self.beta1, self.beta2)
         m, v = rows
         m *= self.beta1
@@ -161,6 +164,218 @@ class Adam:
         return theta - self.learning_rate * first * m / root, Memory(rows, powers)
 
 
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: a step first takes ``learning_rate weight_decay`` of each weight away.
+
+    Unlike a penalty in the loss, the decay does not pass through Adam's means, so it is the same for every weight.
+    Biases do not decay: they set a level and no steepness, so that there is nothing to make smooth, and shrinking them
+    costs accuracy; scikit-learn's penalties leave them alone as well. PyTorch decays all that it is given: to compare,
+    give it the biases in a group of their own with a decay of 0.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float, optional
+        As in `Adam`.
+    weight_decay : float, optional
+        Finite and not negative; 0 is `Adam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Adam` does.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.AdamW(0.01)
+    AdamW(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "weight_decay", validation.rate("weight_decay", self.weight_decay))
+
+    _kind = "adamw"
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return *super()._numbers, self.weight_decay
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        shrunk = theta - self.learning_rate * self.weight_decay * weights * theta
+        return super()._step(shrunk, gradient, memory, weights)
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop: gradients divided by the root of a running mean of their squares.
+
+    ``v <- alpha v + (1 - alpha) g**2`` from 0, and the parameters move by ``-learning_rate g / (sqrt(v) + epsilon)``.
+    With momentum, they move by ``-learning_rate u``, where ``u <- momentum u + g / (sqrt(v) + epsilon)`` from 0.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        Step size, finite and not negative. The first step is ``1 / sqrt(1 - alpha)`` times as large, ten times by
+        default, for the mean begins at 0.
+    alpha : float, optional
+        Decay of the mean, from 0 to below 1. The default is PyTorch's; Hinton's lecture has 0.9.
+    epsilon : float, optional
+        Above 0; keeps the division finite.
+    momentum : float, optional
+        From 0 (default, none) to below 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
+
+    References
+    ----------
+    Tieleman and Hinton, "Lecture 6.5 - rmsprop: divide the gradient by a running average of its recent magnitude"
+    (2012).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.RMSprop(0.001)
+    RMSprop(learning_rate=0.001, alpha=0.99, epsilon=1e-08, momentum=0.0)
+    """
+
+    learning_rate: float = 1e-2
+    alpha: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "alpha", validation.rate("alpha", self.alpha, below=1.0))
+        object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
+        object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
+        if not self.epsilon:
+            raise ValueError("epsilon must be above 0, got 0.0")
+
+    _full_batches = False
+
+    @property
+    def _kind(self) -> str:
+        return "rmsprop with momentum" if self.momentum else "rmsprop"
+
+    @property
+    def _rows(self) -> int:
+        return 1 + (self.momentum > 0)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.alpha, self.epsilon, self.momentum
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        rows = memory.rows.copy()
+        rows[0] *= self.alpha
+        rows[0] += (1 - self.alpha) * (gradient * gradient)
+        move = gradient / (np.sqrt(rows[0]) + self.epsilon)
+        if self.momentum:
+            rows[1] *= self.momentum
+            rows[1] += move
+            _flush(rows[1])
+            move = rows[1]
+        return theta - self.learning_rate * move, memory._replace(rows=rows)
+
+
+@dataclass(frozen=True)
+class Rprop:
+    """Resilient backpropagation: each parameter has a step size of its own, and of its gradient the sign alone counts.
+
+    A step size grows by `eta_plus` where the gradient has the sign of the step before, and shrinks by `eta_minus` where
+    it has the other one; there the parameter rests for a step, and then goes on with the smaller one. That is iRprop-,
+    as in PyTorch.
+
+    It is for all samples in every step. Those of a mini-batch have other signs than the next one's, which would be
+    taken for a minimum that was passed; so `train` refuses it together with `batch_size`.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        The step size to begin with, from `min_step` to `max_step`.
+    eta_minus, eta_plus : float, optional
+        By how much a step size shrinks, above 0 and below 1, and grows, above 1.
+    min_step, max_step : float, optional
+        Between which the step sizes stay; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
+
+    References
+    ----------
+    Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm" (1993);
+    Igel and Huesken, "Improving the Rprop learning algorithm" (2000).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.Rprop()
+    Rprop(learning_rate=0.01, eta_minus=0.5, eta_plus=1.2, min_step=1e-06, max_step=50.0)
+    """
+
+    learning_rate: float = 1e-2
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "eta_minus", validation.rate("eta_minus", self.eta_minus, below=1.0))
+        object.__setattr__(self, "eta_plus", validation.rate("eta_plus", self.eta_plus))
+        object.__setattr__(self, "min_step", validation.rate("min_step", self.min_step))
+        object.__setattr__(self, "max_step", validation.rate("max_step", self.max_step))
+        for name in ("eta_minus", "min_step"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must be above 0, got 0.0")
+        if not self.eta_plus > 1:
+            raise ValueError(f"eta_plus must be above 1, got {self.eta_plus}")
+        if not self.min_step <= self.max_step:
+            raise ValueError(f"max_step must be at least min_step, {self.min_step}, got {self.max_step}")
+        if not self.min_step <= self.learning_rate <= self.max_step:
+            raise ValueError(
+                f"learning_rate must lie between min_step and max_step, {self.min_step} and {self.max_step}, "
+                f"got {self.learning_rate}"
+            )
+
+    _kind = "rprop"
+    _rows = 2
+    _full_batches = True
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.eta_minus, self.eta_plus, self.min_step, self.max_step
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        real = theta.dtype.type
+        previous, sizes = memory.rows
+        sizes = np.where(sizes > 0, sizes, real(self.learning_rate))  # 0 before the first step, and never again
+        agreement = np.sign(gradient) * np.sign(previous)
+        factor = np.where(agreement > 0, real(self.eta_plus), np.where(agreement < 0, real(self.eta_minus), real(1)))
+        sizes = np.clip(factor * sizes, real(self.min_step), real(self.max_step))
+        bad = gradient - gradient  # 0, or NaN: the sign of infinity would hide it
+        gradient = np.where(agreement < 0, 0, gradient)
+        return theta - sizes * (np.sign(gradient) + bad), memory._replace(rows=np.stack([gradient, sizes]))
+
+
 def _flush(moment: Array) -> None:
     """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
@@ -170,4 +385,16 @@ def _flush(moment: Array) -> None:
 
 _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
 
-Optimizer = SGD | Adam
+Optimizer = SGD | Adam | AdamW | RMSprop | Rprop
+
+
+def check_optimizer(optimizer: object, batch_size: int | None) -> None:
+    """Refuse what is no optimizer, and one that needs all samples in every step where it does not get them."""
+    if not isinstance(optimizer, Optimizer):
+        *some, last = (f"{kind.__name__}(…)" for kind in get_args(Optimizer))
+        raise TypeError(f"optimizer must be {', '.join(some)} or {last}, got {optimizer!r}")
+    if optimizer._full_batches and batch_size is not None:
+        name = type(optimizer).__name__
+        raise ValueError(
+            f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"
+        )

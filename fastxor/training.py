@@ -15,7 +15,7 @@ from fastxor import validation
 from fastxor.backends import Backend, Session, resolve
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState
-from fastxor.optimizers import SGD, Adam, Optimizer
+from fastxor.optimizers import SGD, Optimizer, check_optimizer
 from fastxor.pace import Pace
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
@@ -174,7 +174,8 @@ def train(
         Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
     parameters : dict, optional
         Start from these instead of ``network.initialize(random_state)``; left unchanged.
-    optimizer : SGD or Adam, optional
+    optimizer : SGD, Adam, AdamW, RMSprop or Rprop, optional
+        Rprop is for all samples at once, without `batch_size`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step.
     batch_size : int, optional
@@ -229,8 +230,7 @@ def train(
         batch_size = validation.limit("batch_size", batch_size)
     if threads is not None:
         threads = validation.limit("threads", threads)
-    if not isinstance(optimizer, SGD | Adam):
-        raise TypeError(f"optimizer must be SGD(…) or Adam(…), got {optimizer!r}")
+    check_optimizer(optimizer, batch_size)
     X = validation.inputs(X, network.sizes[0])
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
     rng = validation.random_state(random_state)

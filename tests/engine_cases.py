@@ -22,7 +22,12 @@ OPTIMIZERS = {
     "momentum": fx.SGD(0.01, 0.9),
     "nesterov": fx.SGD(0.01, 0.9, nesterov=True),
     "adam": fx.Adam(0.01),
+    "adamw": fx.AdamW(0.003, weight_decay=1.0),
+    "rmsprop": fx.RMSprop(0.003),
+    "rmsprop-momentum": fx.RMSprop(0.001, 0.9, momentum=0.8),
+    "rprop": fx.Rprop(1e-3),  # where a unit saturates, the sign of a gradient that is 0 to rounding decides on a step
 }
+FULL_BATCHES = [name for name, optimizer in OPTIMIZERS.items() if optimizer._full_batches]
 DTYPES = ("float64", "float32")
 # Around a vector's length, a register block's and a tile's.
 SAMPLES = (1, 8, 9, 16, 17, 129, 257, 3, 300)
@@ -33,6 +38,12 @@ ITERATIONS = 20
 # What "the same answer" means: after one pass, where only rounding differs, and after a whole run.
 STEP = {"float64": 1e-11, "float32": 2e-4}
 RUN = {"float64": 1e-9, "float32": 1e-3}
+
+
+def optimizers_with(*batch_sizes: int | None) -> list[tuple[str, int | None]]:
+    """Pairs of an optimizer and a batch size: every one, but for mini-batches where an optimizer takes none."""
+    pairs = product(OPTIMIZERS, batch_sizes)
+    return [(name, size) for name, size in pairs if not (name in FULL_BATCHES and size)]
 
 
 @dataclass(frozen=True)
@@ -107,13 +118,16 @@ def _ragged(m: int) -> int:
 def _table() -> list[Job]:
     jobs = []
     kinds = product(("none", *ACTIVATIONS), ENDS, OPTIMIZERS, ("full", "ragged"), DTYPES)
-    for number, (activation, (output, loss), optimizer, mode, dtype) in enumerate(kinds):
-        middle = () if activation == "none" else HIDDEN[number % len(HIDDEN)]
-        n_y = (1, 2, 5, 3)[number // 16 % 4] + (output == "softmax")
-        m = SAMPLES[number % len(SAMPLES)]
+    possible = (kind for kind in kinds if not (kind[2] in FULL_BATCHES and kind[3] == "ragged"))
+    for number, (activation, (output, loss), optimizer, mode, dtype) in enumerate(possible):
+        end = number // 30  # of the kinds of an activation and an end there are 30: turned by two from each to the next
+        turn = number + 2 * end
+        middle = () if activation == "none" else HIDDEN[turn % len(HIDDEN)]
+        n_y = (1, 2, 5, 3)[end % 4] + (output == "softmax")
+        m = SAMPLES[turn % len(SAMPLES)]
         jobs.append(
             Job(
-                (INPUTS[number % len(INPUTS)], *middle, n_y),
+                (INPUTS[turn % len(INPUTS)], *middle, n_y),
                 (activation,) * len(middle),
                 output,
                 loss,
@@ -153,23 +167,41 @@ def textbook_train(net, X, Y, parameters, optimizer, iterations, batch_size=None
     theta = {k: np.array(v, float) for k, v in parameters.items()}
     first = {k: np.zeros_like(v) for k, v in theta.items()}
     second = {k: np.zeros_like(v) for k, v in theta.items()}
+    if isinstance(optimizer, fx.Rprop):
+        second = {k: np.full_like(v, optimizer.learning_rate) for k, v in theta.items()}
     costs = []
     for step, batch in zip(range(iterations), batches(X.shape[1], batch_size, rng), strict=False):
         cost, grads = net.gradient(theta, X[:, batch], Y[:, batch], backend="numpy")
         costs.append(cost)
         for key in theta:
-            g = grads["d" + key]
-            if isinstance(optimizer, fx.Adam):
-                first[key] = optimizer.beta1 * first[key] + (1 - optimizer.beta1) * g
-                second[key] = optimizer.beta2 * second[key] + (1 - optimizer.beta2) * g**2
-                m = first[key] / (1 - optimizer.beta1 ** (step + 1))
-                v = second[key] / (1 - optimizer.beta2 ** (step + 1))
-                move = m / (np.sqrt(v) + optimizer.epsilon)
-            else:
-                first[key] = optimizer.momentum * first[key] + g
-                move = g + optimizer.momentum * first[key] if optimizer.nesterov else first[key]
-            theta[key] = theta[key] - optimizer.learning_rate * move
+            if isinstance(optimizer, fx.AdamW) and key.startswith("W"):
+                theta[key] = theta[key] - optimizer.learning_rate * optimizer.weight_decay * theta[key]
+            move, first[key], second[key] = textbook_move(
+                optimizer, step + 1, grads["d" + key], first[key], second[key]
+            )
+            theta[key] = theta[key] - (1 if isinstance(optimizer, fx.Rprop) else optimizer.learning_rate) * move
     return theta, costs
+
+
+def textbook_move(optimizer, t, g, first, second):
+    """By how much a parameter moves in step t, over the learning rate, and the optimizer's two memories after it."""
+    if isinstance(optimizer, fx.Adam):
+        first = optimizer.beta1 * first + (1 - optimizer.beta1) * g
+        second = optimizer.beta2 * second + (1 - optimizer.beta2) * g**2
+        m, v = first / (1 - optimizer.beta1**t), second / (1 - optimizer.beta2**t)
+        return m / (np.sqrt(v) + optimizer.epsilon), first, second
+    if isinstance(optimizer, fx.RMSprop):
+        second = optimizer.alpha * second + (1 - optimizer.alpha) * g**2
+        first = optimizer.momentum * first + g / (np.sqrt(second) + optimizer.epsilon)
+        return first, first, second
+    if isinstance(optimizer, fx.Rprop):
+        up, down = g * first > 0, g * first < 0
+        second = np.where(up, second * optimizer.eta_plus, np.where(down, second * optimizer.eta_minus, second))
+        second = np.minimum(np.maximum(second, optimizer.min_step), optimizer.max_step)
+        g = np.where(down, 0, g)
+        return second * np.sign(g), g, second
+    first = optimizer.momentum * first + g
+    return g + optimizer.momentum * first if optimizer.nesterov else first, first, second
 
 
 # ---------------------------------------------------------------- comparing

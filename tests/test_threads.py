@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_cases import OPTIMIZERS, Job
+from engine_cases import Job, optimizers_with
 from support import assert_same_dict, run_python
 
 import fastxor as fx
@@ -36,9 +36,8 @@ def started(monkeypatch):
     return threads
 
 
-@pytest.mark.parametrize("batch_size", [None, 800])
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 800))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
     job = replace(JOB, optimizer=optimizer, dtype=dtype, batch_size=batch_size)
     alone = job.train("numba", threads=1)

@@ -263,6 +263,7 @@ class Session:
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
         self._X, self._Y = job.X, job.Y
+        self._weights = job.network._weight_mask(state.theta.dtype)
         if job.iterations - state.completed > job.steps_per_epoch:  # a sample in one piece is sooner read
             self._X, self._Y = np.asfortranarray(job.X), np.asfortranarray(job.Y)
         self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
@@ -283,7 +284,7 @@ class Session:
                 return step, costs
             if record:
                 costs.append(cost)
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
+            theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not _finite(theta):
                 return step, costs
             self._state = State(theta, memory, state.completed + 1)
@@ -304,7 +305,8 @@ def first_overflow(job: Job, state: State) -> int:
     if bad:
         return min(bad)
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
-    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
+    mask = job.network._weight_mask(state.theta.dtype)
+    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (_finite(W) and _finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.

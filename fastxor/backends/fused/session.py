@@ -44,6 +44,8 @@ class Session:
         self._hyper = update.numbers(job.optimizer, ring)
         self._theta = self._work[: network.count]  # THETA stands first
         self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
+        if job.optimizer._kind == "adamw":
+            self._work[self._plan.weights :][: network.count] = network._weight_mask(dtype)
         self._engine = kernels.engine[dtype]
         shuffled = job.batch_size is not None
         turned = shuffled and job.iterations - state.completed > job.steps_per_epoch
