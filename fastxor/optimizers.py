@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args
 import numpy as np
 
 from fastxor import validation
+from fastxor.architecture import Architecture
 from fastxor.views import Array
 
 
@@ -376,6 +377,66 @@ class Rprop:
         return theta - sizes * (np.sign(gradient) + bad), memory._replace(rows=np.stack([gradient, sizes]))
 
 
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    """Levenberg-Marquardt: least squares by the network's linear approximation, as far as that can be trusted.
+
+    A step solves ``(J J' / m + damping I) step = -J r / m`` for the residuals r, outputs less targets, and their
+    derivatives J by each parameter. The damping falls where the cost does as expected, and rises until it falls at all:
+    from steps down the gradient to those of Gauss and Newton. So the cost never rises, and near a solution that fits
+    well a few steps give all digits.
+
+    It is for the loss "squared_error", all samples in every step, and up to 5,000 parameters: a step solves a system of
+    equations as large as their number. That is done in float64, also for float32 data. A run ends before its
+    iterations are over where no step lowers the cost any more.
+
+    Parameters
+    ----------
+    damping : float, optional
+        To begin with, relative to the largest number on the diagonal of ``J J' / m``; finite and above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the damping is of the wrong kind or out of range. `train` refuses networks with another loss or too many
+        parameters, and `batch_size`.
+
+    References
+    ----------
+    Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (1994); Nielsen, "Damping parameter
+    in Marquardt's method" (1999).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X = [[-1.0, -0.5, 0.0, 0.5, 1.0]]
+    >>> Y = [[1.0, 0.25, 0.0, 0.25, 1.0]]
+    >>> net = fx.Network([1, 4, 1], output="identity")
+    >>> run = fx.train(net, X, Y, optimizer=fx.LevenbergMarquardt(), iterations=100, random_state=0)
+    >>> net.cost(run.parameters, X, Y) < 1e-12
+    True
+    """
+
+    damping: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "damping", validation.rate("damping", self.damping))
+        if not self.damping:
+            raise ValueError("damping must be above 0, got 0.0")
+
+    _kind = "levenberg-marquardt"
+    _rows = 0
+    _full_batches = True
+    _most_parameters = 5_000
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.damping,)
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
+
+
 def _flush(moment: Array) -> None:
     """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
@@ -385,16 +446,25 @@ def _flush(moment: Array) -> None:
 
 _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
 
-Optimizer = SGD | Adam | AdamW | RMSprop | Rprop
+SecondOrder = LevenbergMarquardt
+Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
 
 
-def check_optimizer(optimizer: object, batch_size: int | None) -> None:
-    """Refuse what is no optimizer, and one that needs all samples in every step where it does not get them."""
+def check_optimizer(optimizer: object, network: Architecture, batch_size: int | None) -> None:
+    """Refuse what is no optimizer, and one for another kind of run."""
     if not isinstance(optimizer, Optimizer):
         *some, last = (f"{kind.__name__}(…)" for kind in get_args(Optimizer))
         raise TypeError(f"optimizer must be {', '.join(some)} or {last}, got {optimizer!r}")
+    name = type(optimizer).__name__
+    if isinstance(optimizer, LevenbergMarquardt):
+        if network.loss != "squared_error":
+            raise ValueError(f"optimizer {name} needs a network with the loss 'squared_error', got {network.loss!r}")
+        if network.count > optimizer._most_parameters:
+            raise ValueError(
+                f"optimizer {name} needs a network of at most {optimizer._most_parameters} parameters, for it solves "
+                f"as many equations in every step, got {network.count}"
+            )
     if optimizer._full_batches and batch_size is not None:
-        name = type(optimizer).__name__
         raise ValueError(
             f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastxor import validation
+from fastxor import second_order, validation
 from fastxor.backends import Backend, Session, resolve
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState
@@ -75,16 +75,16 @@ class Run:
         return self.job.network._views(self.state.theta)
 
     def _loop(self, core: Backend, interval: int, report: Report | None) -> None:
-        session = self.session = core.open(self.job, self.state)
+        session = self.session = second_order.open(core, self.job, self.state)
         pace = Pace(session.speed)
-        while not self.diverged and self.state.completed < self.job.iterations:
+        while not (self.diverged or session.finished) and self.state.completed < self.job.iterations:
             began, done = time.perf_counter(), self.state.completed
             steps = min(pace.steps, self.job.iterations - done)
             first = -done % interval
             good, costs = session.advance(steps, first, interval)
             recorded = dict(zip(range(done + first, done + steps, interval), costs, strict=False))
             self.costs |= recorded  # before the state: what is done again gives the same costs again
-            self.state, self.diverged = session.state(), good < steps
+            self.state, self.diverged = session.state(), good < steps and not session.finished
             pace.took(steps, time.perf_counter() - began)
             if report:
                 for iteration, cost in recorded.items():
@@ -129,7 +129,7 @@ class Result:
         The cost before the step, by iteration, at every `interval`-th iteration from 0; with mini-batches, the
         cost of the batch.
     iterations : int
-        Steps taken; fewer than asked for if the run diverged.
+        Steps taken; fewer than asked for if the run diverged, or if `LevenbergMarquardt` found no better.
 
     Examples
     --------
@@ -174,8 +174,8 @@ def train(
         Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
     parameters : dict, optional
         Start from these instead of ``network.initialize(random_state)``; left unchanged.
-    optimizer : SGD, Adam, AdamW, RMSprop or Rprop, optional
-        Rprop is for all samples at once, without `batch_size`.
+    optimizer : SGD, Adam, AdamW, RMSprop, Rprop or LevenbergMarquardt, optional
+        The last two are for all samples at once, without `batch_size`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step.
     batch_size : int, optional
@@ -230,7 +230,7 @@ def train(
         batch_size = validation.limit("batch_size", batch_size)
     if threads is not None:
         threads = validation.limit("threads", threads)
-    check_optimizer(optimizer, batch_size)
+    check_optimizer(optimizer, network, batch_size)
     X = validation.inputs(X, network.sizes[0])
     Y = validation.targets(Y, network.sizes[-1], X.shape[1])
     rng = validation.random_state(random_state)

@@ -334,6 +334,7 @@ CALLS = {
     "AdamW": (fx.AdamW, {"learning_rate": 0.1}),
     "RMSprop": (fx.RMSprop, {"learning_rate": 0.1}),
     "Rprop": (fx.Rprop, {"learning_rate": 0.1}),
+    "LevenbergMarquardt": (fx.LevenbergMarquardt, {}),
 }
 # (function, the argument replaced, by what, exception, patterns in the message)
 TABLE = []
@@ -425,7 +426,19 @@ refuse(ALL, "parameters", NET.gradient(START, X, Y)[1], ValueError, r"\bparamete
 for wrong in (None, [2, 3, 1], "Network", fx.Network):
     refuse("train", "network", wrong, TypeError, r"\bnetwork\b", r"\bNetwork\b")
 for wrong in (None, 0.3, "sgd", fx.SGD, fx.Adam, lambda g: g):
-    refuse("train", "optimizer", wrong, TypeError, r"\boptimizer\b", "SGD", "Adam", "AdamW", "RMSprop", "Rprop")
+    refuse(
+        "train",
+        "optimizer",
+        wrong,
+        TypeError,
+        r"\boptimizer\b",
+        "SGD",
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "Rprop",
+        "Levenberg",
+    )
 for name, least in (("iterations", 0), ("batch_size", 1), ("interval", 1)):
     for wrong in (least - 1, -5, np.int64(-1)):
         refuse("train", name, wrong, ValueError, rf"\b{name}\b", f"at least {least}", str(wrong))
@@ -443,9 +456,10 @@ NUMBERS = {
     "AdamW": ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay"),
     "RMSprop": ("learning_rate", "alpha", "epsilon", "momentum"),
     "Rprop": ("learning_rate", "eta_minus", "eta_plus", "min_step", "max_step"),
+    "LevenbergMarquardt": ("damping",),
 }
 BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
-ABOVE_0 = ("epsilon", "eta_minus", "min_step")
+ABOVE_0 = ("damping", "epsilon", "eta_minus", "min_step")
 for kind, names in NUMBERS.items():
     for name in names:
         for wrong in (-0.1, np.nan, np.inf, 10**400):

@@ -13,7 +13,7 @@ FLOORS = [
     ["optimizers"],
     ["state"],
     ["backends"],
-    ["network"],
+    ["network", "second_order"],
     ["training"],
     ["tutorial"],
     ["__init__"],

@@ -6,12 +6,13 @@ Every array is (neurons, samples); `theta` is the flat vector of all parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
+from fastxor.optimizers import SecondOrder
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
@@ -226,6 +227,37 @@ def _let_through(slope: Array, dA: Array) -> Array:
     return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
+def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
+    """The residuals' Jacobian, and themselves in a last row, as a function of theta, part by part."""
+
+    def parts(theta: Array) -> Iterator[Array]:
+        weights = _weights(network, theta)
+        for x, y in _parts(network, X, Y):
+            yield _residuals(network, weights, x, y)
+
+    return parts
+
+
+@_quiet
+def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> Array:
+    """A row of derivatives for each parameter and one of the residuals, with n_y m columns."""
+    Z, A = _forward(network, weights, X)
+    n_y, m = A[-1].shape
+    rows = np.zeros((network.count + 1, n_y, m), A[-1].dtype)
+    rows[-1] = A[-1] - Y
+    for o in range(n_y):
+        dZ = np.zeros_like(A[-1])
+        dZ[o] = ACTIVATIONS[network.output][1](Z[-1], A[-1])[o]
+        for number in reversed(range(len(network.layers))):
+            layer = network.layers[number]
+            rows[layer.weight, o] = (dZ[:, None] * A[number]).reshape(-1, m)
+            rows[layer.bias, o] = dZ
+            if number > 0:
+                slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
+                dZ = _let_through(slope, np.dot(weights[number][0].T, dZ))
+    return rows.reshape(network.count + 1, -1)
+
+
 @_quiet
 def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
@@ -259,6 +291,8 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 
 class Session:
     """A run, one step after the other."""
+
+    finished = False
 
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
@@ -302,8 +336,8 @@ def first_overflow(job: Job, state: State) -> int:
     weights = _weights(job.network, state.theta)
     inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
     bad = {number for Z in inputs for number, z in Z if not _finite(z)}
-    if bad:
-        return min(bad)
+    if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
+        return min(bad, default=len(job.network.layers))
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
     mask = job.network._weight_mask(state.theta.dtype)
     theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)

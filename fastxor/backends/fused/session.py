@@ -32,6 +32,8 @@ _spent: dict[tuple, float] = defaultdict(float)
 class Session:
     """See `fastxor.backends.Session`."""
 
+    finished = False
+
     def __init__(self, job: Job, state: State) -> None:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
         self._job, self._state = job, state
