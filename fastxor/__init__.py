@@ -9,6 +9,7 @@ Any dense network
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam, AdamW        the optimizers
     RMSprop, Rprop          more of them; Rprop is for all samples at once
+    LBFGS                   SciPy's, on all samples at once
     LevenbergMarquardt      least squares, for up to some thousand parameters
     Result                  parameters, history, iterations, predict
 
@@ -55,7 +56,7 @@ and backends as types.
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
+from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
 from fastxor.tutorial import (
     backward_prop,
@@ -78,6 +79,7 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "AdamW",
     "RMSprop",
     "Rprop",
+    "LBFGS",
     "LevenbergMarquardt",
     "Result",
     "sigmoid",

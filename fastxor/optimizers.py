@@ -437,6 +437,65 @@ class LevenbergMarquardt:
         raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
 
 
+@dataclass(frozen=True)
+class LBFGS:
+    """L-BFGS: steps of a quasi-Newton method whose curvature comes from the last few gradients.
+
+    SciPy's ``minimize(method="L-BFGS-B")`` on this package's cost and gradient, for any loss and any number of
+    parameters, with all samples in every step. Needs SciPy: ``pip install scipy``. An iteration is one of SciPy's; it
+    may look at the gradient more than once until the cost has fallen far enough. So the cost never rises, and a run
+    ends before its iterations are over where it does not fall any more.
+
+    SciPy's linear algebra may start threads, which small networks have no use for and busy machines suffer from:
+    ``OPENBLAS_NUM_THREADS=1`` in the environment keeps it to one.
+
+    SciPy keeps its own state. A run that is interrupted keeps the parameters, but one that goes on from them begins
+    anew to learn of the curvature.
+
+    Parameters
+    ----------
+    memory : int, optional
+        How many gradients are remembered, at least 1; from 3 to 20 is usual.
+    tolerance : float, optional
+        The run ends where no derivative of the cost is larger; finite and not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range. `train` refuses `batch_size`.
+
+    References
+    ----------
+    Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.LBFGS(), iterations=50, random_state=0)
+    >>> run.predict(X)
+    array([[0, 1, 1, 0]])
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-9
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memory", validation.integer("memory", self.memory, 1, most=1000))
+        object.__setattr__(self, "tolerance", validation.rate("tolerance", self.tolerance))
+
+    _kind = "l-bfgs"
+    _rows = 0
+    _full_batches = True
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.memory, self.tolerance
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
+
+
 def _flush(moment: Array) -> None:
     """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
@@ -446,7 +505,7 @@ def _flush(moment: Array) -> None:
 
 _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
 
-SecondOrder = LevenbergMarquardt
+SecondOrder = LevenbergMarquardt | LBFGS
 Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
 
 
@@ -464,6 +523,11 @@ def check_optimizer(optimizer: object, network: Architecture, batch_size: int | 
                 f"optimizer {name} needs a network of at most {optimizer._most_parameters} parameters, for it solves "
                 f"as many equations in every step, got {network.count}"
             )
+    if isinstance(optimizer, LBFGS):
+        try:
+            import scipy.optimize  # noqa: F401 - is it there?
+        except ImportError as error:
+            raise ImportError(f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install scipy") from error
     if optimizer._full_batches and batch_size is not None:
         raise ValueError(
             f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"

@@ -6,13 +6,16 @@ A run opens one of them instead of the backend's, and notices no difference: see
 from __future__ import annotations
 
 import math
+import threading
+import weakref
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from fastxor.backends import Backend, Session
-from fastxor.optimizers import LevenbergMarquardt, Memory
+from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
 from fastxor.state import Job, State
 from fastxor.views import Array
 
@@ -124,4 +127,130 @@ def _solve(matrix: Array, damping: float) -> Array | None:
     return x
 
 
-_SESSIONS: dict[type, Callable[[Backend, Job, State], Session]] = {LevenbergMarquardt: LevenbergMarquardtSession}
+class LBFGSSession:
+    """SciPy's L-BFGS-B, as many iterations at a time as are asked for."""
+
+    def __init__(self, core: Backend, job: Job, state: State) -> None:
+        self._loop = _Loop(core, job, state)
+        weakref.finalize(self, self._loop.stop)  # the thread knows the loop, and not this session
+        self.speed = 1 / (1e-4 + 6 * job.network.count * job.samples / 5e9)
+
+    @property
+    def finished(self) -> bool:
+        return self._loop.finished
+
+    def state(self) -> State:
+        return self._loop.state
+
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        costs = self._loop.go(steps)
+        return len(costs), costs[first::interval]
+
+
+class _Stop(BaseException):
+    """Ends SciPy's loop from inside its callback or the function that it minimizes."""
+
+
+class _Loop:
+    """A loop of SciPy's, which calls and cannot be called: it goes on in a thread of its own, by `steps` at a time.
+
+    So it keeps what it knows of the curvature while its caller does other things, and Ctrl-C gets through at once.
+    """
+
+    def __init__(self, core: Backend, job: Job, state: State) -> None:
+        self.state, self.finished = state, False
+        self._core, self._job = core, job
+        self._cost: float | None = None  # at the state's parameters
+        self._costs: list[float] = []  # before each of the steps that were asked for
+        self._left = 0  # of them
+        self._ended = False  # or is asked to end
+        self._orders: SimpleQueue[int] = SimpleQueue()  # of so many steps; 0 is the end
+        self._reports: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def go(self, steps: int) -> list[float]:
+        """Take so many steps; the costs before each that was taken."""
+        if self._ended:
+            return []
+        if not self._thread:
+            self._thread = threading.Thread(target=self._run, name="fastxor-lbfgs", daemon=True)
+            self._thread.start()
+        self._orders.put(steps)
+        try:
+            error = self._report()
+        except BaseException:
+            self.stop()
+            raise
+        if error:
+            raise error
+        return self._costs
+
+    def stop(self) -> None:
+        self._ended = True
+        self._orders.put(0)
+
+    def _report(self) -> BaseException | None:
+        while True:
+            try:
+                return self._reports.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+            except Empty:
+                pass
+
+    # ------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        from scipy.optimize import minimize
+
+        memory, tolerance = self._job.optimizer._numbers
+        most = self._job.iterations - self.state.completed
+        options = {"maxcor": int(memory), "gtol": tolerance, "ftol": 0.0, "maxiter": most, "maxfun": 2**31 - 1}
+        error: BaseException | None = None
+        try:
+            self._obey()
+            with np.errstate(all="ignore"):
+                start = self.state.theta.astype(np.float64)
+                minimize(self._value, start, jac=True, method="L-BFGS-B", callback=self._accepted, options=options)
+            self.finished = True
+        except _Stop:
+            pass
+        except BaseException as caught:
+            error = caught
+        self._ended = True
+        self._reports.put(error)
+
+    def _obey(self) -> None:
+        self._left, self._costs = self._orders.get(), []
+        if self._ended:
+            raise _Stop
+
+    def _value(self, x: Array) -> tuple[float, Array]:
+        """The cost and its gradient. Where they are not finite, a higher cost and level ground: a step too far."""
+        if self._ended:
+            raise _Stop
+        theta = x.astype(self.state.theta.dtype)
+        result = self._core.gradient(self._job.network, theta, self._job.X, self._job.Y)
+        if result is None or not (math.isfinite(result[0]) and np.isfinite(result[1]).all()):
+            if self._cost is None:
+                raise _Stop  # it cannot even begin
+            return 2 * abs(self._cost) + 1, np.zeros_like(x)
+        if self._cost is None:
+            self._cost = result[0]
+        return result[0], result[1].astype(np.float64)
+
+    def _accepted(self, intermediate_result: Any) -> None:
+        """SciPy calls this after each of its iterations."""
+        assert self._cost is not None
+        theta = intermediate_result.x.astype(self.state.theta.dtype)
+        self._costs.append(self._cost)
+        self._cost = float(intermediate_result.fun)
+        self.state = State(theta, self.state.memory, self.state.completed + 1)
+        self._left -= 1
+        if not self._left:
+            self._reports.put(None)
+            self._obey()
+
+
+_SESSIONS: dict[type, Callable[[Backend, Job, State], Session]] = {
+    LevenbergMarquardt: LevenbergMarquardtSession,
+    LBFGS: LBFGSSession,
+}

@@ -129,7 +129,8 @@ class Result:
         The cost before the step, by iteration, at every `interval`-th iteration from 0; with mini-batches, the
         cost of the batch.
     iterations : int
-        Steps taken; fewer than asked for if the run diverged, or if `LevenbergMarquardt` found no better.
+        Steps taken; fewer than asked for if the run diverged, or if `LBFGS` or `LevenbergMarquardt` found no
+        better.
 
     Examples
     --------
@@ -174,8 +175,8 @@ def train(
         Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite.
     parameters : dict, optional
         Start from these instead of ``network.initialize(random_state)``; left unchanged.
-    optimizer : SGD, Adam, AdamW, RMSprop, Rprop or LevenbergMarquardt, optional
-        The last two are for all samples at once, without `batch_size`.
+    optimizer : SGD, Adam, AdamW, RMSprop, Rprop, LBFGS or LevenbergMarquardt, optional
+        The last three are for all samples at once, without `batch_size`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step.
     batch_size : int, optional

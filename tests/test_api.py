@@ -335,6 +335,7 @@ CALLS = {
     "RMSprop": (fx.RMSprop, {"learning_rate": 0.1}),
     "Rprop": (fx.Rprop, {"learning_rate": 0.1}),
     "LevenbergMarquardt": (fx.LevenbergMarquardt, {}),
+    "LBFGS": (fx.LBFGS, {}),
 }
 # (function, the argument replaced, by what, exception, patterns in the message)
 TABLE = []
@@ -457,6 +458,7 @@ NUMBERS = {
     "RMSprop": ("learning_rate", "alpha", "epsilon", "momentum"),
     "Rprop": ("learning_rate", "eta_minus", "eta_plus", "min_step", "max_step"),
     "LevenbergMarquardt": ("damping",),
+    "LBFGS": ("tolerance",),
 }
 BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
 ABOVE_0 = ("damping", "epsilon", "eta_minus", "min_step")
@@ -470,6 +472,10 @@ for kind, names in NUMBERS.items():
             refuse(kind, name, wrong, ValueError, rf"\b{name}\b", "below 1")
         if name in ABOVE_0:
             refuse(kind, name, 0, ValueError, rf"\b{name}\b", "above 0")
+for wrong in (0, -1, 1001):
+    refuse("LBFGS", "memory", wrong, ValueError, r"\bmemory\b", str(wrong))
+for wrong in (1.5, None, "10", True):
+    refuse("LBFGS", "memory", wrong, TypeError, r"\bmemory\b", "integer")
 for wrong in (1, 1.0, 0.5):
     refuse("Rprop", "eta_plus", wrong, ValueError, r"\beta_plus\b", "above 1")
 refuse("Rprop", "learning_rate", 51.0, ValueError, r"\blearning_rate\b", "max_step", "51")

@@ -1,11 +1,18 @@
-"""Levenberg-Marquardt: its Jacobian in every core, its steps written out, and how its runs end."""
+"""Levenberg-Marquardt and L-BFGS: Jacobians in every core, steps written out, and how their runs end."""
 
+import gc
+import signal
+import sys
+import threading
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from engine_cases import DTYPES, STEP, Job
+import scipy.optimize
+import threadpoolctl
+from engine_cases import DTYPES, ENDS, STEP, Job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import assert_same_dict
@@ -17,6 +24,8 @@ from fastxor.backends.fused import jacobian
 from fastxor.network import ACTIVATIONS
 from fastxor.state import Job as Training
 from fastxor.state import State
+
+threadpoolctl.threadpool_limits(1)  # of SciPy's BLAS too, which conftest.py had not seen: it stalls on a busy machine
 
 OUTPUTS = ("identity", "sigmoid")
 KINDS = [(), *((kind,) for kind in ACTIVATIONS), ("tanh", "gelu"), ("elu", "sin", "relu")]
@@ -287,3 +296,167 @@ def test_it_is_no_step_by_the_gradient():
     for core in ("numpy", "numba"):
         with pytest.raises(NotImplementedError, match="LevenbergMarquardt"):
             resolve(core).open(Training(net, X, Y, optimizer, 3), state).advance(3, 0, 1)
+
+
+# ---------------------------------------------------------------- L-BFGS
+
+
+def lbfgs(job, core, **changes):
+    return job.train(core, **({"optimizer": fx.LBFGS(), "iterations": 15, "interval": 1} | changes))
+
+
+@pytest.mark.parametrize(("output", "loss"), ENDS)
+def test_lbfgs_is_scipys_on_the_gradient(core, output, loss):
+    """For every loss, to the bit."""
+    job = Job((3, 5, 2), ("tanh",), output, loss, "sgd", None, 40, "float64")
+    net, (X, Y) = job.network(), job.data()
+
+    def fun(theta):
+        cost, grads = net.gradient(net._views(theta), X, Y, backend=core)
+        return cost, np.concatenate([value.ravel() for value in grads.values()])
+
+    start = np.concatenate([value.ravel() for value in job.parameters().values()])
+    costs, options = [fun(start)[0]], {"maxcor": 5, "gtol": 1e-9, "ftol": 0, "maxiter": 15}
+    wanted = scipy.optimize.minimize(
+        fun, start, jac=True, method="L-BFGS-B", options=options, callback=lambda x: costs.append(fun(x)[0])
+    )
+    run = lbfgs(job, core, optimizer=fx.LBFGS(memory=5))
+    assert_same_dict(run.parameters, net._views(wanted.x), rtol=0)
+    assert list(run.history.values()) == costs[:15]
+    assert costs == sorted(costs, reverse=True)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(1, 6), max_size=5), interval=st.integers(1, 4))
+def test_where_lbfgs_pauses_changes_nothing(cuts, interval):
+    net, X, Y = curve()
+    job = Training(net, X, Y, fx.LBFGS(), 30)
+    begin = State.beginning(net.initialize(0)._flat, job.optimizer)
+    whole = second_order.open(resolve("numba"), job, begin)
+    good, costs = whole.advance(30, 0, 1)
+    assert good == 30
+    session, done, recorded = second_order.open(resolve("numba"), job, begin), 0, []
+    for steps in (*cuts, 30 - sum(cuts)):
+        good, some = session.advance(steps, -done % interval, interval)
+        assert good == steps
+        done, recorded = done + good, recorded + some
+        assert session.state().completed == done
+    np.testing.assert_array_equal(session.state().theta, whole.state().theta)
+    assert recorded == costs[::interval]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_lbfgs_of_both_cores_agrees(dtype):
+    job = job_of(("softplus",), m=40, dtype=dtype)
+    runs = [lbfgs(job, core, iterations=5) for core in ("numpy", "numba")]
+    rtol = 1e-7 if dtype == "float64" else 1e-2
+    assert_same_dict(runs[1].parameters, runs[0].parameters, rtol=rtol, atol=rtol)
+    assert runs[1].parameters["W1"].dtype == np.dtype(dtype)
+
+
+def test_lbfgs_ends_where_nothing_is_better(core):
+    draw = np.random.RandomState(0)
+    net, X, Y = fx.Network([3, 2], output="identity"), draw.randn(3, 50), draw.randn(2, 50)
+    run = fx.train(net, X, Y, optimizer=fx.LBFGS(), iterations=1000, random_state=0, backend=core)
+    assert 0 < run.iterations < 100
+    W, *_ = np.linalg.lstsq(np.vstack([X, np.ones(50)]).T, Y.T, rcond=None)
+    np.testing.assert_allclose(np.hstack([run.parameters["W1"], run.parameters["b1"]]), W.T, rtol=1e-6)
+    near = fx.train(net, X, Y, optimizer=fx.LBFGS(tolerance=0.1), iterations=1000, random_state=0, backend=core)
+    assert near.iterations < run.iterations
+    grads = net.gradient(near.parameters, X, Y)[1]
+    assert 1e-4 < max(np.abs(value).max() for value in grads.values()) <= 0.1
+
+
+def test_a_step_too_far_is_taken_back():
+    """The least cost is behind a wall, where it is infinite: the run comes near and stays in front of it."""
+
+    def gradient(network, theta, X, Y):
+        return (float(((theta - 3) ** 2).sum()), 2 * (theta - 3)) if (theta < 2).all() else (np.inf, theta)
+
+    net, X, Y = curve()
+    job = Training(net, X, Y, fx.LBFGS(), 50)
+    state = State.beginning(np.zeros(net.count), job.optimizer)
+    session = second_order.LBFGSSession(SimpleNamespace(gradient=gradient), job, state)
+    good, costs = session.advance(50, 0, 1)
+    assert session.finished or good == 50
+    assert costs == sorted(costs, reverse=True)
+    assert (session.state().theta > 1).all()
+    assert (session.state().theta < 2).all()
+    assert session.finished
+    assert session.advance(5, 0, 1) == (0, [])
+
+
+def threads_of_lbfgs():
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "fastxor-lbfgs":
+            thread.join(10)
+    return [thread for thread in threading.enumerate() if thread.name == "fastxor-lbfgs"]
+
+
+def test_lbfgs_leaves_no_thread_behind(core):
+    net, X, Y = curve()
+    for iterations in (0, 3):
+        fx.train(net, X, Y, optimizer=fx.LBFGS(), iterations=iterations, random_state=0, backend=core)
+    session = second_order.open(
+        resolve(core), Training(net, X, Y, fx.LBFGS(), 9), State.beginning(np.ones(net.count), fx.LBFGS())
+    )
+    session.advance(2, 0, 1)
+    del session
+    assert not threads_of_lbfgs()
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_an_interrupted_lbfgs_keeps_the_best(core):
+    net, X, Y = curve(hidden=20, points=3000)
+    arguments = {"optimizer": fx.LBFGS(), "parameters": net.initialize(0), "backend": core}
+    fx.train(net, X, Y, iterations=1, **arguments)
+    timer = threading.Timer(0.15, signal.raise_signal, (signal.SIGINT,))
+    timer.start()
+    with pytest.raises(fx.TrainingInterrupted) as raised:
+        fx.train(net, X, Y, iterations=10**6, **arguments)
+    timer.join()
+    error = raised.value
+    again = fx.train(net, X, Y, iterations=error.iterations, **arguments)
+    assert_same_dict(error.parameters, again.parameters, rtol=0)
+    del raised, error
+    assert not threads_of_lbfgs()
+
+
+def test_what_the_gradient_raises_is_raised(monkeypatch):
+    net, X, Y = curve()
+    core = resolve("numba")
+
+    def broken(*_):
+        raise RuntimeError("no gradient today")
+
+    monkeypatch.setattr(core, "gradient", broken)
+    with pytest.raises(RuntimeError, match="no gradient today"):
+        fx.train(net, X, Y, optimizer=fx.LBFGS(), random_state=0, backend="numba")
+
+
+def test_lbfgs_from_what_is_not_finite_diverges(core):
+    net = fx.Network([1, 1], output="identity")
+    start = {"W1": np.full((1, 1), 1e200), "b1": np.zeros((1, 1))}
+    X = np.ones((1, 3))
+    with pytest.warns(fx.DivergenceWarning, match="iteration 0, first in layer 1"):
+        run = fx.train(net, X, X, parameters=start, optimizer=fx.LBFGS(), backend=core)
+    assert run.iterations == 0
+    assert_same_dict(run.parameters, start, rtol=0)
+
+
+def test_without_scipy(monkeypatch, core):
+    net, X, Y = curve()
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    np.random.seed(3)
+    with pytest.raises(ImportError, match=r"LBFGS needs SciPy.*'scipy': pip install scipy$"):
+        fx.train(net, X, Y, optimizer=fx.LBFGS(), backend=core)
+    drawn = np.random.rand()
+    np.random.seed(3)
+    assert np.random.rand() == drawn
+
+
+def test_lbfgs_takes_no_mini_batches(core):
+    net, X, Y = curve()
+    with pytest.raises(ValueError, match="batch_size must be left out with LBFGS"):
+        fx.train(net, X, Y, optimizer=fx.LBFGS(), batch_size=4, backend=core)

@@ -49,7 +49,10 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
-    finished: bool  # no further step makes the parameters better
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further step makes the parameters better."""
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.
