@@ -382,9 +382,9 @@ class LevenbergMarquardt:
     """Levenberg-Marquardt: least squares by the network's linear approximation, as far as that can be trusted.
 
     A step solves ``(J J' / m + damping I) step = -J r / m`` for the residuals r, outputs less targets, and their
-    derivatives J by each parameter. The damping falls where the cost does as expected, and rises until it falls at all:
-    from steps down the gradient to those of Gauss and Newton. So the cost never rises, and near a solution that fits
-    well a few steps give all digits.
+    derivatives J by each parameter, and bends as the outputs' curvature along it says. The damping falls where the cost
+    does as expected, and rises until it falls at all: from steps down the gradient to those of Gauss and Newton. So the
+    cost never rises, and near a solution that fits well a few steps give all digits.
 
     It is for the loss "squared_error", all samples in every step, and up to 5,000 parameters: a step solves a system of
     equations as large as their number. That is done in float64, also for float32 data. A run ends before its
@@ -404,7 +404,8 @@ class LevenbergMarquardt:
     References
     ----------
     Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (1994); Nielsen, "Damping parameter
-    in Marquardt's method" (1999).
+    in Marquardt's method" (1999); Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for
+    nonlinear least-squares minimization" (2012).
 
     Examples
     --------
