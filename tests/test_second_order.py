@@ -115,8 +115,7 @@ def test_the_jacobian_gives_the_gradient_at_any_size(sizes, m, kind, output, see
 
 
 def written_out(net, X, Y, parameters, steps, damping):
-    """Nielsen's Levenberg-Marquardt with Transtrum and Sethna's acceleration, on the reference's Jacobian; the parameters
-    and all costs."""
+    """Nielsen's Levenberg-Marquardt with Transtrum and Sethna's acceleration: the parameters and all costs."""
     theta, growth = np.concatenate([value.ravel() for value in parameters.values()]), 2.0
     cost = net.cost(net._views(theta), X, Y, backend="numpy")
     costs = [cost]
