@@ -19,9 +19,6 @@ from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
 from fastxor.state import Job, State
 from fastxor.views import Array
 
-# Of a triangular system so many unknowns are solved for at once.
-_BLOCK = 64
-
 # How far along a step, as a share of it, its curvature is looked for; and how much of a step may be due to that.
 _NEAR = 0.1
 _MOST_BENT = 0.75
@@ -74,9 +71,9 @@ class LevenbergMarquardtSession:
             return False
         damping, growth = self._damping(matrix)
         while damping < math.inf:
-            factor = _Factor.of(matrix, damping)
-            if factor:
-                straight = factor.solve(-gradient)
+            factor = _factor(matrix, damping)
+            if factor is not None:
+                straight = self._core.solve(factor, -gradient)
                 after = self._moved(straight + self._bend(outputs, straight, factor))
                 if (after == theta).all():
                     break
@@ -109,7 +106,7 @@ class LevenbergMarquardtSession:
         products /= self._job.samples
         return products[:-1, :-1], products[-1, :-1]
 
-    def _bend(self, outputs: Array, straight: Array, factor: _Factor) -> Array:
+    def _bend(self, outputs: Array, straight: Array, factor: Array) -> Array:
         """What the outputs' curvature along the straight step adds to it; nothing where it would be too much.
 
         The geodesic acceleration of Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for
@@ -123,8 +120,10 @@ class LevenbergMarquardtSession:
         curvature = (back - 2 * outputs + forth) / _NEAR**2
         # The gradient with the residuals replaced by it: J curvature / m.
         result = self._core.gradient(network, self._state.theta, X, outputs - curvature)
-        bend = np.zeros_like(straight) if result is None else factor.solve(-result[1].astype(np.float64)) / 2
-        return bend if bend @ bend <= (_MOST_BENT / 4) ** 2 * (straight @ straight) else np.zeros_like(straight)
+        if result is None:
+            return np.zeros_like(straight)
+        bend = self._core.solve(factor, -result[1].astype(np.float64)) / 2
+        return bend if 4 * np.linalg.norm(bend) <= _MOST_BENT * np.linalg.norm(straight) else np.zeros_like(straight)
 
     def _moved(self, step: Array) -> Array:
         theta = self._state.theta
@@ -135,31 +134,14 @@ class LevenbergMarquardtSession:
         return math.inf if cost is None or math.isnan(cost) else cost
 
 
-class _Factor:
-    """A matrix's Cholesky factor, with the inverses of the blocks on its diagonal: numpy has no triangular solve."""
-
-    def __init__(self, factor: Array) -> None:
-        self._factor = factor
-        blocks = [slice(start, start + _BLOCK) for start in range(0, len(factor), _BLOCK)]
-        self._blocks = [(block, np.linalg.inv(factor[block, block])) for block in blocks]
-
-    @classmethod
-    def of(cls, matrix: Array, damping: float) -> _Factor | None:
-        """That of the matrix with the damping added to its diagonal; None if that is not positive definite."""
-        matrix = matrix.copy()
-        matrix.flat[:: len(matrix) + 1] += damping
-        try:
-            return cls(np.linalg.cholesky(matrix))
-        except np.linalg.LinAlgError:
-            return None
-
-    def solve(self, b: Array) -> Array:
-        x = b.copy()
-        for block, inverse in self._blocks:
-            x[block] = inverse @ (x[block] - self._factor[block, : block.start] @ x[: block.start])
-        for block, inverse in reversed(self._blocks):
-            x[block] = inverse.T @ (x[block] - self._factor[block.stop :, block].T @ x[block.stop :])
-        return x
+def _factor(matrix: Array, damping: float) -> Array | None:
+    """The Cholesky factor of the matrix with the damping on its diagonal; None if that is not positive definite."""
+    matrix = matrix.copy()
+    matrix.flat[:: len(matrix) + 1] += damping
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
 
 
 class LBFGSSession:

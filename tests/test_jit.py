@@ -32,7 +32,7 @@ def kernel(monkeypatch):
 
 
 def test_the_kernels_are_found():
-    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend", "jacobian"}
+    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend", "jacobian", "substitute"}
 
 
 def test_flags():

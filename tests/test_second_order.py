@@ -87,6 +87,7 @@ def test_many_samples_go_through_in_parts(monkeypatch, core, order):
     job = job_of(("tanh",), m=1000)
     whole = equations(job, "numpy")
     monkeypatch.setattr(jacobian, "_MOST_BYTES", 100_000)
+    monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
     X, Y = (np.array(array, order=order) for array in job.data())
     theta = np.concatenate([value.ravel() for value in job.parameters().values()])
     parts = [rows @ rows.T for rows in resolve(core).residuals(job.network(), X, Y)(theta)]
@@ -182,14 +183,16 @@ def test_it_comes_near_all_digits(core):
     assert net.cost(fx.train(net, X, Y, **arguments).parameters, X, Y) < 1e-10
 
 
-def test_many_parameters_are_solved_for_in_blocks():
+def test_systems_of_any_size_are_solved(backend):
     draw = np.random.RandomState(0)
-    for count in (1, 63, 64, 65, 200):
+    for count in (1, 2, 31, 63, 64, 65, 200):
         J = draw.randn(count + 1, 2 * count + 3)
-        wanted = np.linalg.solve(J[:-1] @ J[:-1].T + 0.3 * np.eye(count), -J[:-1] @ J[-1])
-        factor = second_order._Factor.of(J[:-1] @ J[:-1].T, 0.3)
-        np.testing.assert_allclose(factor.solve(-J[:-1] @ J[-1]), wanted, rtol=1e-9, atol=1e-12)
-    assert second_order._Factor.of(-np.eye(3), 0.3) is None
+        matrix, b = J[:-1] @ J[:-1].T, -J[:-1] @ J[-1]
+        kept = b.copy()
+        got = resolve(backend).solve(second_order._factor(matrix, 0.3), b)
+        np.testing.assert_allclose(got, np.linalg.solve(matrix + 0.3 * np.eye(count), b), rtol=1e-9, atol=1e-12)
+        np.testing.assert_array_equal(b, kept)
+    assert second_order._factor(-np.eye(3), 0.3) is None
 
 
 def test_a_run_ends_where_nothing_is_better(core):

@@ -99,6 +99,9 @@ class Backend(Protocol):
         sample. The matrix is good until the next one is asked for.
         """
 
+    def solve(self, factor: Array, b: Array) -> Array:
+        """x with L L' x = b, for a lower triangular L, the factor, in float64."""
+
     def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
 

@@ -23,6 +23,8 @@ from fastxor.views import Array
 _PART_VALUES = 2**15
 _PART_SAMPLES = 256
 
+_SQUARE = 64  # unknowns
+
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 
 # Overflow and its like are answered with infinity and NaN, as a compiled kernel does, and reported by the caller.
@@ -256,6 +258,17 @@ def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> A
                 slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
                 dZ = _let_through(slope, np.dot(weights[number][0].T, dZ))
     return rows.reshape(network.count + 1, -1)
+
+
+@_quiet
+def solve(factor: Array, b: Array) -> Array:
+    """x with L L' x = b, as square systems of a few unknowns at a time: numpy knows no triangular ones."""
+    x, blocks = b.copy(), [slice(start, start + _SQUARE) for start in range(0, len(b), _SQUARE)]
+    for part in blocks:
+        x[part] = np.linalg.solve(factor[part, part], x[part] - factor[part, : part.start] @ x[: part.start])
+    for part in reversed(blocks):
+        x[part] = np.linalg.solve(factor[part, part].T, x[part] - factor[part.stop :, part].T @ x[part.stop :])
+    return x
 
 
 @_quiet

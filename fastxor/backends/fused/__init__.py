@@ -76,7 +76,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
     """Compile every kernel for float64 and float32, or load it from the cache."""
     for dtype in map(np.dtype, (np.float64, np.float32)):
         small = kernels.fetch, kernels.logistic, kernels.cost, kernels.descend
-        for kernel in (kernels.engine, *small, jacobian.jacobian):
+        for kernel in (kernels.engine, *small, jacobian.jacobian, jacobian.substitute):
             kernel[dtype]
         if network is not None and specialised.fits(network, SGD(), samples, dtype):
             train = specialised.kernel_for(network, samples, dtype)
@@ -84,7 +84,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
                 specialised.code(train, dtype)
 
 
-residuals = jacobian.residuals
+residuals, solve = jacobian.residuals, jacobian.solve
 open = Session
 
 

@@ -23,8 +23,9 @@ from .simd import get, lanes, load, select_less, store
 from .tracing import cond, steps, traced
 from .workspace import CODE, DEPTH, LAYERS, ROWS, SLOPE, STRIDE, TARGET, THETA, TILE, WEIGHT, WIDTH, B, W
 
-# The Jacobian of a tile is read as soon as it is written: it should stay in the second-level cache.
-_MOST_BYTES = 1 << 19
+# The Jacobian of a tile is read as soon as it is written: it should stay in the second-level cache. But its product with
+# itself is as large as the square of the parameters, and a few columns are not worth going through that.
+_MOST_BYTES, _LEAST_COLUMNS = 1 << 19, 1024
 
 
 def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
@@ -32,12 +33,20 @@ def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], It
     return _Residuals(network, X, Y).parts
 
 
+def solve(factor: Array, b: Array) -> Array:
+    """See `fastxor.backends.Backend`."""
+    x = b.copy()
+    substitute[x.dtype](factor.ravel(), x)
+    return x
+
+
 class _Residuals:
     """Tiles of samples, and the place where each of them is worked on in turn."""
 
     def __init__(self, network: Architecture, X: Array, Y: Array) -> None:
         dtype, samples, outputs = X.dtype, X.shape[1], network.sizes[-1]
-        at_once = max(1, min(samples, _MOST_BYTES // (network.count * outputs * dtype.itemsize)))
+        columns = max(_MOST_BYTES // (network.count * dtype.itemsize), _LEAST_COLUMNS)
+        at_once = max(1, min(samples, columns // outputs))
         plan = workspace.plan(network, at_once, dtype)
         T = int(plan.entries[WIDTH])
         self._plan, self._space = plan.entries, plan.common + plan.private
@@ -165,3 +174,21 @@ def _multiply(work, J, T, d, a, n_out, n_in, w, b, stride):
         to = b + r * stride
         for s in steps(0, T, lanes(work)):
             store(J, to + s, load(work, row + s))
+
+
+@kernel("void(T[::1], T[::1])")
+def substitute(L, x):
+    """Replace b by x, with L L' x = b: forward, then back. Both ways go along the rows of L, as they lie in memory."""
+    n = x.size
+    for i in range(n):
+        row = i * n
+        total = x[i]
+        for k in range(i):
+            total -= L[row + k] * x[k]
+        x[i] = total / L[row + i]
+    for i in range(n - 1, -1, -1):
+        row = i * n
+        value = x[i] / L[row + i]
+        x[i] = value
+        for k in range(i):
+            x[k] -= value * L[row + k]
