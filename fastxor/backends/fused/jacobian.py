@@ -23,8 +23,8 @@ from .simd import get, lanes, load, select_less, store
 from .tracing import cond, steps, traced
 from .workspace import CODE, DEPTH, LAYERS, ROWS, SLOPE, STRIDE, TARGET, THETA, TILE, WEIGHT, WIDTH, B, W
 
-# The Jacobian of a tile is read as soon as it is written: it should stay in the second-level cache. But its product with
-# itself is as large as the square of the parameters, and a few columns are not worth going through that.
+# The Jacobian of a tile is read as soon as it is written: it should stay in the second-level cache. But its product
+# with itself is as large as the square of the parameters, and a few columns are not worth going through that.
 _MOST_BYTES, _LEAST_COLUMNS = 1 << 19, 1024
 
 
