@@ -301,6 +301,9 @@ class Rprop:
     it has the other one; there the parameter rests for a step, and then goes on with the smaller one. That is iRprop-,
     as in PyTorch.
 
+    As the size of a gradient does not count, one that is 0 but for rounding, a saturated unit's, moves a parameter as
+    far as any other: there the two backends, whose rounding differs, may go different ways.
+
     It is for all samples in every step. Those of a mini-batch have other signs than the next one's, which would be
     taken for a minimum that was passed; so `train` refuses it together with `batch_size`.
 
