@@ -149,7 +149,7 @@ class LBFGSSession:
 
     def __init__(self, core: Backend, job: Job, state: State) -> None:
         self._loop = _Loop(core, job, state)
-        weakref.finalize(self, self._loop.stop)  # the thread knows the loop, and not this session
+        weakref.finalize(self, self._loop.orders.put, 0)  # the thread knows the loop, and not this session
         self.speed = 1 / (1e-4 + 6 * job.network.count * job.samples / 5e9)
 
     @property
@@ -181,7 +181,7 @@ class _Loop:
         self._costs: list[float] = []  # before each of the steps that were asked for
         self._left = 0  # of them
         self._ended = False  # or is asked to end
-        self._orders: SimpleQueue[int] = SimpleQueue()  # of so many steps; 0 is the end
+        self.orders: SimpleQueue[int] = SimpleQueue()  # of so many steps; 0 is the end
         self._reports: SimpleQueue[BaseException | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -192,7 +192,7 @@ class _Loop:
         if not self._thread:
             self._thread = threading.Thread(target=self._run, name="fastxor-lbfgs", daemon=True)
             self._thread.start()
-        self._orders.put(steps)
+        self.orders.put(steps)
         try:
             error = self._report()
         except BaseException:
@@ -204,7 +204,7 @@ class _Loop:
 
     def stop(self) -> None:
         self._ended = True
-        self._orders.put(0)
+        self.orders.put(0)
 
     def _report(self) -> BaseException | None:
         while True:
@@ -236,8 +236,8 @@ class _Loop:
         self._reports.put(error)
 
     def _obey(self) -> None:
-        self._left, self._costs = self._orders.get(), []
-        if self._ended:
+        self._left, self._costs = self.orders.get(), []
+        if not self._left:
             raise _Stop
 
     def _value(self, x: Array) -> tuple[float, Array]:

@@ -287,6 +287,9 @@ CURVED, STRAIGHT = (fx.Network([2, 3, 1], hidden, "identity") for hidden in ("ta
 CALLS = {
     "all samples": lambda n, **core: fx.train(CURVED, X, Y, iterations=n, optimizer=fx.Adam(0.1), **core).parameters,
     "mini-batches": lambda n, **core: fx.train(CURVED, X, Y, iterations=n, batch_size=3, **core).parameters,
+    "Levenberg-Marquardt": lambda n, **core: (
+        fx.train(CURVED, X, Y, iterations=n, optimizer=fx.LevenbergMarquardt(), **core).parameters
+    ),
     "blows up": lambda n, **core: (
         fx.train(STRAIGHT, X, Y, iterations=n, batch_size=3, optimizer=fx.SGD(1e300), **core).parameters
     ),
