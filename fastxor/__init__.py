@@ -7,7 +7,8 @@ of these:
 Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
-    SGD, Adam               the optimizers
+    SGD, Adam, AdamW, RMSprop, Rprop, LBFGS, LevenbergMarquardt
+                            the optimizers; the last three are for all samples at once
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file
@@ -63,7 +64,7 @@ from fastxor.checking import GradientCheck, check_gradient
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Adam
+from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
 from fastxor.training import train
 from fastxor.tutorial import (
@@ -85,6 +86,11 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "train",
     "SGD",
     "Adam",
+    "AdamW",
+    "RMSprop",
+    "Rprop",
+    "LBFGS",
+    "LevenbergMarquardt",
     "Result",
     "History",
     "load",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastxor import second_order
 from fastxor.backends import Backend, Session
 from fastxor.history import History
 from fastxor.pace import Pace
@@ -22,7 +23,6 @@ _BLOWN_UP = 10.0
 
 # So many samples, about, are looked at before and after a run for that.
 _LOOKED_AT = 256
-
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
 _CAUTION = 4
@@ -180,7 +180,7 @@ class Run:
         steps = iteration - nearest.completed
         if not steps:
             return nearest
-        session = self.core.open(self.job, nearest)
+        session = second_order.open(self.core, self.job, nearest)
         session.advance(steps, steps, 1)
         self.passed = session.state()  # the next one is nearer from here
         return self.passed
@@ -194,7 +194,7 @@ class Run:
     # ------------------------------------------------------------ the loop
 
     def _loop(self, watch: Watch | None) -> None:
-        session = self.session = self.core.open(self.job, self.state)
+        session = self.session = second_order.open(self.core, self.job, self.state)
         pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
         began = time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
@@ -216,12 +216,10 @@ class Run:
         every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
         good, _costs = session.advance(steps, -done % every, every)
         state = session.state()
-        records = self._note(
-            session, state.completed
-        )  # before the state: what is done again gives the same costs again
+        records = self._note(session, state.completed)  # before the state: what is done again gives the same again
         self.before = self.state
-        self.state, self.diverged = state, good < steps
-        self.over = self.diverged
+        self.state, self.diverged = state, good < steps and not session.finished
+        self.over = self.diverged or session.finished
         pace.took(steps, time.perf_counter() - began)
         return records
 

@@ -13,7 +13,7 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import Optimizer
+from fastxor.optimizers import Optimizer, check_run
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
 from fastxor.watching import EarlyStopping, Moment, Watching
@@ -66,8 +66,8 @@ def train(
     initialization : str, optional
         How the first weights are drawn: "he", "glorot", "lecun", "normal" or "orthogonal"; see `Network.initialize`.
         Default: what suits the activation of each layer, "he" for relu and its like, "glorot" for all others.
-    optimizer : SGD or Adam, optional
-        Default: ``SGD(0.3)``.
+    optimizer : SGD, Adam, AdamW, RMSprop, Rprop, LBFGS or LevenbergMarquardt, optional
+        Default: ``SGD(0.3)``. The last three are for all samples at once, without `batch_size`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step. Default: 1000.
     epochs : int, optional
@@ -158,7 +158,7 @@ def train(
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
     threads = None if threads is None else checks.limit("threads", threads)
-    settings = _settings(optimizer, batch_size, shuffle, drop_last)
+    settings = _settings(network, optimizer, batch_size, shuffle, drop_last)
     held = None if validation is None else validation_data(validation, network)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
@@ -206,11 +206,11 @@ def _length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
     return None, checks.integer("epochs", epochs, 0)
 
 
-def _settings(optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
+def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
     """What a run keeps to from its first step to its last, as a job has it."""
     if batch_size is not None:
         batch_size = checks.limit("batch_size", batch_size)
-    optimizer = checks.optimizer(optimizer, get_args(Optimizer))
+    check_run(checks.optimizer(optimizer, get_args(Optimizer)), network, batch_size)
     if shuffle is not True or drop_last is not False:  # as they are for most
         shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}

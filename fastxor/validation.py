@@ -71,7 +71,11 @@ def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():
         if not isinstance(number, bool):
-            held(name, number, dtype, below_1=name in ("momentum", "beta1", "beta2"))
+            held(name, number, dtype, below_1=name in _BELOW_1)
+
+
+# Numbers of optimizers that a sum or a product of many steps cannot do with at 1.
+_BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
 
 
 def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:
@@ -127,7 +131,8 @@ def optimizer(value: Any, kinds: Sequence[type[Any]]) -> Any:
     if isinstance(value, tuple(kinds)):
         return value
     names = {kind.__name__: kind for kind in kinds}
-    wanted = " or ".join(f"{name}(…)" for name in names)
+    *some, last = (f"{name}(…)" for name in names)
+    wanted = f"{', '.join(some)} or {last}"
     raise TypeError(f"optimizer must be {wanted}, got {value!r}{hints.optimizer(value, names)}")
 
 

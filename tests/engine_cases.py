@@ -4,6 +4,8 @@ In `JOBS`, every two values of any two columns meet: every activation with every
 every number of samples, and so on.
 """
 
+import itertools
+
 import numpy as np
 from support import pairwise
 
@@ -18,7 +20,12 @@ OPTIMIZERS = {
     "momentum": fx.SGD(0.01, 0.9),
     "nesterov": fx.SGD(0.01, 0.9, nesterov=True),
     "adam": fx.Adam(0.01),
+    "adamw": fx.AdamW(0.003, weight_decay=1.0),
+    "rmsprop": fx.RMSprop(0.003),
+    "rmsprop-momentum": fx.RMSprop(0.001, 0.9, momentum=0.8),
+    "rprop": fx.Rprop(1e-3),  # where a unit saturates, the sign of a gradient that is 0 to rounding decides on a step
 }
+FULL_BATCHES = [name for name, optimizer in OPTIMIZERS.items() if optimizer._full_batches]
 DTYPES = ("float64", "float32")
 # Around a vector's length, a register block's and a tile's.
 SAMPLES = (1, 8, 9, 16, 17, 129, 257, 3, 300)
@@ -29,6 +36,12 @@ ITERATIONS = 20
 # What "the same answer" means: after one pass, where only rounding differs, and after a whole run.
 STEP = {"float64": 1e-11, "float32": 2e-4}
 RUN = {"float64": 1e-9, "float32": 1e-3}
+
+
+def optimizers_with(*batch_sizes):
+    """Pairs of an optimizer and a batch size: every one, but for mini-batches where an optimizer takes none."""
+    pairs = itertools.product(OPTIMIZERS, batch_sizes)
+    return [(name, size) for name, size in pairs if not (name in FULL_BATCHES and size)]
 
 
 def job_with(sizes, hidden, output, loss, optimizer, batch_size, m, dtype, seed=0, iterations=ITERATIONS):
@@ -69,7 +82,7 @@ def _jobs(columns, first_seed):
             (getattr(row, "activation", None),) * len(hidden),
             *row.end,
             row.optimizer,
-            None if row.is_full else _ragged(row.m),
+            None if row.is_full or row.optimizer in FULL_BATCHES else _ragged(row.m),
             row.m,
             row.dtype,
             seed,

@@ -11,7 +11,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
-from engine_cases import ENDS, OPTIMIZERS, assert_close, job_with
+from engine_cases import ENDS, FULL_BATCHES, OPTIMIZERS, assert_close, job_with, optimizers_with
 from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, calls_during, frozen, run_python
 
 import fastxor as fx
@@ -304,6 +304,11 @@ CALLS = {
     "train": (fx.train, {"network": NET, "X": X, "Y": Y, "parameters": START, "iterations": 3}),
     "SGD": (fx.SGD, {"learning_rate": 0.1, "momentum": 0.5}),
     "Adam": (fx.Adam, {"learning_rate": 0.1}),
+    "AdamW": (fx.AdamW, {"learning_rate": 0.1}),
+    "RMSprop": (fx.RMSprop, {"learning_rate": 0.1}),
+    "Rprop": (fx.Rprop, {"learning_rate": 0.1}),
+    "LevenbergMarquardt": (fx.LevenbergMarquardt, {}),
+    "LBFGS": (fx.LBFGS, {}),
 }
 # (function, the argument replaced, by what, exception, patterns in the message)
 TABLE = []
@@ -397,7 +402,19 @@ refuse(ALL, "parameters", NET.gradient(START, X, Y)[1], ValueError, r"\bparamete
 for wrong in (None, [2, 3, 1], "Network", fx.Network):
     refuse("train", "network", wrong, TypeError, r"\bnetwork\b", r"\bNetwork\b")
 for wrong in (None, 0.3, "sgd", fx.SGD, fx.Adam, lambda g: g):
-    refuse("train", "optimizer", wrong, TypeError, r"\boptimizer\b", "SGD", "Adam")
+    refuse(
+        "train",
+        "optimizer",
+        wrong,
+        TypeError,
+        r"\boptimizer\b",
+        "SGD",
+        "Adam",
+        "AdamW",
+        "RMSprop",
+        "Rprop",
+        "Levenberg",
+    )
 for name, least in (("iterations", 0), ("batch_size", 1), ("interval", 1)):
     for wrong in (least - 1, -5, np.int64(-1)):
         refuse("train", name, wrong, ValueError, rf"\b{name}\b", f"at least {least}", str(wrong))
@@ -406,23 +423,37 @@ for name, least in (("iterations", 0), ("batch_size", 1), ("interval", 1)):
 for wrong in ("cuda", "", "NumPy"):
     refuse(ALL, "backend", wrong, ValueError, r"\bbackend\b", "numpy", "numba")
 
-for wrong in (-0.1, np.nan, np.inf, 10**400):
-    refuse("SGD Adam", "learning_rate", wrong, ValueError, r"\blearning_rate\b")
-    refuse("SGD", "momentum", wrong, ValueError, r"\bmomentum\b")
-    refuse("Adam", "beta1", wrong, ValueError, r"\bbeta1\b")
-    refuse("Adam", "beta2", wrong, ValueError, r"\bbeta2\b")
-    refuse("Adam", "epsilon", wrong, ValueError, r"\bepsilon\b")
-for wrong in ("0.1", None, 1j, True, [0.1], np.array([0.1, 0.2])):
-    refuse("SGD Adam", "learning_rate", wrong, TypeError, r"\blearning_rate\b")
-    refuse("SGD", "momentum", wrong, TypeError, r"\bmomentum\b")
-    refuse("Adam", "beta1", wrong, TypeError, r"\bbeta1\b")
-    refuse("Adam", "beta2", wrong, TypeError, r"\bbeta2\b")
-    refuse("Adam", "epsilon", wrong, TypeError, r"\bepsilon\b")
-for wrong in (1, 1.0, 2):
-    refuse("SGD", "momentum", wrong, ValueError, r"\bmomentum\b", "below 1")
-    refuse("Adam", "beta1", wrong, ValueError, r"\bbeta1\b", "below 1")
-    refuse("Adam", "beta2", wrong, ValueError, r"\bbeta2\b", "below 1")
-refuse("Adam", "epsilon", 0, ValueError, r"\bepsilon\b", "above 0")
+# The numbers of each optimizer, those below 1, and those above 0.
+NUMBERS = {
+    "SGD": ("learning_rate", "momentum"),
+    "Adam": ("learning_rate", "beta1", "beta2", "epsilon"),
+    "AdamW": ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay"),
+    "RMSprop": ("learning_rate", "alpha", "epsilon", "momentum"),
+    "Rprop": ("learning_rate", "eta_minus", "eta_plus", "min_step", "max_step"),
+    "LevenbergMarquardt": ("damping",),
+    "LBFGS": ("tolerance",),
+}
+BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
+ABOVE_0 = ("damping", "epsilon", "eta_minus", "min_step")
+for kind, names in NUMBERS.items():
+    for name in names:
+        for wrong in (-0.1, np.nan, np.inf, 10**400):
+            refuse(kind, name, wrong, ValueError, rf"\b{name}\b")
+        for wrong in ("0.1", None, 1j, True, [0.1], np.array([0.1, 0.2])):
+            refuse(kind, name, wrong, TypeError, rf"\b{name}\b")
+        for wrong in (1, 1.0, 2) if name in BELOW_1 else ():
+            refuse(kind, name, wrong, ValueError, rf"\b{name}\b", "below 1")
+        if name in ABOVE_0:
+            refuse(kind, name, 0, ValueError, rf"\b{name}\b", "above 0")
+for wrong in (0, -1, 1001):
+    refuse("LBFGS", "memory", wrong, ValueError, r"\bmemory\b", str(wrong))
+for wrong in (1.5, None, "10", True):
+    refuse("LBFGS", "memory", wrong, TypeError, r"\bmemory\b", "integer")
+for wrong in (1, 1.0, 0.5):
+    refuse("Rprop", "eta_plus", wrong, ValueError, r"\beta_plus\b", "above 1")
+refuse("Rprop", "learning_rate", 51.0, ValueError, r"\blearning_rate\b", "max_step", "51")
+refuse("Rprop", "learning_rate", 1e-7, ValueError, r"\blearning_rate\b", "min_step", "1e-07")
+refuse("Rprop", "min_step", 51.0, ValueError, r"\bmax_step\b", "min_step", "51")
 for wrong in (1, 0, "yes", None):
     refuse("SGD", "nesterov", wrong, TypeError, r"\bnesterov\b")
 
@@ -784,8 +815,7 @@ def test_a_run_that_starts_at_the_solution_is_no_divergence(core):
 
 
 @pytest.mark.usefixtures("ctrl_c")
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 3))
 def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
     """Ctrl-C in the middle: the parameters are those of a run of just so many iterations."""
     job = job_with((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
@@ -817,6 +847,8 @@ def test_no_python_runs_between_epochs(optimizer):
     job.train("numba")
     short, long = (calls_during(lambda n=n: job.train("numba", iterations=n, interval=100)) for n in (2, 99))
     assert short == long
+    if optimizer in FULL_BATCHES:
+        return
     # In mini-batches, from one order of the samples to the next.
     job = replace(job, m=350, batch=7)
     job.train("numba")

@@ -14,6 +14,7 @@ import pytest
 from engine_cases import (
     DTYPES,
     ENDS,
+    FULL_BATCHES,
     JOBS,
     OPTIMIZERS,
     RUN,
@@ -22,6 +23,7 @@ from engine_cases import (
     TABLES,
     assert_close,
     job_with,
+    optimizers_with,
     small,
 )
 from hypothesis import given, settings
@@ -57,7 +59,8 @@ def test_the_jobs_are_those_of_the_rows():
         assert job.network.hidden == (getattr(row, "activation", None),) * len(getattr(row, "hidden", ()))
         assert (job.network.output, job.network.loss) == row.end
         assert job.optimizer == OPTIMIZERS[row.optimizer]
-        assert (job.batch is None, job.dtype, job.m, job.sizes[0]) == (row.is_full, row.dtype, row.m, row.n_x)
+        is_full = row.is_full or row.optimizer in FULL_BATCHES
+        assert (job.batch is None, job.dtype, job.m, job.sizes[0]) == (is_full, row.dtype, row.m, row.n_x)
         assert job.batch is None or row.m <= 3 or (row.m > job.batch and row.m % job.batch)
     assert {job.name for job in JOBS} == set(BY_NAME)
     assert len(BY_NAME) == len(JOBS) < 200
@@ -153,8 +156,16 @@ def test_every_number_of_samples(m):
 
 # One and two hidden layers or none, of few neurons and samples.
 UNJITTED = [
-    job_with((*sizes, n_y + (end[0] == "softmax")), (name,) * (len(sizes) - 1), *end, *rest, iterations=3)
-    for name, sizes, end, n_y, *rest in pairwise(
+    job_with(
+        (*sizes, n_y + (end[0] == "softmax")),
+        (name,) * (len(sizes) - 1),
+        *end,
+        optimizer,
+        None if optimizer in FULL_BATCHES else batch_size,
+        *rest,
+        iterations=3,
+    )
+    for name, sizes, end, n_y, optimizer, batch_size, *rest in pairwise(
         {
             "activation": ACTIVATIONS,
             "sizes": ((3,), (3, 5), (1, 4, 3)),
@@ -186,12 +197,11 @@ def test_the_compiled_core_is_another_core():
 # ---------------------------------------------------------------- hypothesis
 
 JOB = st.builds(
-    lambda n_x, middle, n_y, end, optimizer, batch_size, m, dtype, seed, iterations: job_with(
+    lambda n_x, middle, n_y, end, pair, m, dtype, seed, iterations: job_with(
         (n_x, *(size for size, _ in middle), n_y + (end[0] == "softmax")),
         tuple(activation for _, activation in middle),
         *end,
-        optimizer,
-        batch_size,
+        *pair,
         m,
         dtype,
         seed,
@@ -201,8 +211,8 @@ JOB = st.builds(
     middle=st.lists(st.tuples(st.integers(1, 24), st.sampled_from(ACTIVATIONS)), max_size=3),
     n_y=st.integers(1, 9),
     end=st.sampled_from(ENDS),
-    optimizer=st.sampled_from(list(OPTIMIZERS)),
-    batch_size=st.none() | st.integers(1, 80),
+    pair=st.tuples(st.sampled_from(list(OPTIMIZERS)), st.none())
+    | st.tuples(st.sampled_from([name for name in OPTIMIZERS if name not in FULL_BATCHES]), st.integers(1, 80)),
     m=st.integers(1, 70),
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 10_000),
@@ -338,8 +348,7 @@ def test_the_cost_is_exact_where_the_output_saturates(backend, output, dtype):
         np.testing.assert_array_equal(grads["db1"], [[-1], [1]])
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 4, 16, 17, 40])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 1, 4, 16, 17, 40))
 def test_a_run_is_the_loop_written_out(backend, optimizer, batch_size):
     """Each optimizer, and batches in the order of each epoch's permutation, against the textbook's loop."""
     iterations = 7 if backend == "unjitted" else 40
@@ -400,8 +409,7 @@ def test_every_sample_once_an_epoch(core):
         assert cost * batch.size == pytest.approx(sum(2.0**k for k in batch.tolist()), rel=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [None, 5])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 5))
 def test_the_same_seed_gives_the_same_bits(core, optimizer, batch_size):
     job = job_with((5, 17, 3), ("gelu",), "softmax", "cross_entropy", optimizer, batch_size, 33, "float64")
     first, second = (job.train(core, parameters=None, random_state=8) for _ in range(2))

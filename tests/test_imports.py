@@ -14,7 +14,7 @@ FLOORS = [
     ["initialization", "labels", "optimizers"],
     ["state"],
     ["backends"],
-    ["network"],
+    ["network", "second_order"],
     ["checking", "history"],
     ["saving"],
     ["result"],

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_cases import OPTIMIZERS, job_with
+from engine_cases import OPTIMIZERS, job_with, optimizers_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import assert_same_dict, run_python
@@ -48,9 +48,8 @@ def started(monkeypatch):
     return threads
 
 
-@pytest.mark.parametrize("batch_size", [None, 800])
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 800))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
     job = replace(JOB, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size)
     alone = job.train("numba", threads=1)
@@ -73,9 +72,8 @@ def test_the_same_bits_of_many_tiles(hidden, m):
         same(job.train("numba", threads=threads), alone)
 
 
-@pytest.mark.parametrize("batch_size", [None, 70])
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 70))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.usefixtures("lockstep")
 def test_the_same_bits_in_lockstep(started, optimizer, dtype, batch_size):
     job = replace(LOCKED, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size)

@@ -382,6 +382,10 @@ NOT_HELD = [
     (fx.Adam(1e39), "learning_rate must be at most 3.40282347e+38 for float32 data, got 1e+39"),
     (fx.SGD(1e39), "learning_rate must be at most 3.40282347e+38 for float32 data, got 1e+39"),
     (fx.SGD(1e-46), "learning_rate must be at least 1.17549e-38 for float32 data, got 1e-46"),
+    (fx.AdamW(weight_decay=1e39), "weight_decay must be at most 3.40282347e+38 for float32 data, got 1e+39"),
+    (fx.RMSprop(alpha=NEARLY_1), "alpha must be at most 0.99999994 for float32 data, got 0.999999999"),
+    (fx.Rprop(eta_minus=NEARLY_1), "eta_minus must be at most 0.99999994 for float32 data, got 0.999999999"),
+    (fx.Rprop(min_step=1e-46), "min_step must be at least 1.17549e-38 for float32 data, got 1e-46"),
     (fx.SGD(0.1, NEARLY_1), "momentum must be at most 0.99999994 for float32 data, got 0.999999999"),
     (fx.SGD(0.1, 1e-46, nesterov=True), "momentum must be at least 1.17549e-38 for float32 data, got 1e-46"),
 ]

@@ -49,7 +49,7 @@ def practitioner() -> None:
     assert_type(net.output, Output)
     assert_type(net.loss, Loss)
     assert_type(net.count, int)
-    optimizers = fx.SGD(0.1, momentum=0.9, nesterov=True), fx.Adam(1e-3)
+    optimizers = fx.SGD(0.1, momentum=0.9, nesterov=True), fx.Adam(1e-3), fx.AdamW(weight_decay=0.1), fx.RMSprop()
     for optimizer in optimizers:
         run = fx.train(net, X, Y, optimizer=optimizer, iterations=20, batch_size=2, random_state=0, threads=1)
         assert_type(run, fx.Result)

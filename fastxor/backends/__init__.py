@@ -49,13 +49,20 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
-    recorded: dict[int, float]  # the costs of `advance`, by iteration, also where it was interrupted: as far as `state`
+
+    @property
+    def recorded(self) -> dict[int, float]:
+        """The costs of the last `advance`, by iteration, also where it was interrupted: as far as `state`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further step makes the parameters better."""
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.
 
         Fewer than asked for are good where a cost or a parameter was no longer finite at the next one. Of that one,
-        the cost is there too, if it is finite.
+        the cost is there too, if it is finite. Or the session is `finished`.
         """
 
     def state(self) -> State:
@@ -87,6 +94,17 @@ class Backend(Protocol):
 
     def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""
+
+    def residuals(self, network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
+        """A function of theta that goes through the samples in parts, for the squared error.
+
+        Of each part it yields a matrix with a column for each residual, output less target: the residuals' derivatives
+        by each parameter, row by row, and themselves in a last row. Columns of 0 may be among them, which stand for no
+        sample. The matrix is good until the next one is asked for.
+        """
+
+    def solve(self, factor: Array, b: Array) -> Array:
+        """x with L L' x = b, for a lower triangular L, the factor, in float64."""
 
     def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""

@@ -6,12 +6,13 @@ Every array is (neurons, samples); `theta` is the flat vector of all parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
+from fastxor.optimizers import SecondOrder
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
@@ -21,6 +22,8 @@ from fastxor.views import Array
 # to make the products of matrices worth more than adding up the parts' gradients.
 _PART_VALUES = 2**15
 _PART_SAMPLES = 256
+
+_SQUARE = 64  # unknowns
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 
@@ -219,6 +222,48 @@ def _let_through(slope: Array, dA: Array) -> Array:
     return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
+def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
+    """The residuals' Jacobian, and themselves in a last row, as a function of theta, part by part."""
+
+    def parts(theta: Array) -> Iterator[Array]:
+        weights = _weights(network, theta)
+        for x, y in _parts(network, X, Y):
+            yield _residuals(network, weights, x, y)
+
+    return parts
+
+
+@_quiet
+def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> Array:
+    """A row of derivatives for each parameter and one of the residuals, with n_y m columns."""
+    Z, A = _forward(network, weights, X)
+    n_y, m = A[-1].shape
+    rows = np.zeros((network.count + 1, n_y, m), A[-1].dtype)
+    rows[-1] = A[-1] - Y
+    for o in range(n_y):
+        dZ = np.zeros_like(A[-1])
+        dZ[o] = ACTIVATIONS[network.output][1](Z[-1], A[-1])[o]
+        for number in reversed(range(len(network.layers))):
+            layer = network.layers[number]
+            rows[layer.weight, o] = (dZ[:, None] * A[number]).reshape(-1, m)
+            rows[layer.bias, o] = dZ
+            if number > 0:
+                slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
+                dZ = _let_through(slope, np.dot(weights[number][0].T, dZ))
+    return rows.reshape(network.count + 1, -1)
+
+
+@_quiet
+def solve(factor: Array, b: Array) -> Array:
+    """x with L L' x = b, as square systems of a few unknowns at a time: numpy knows no triangular ones."""
+    x, blocks = b.copy(), [slice(start, start + _SQUARE) for start in range(0, len(b), _SQUARE)]
+    for part in blocks:
+        x[part] = np.linalg.solve(factor[part, part], x[part] - factor[part, : part.start] @ x[: part.start])
+    for part in reversed(blocks):
+        x[part] = np.linalg.solve(factor[part, part].T, x[part] - factor[part.stop :, part].T @ x[part.stop :])
+    return x
+
+
 @_quiet
 def layer_inputs(network: Architecture, theta: Array, X: Array) -> list[Array]:
     """The inputs Z1, Z2, … of the activations."""
@@ -283,9 +328,12 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 class Session:
     """A run, one step after the other."""
 
+    finished = False
+
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
         self._X, self._Y = job.X, job.Y
+        self._weights = job.network._weight_mask(state.theta.dtype)
         self.recorded: dict[int, float] = {}
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
             self._X, self._Y = (
@@ -311,7 +359,7 @@ class Session:
                 return step, [*self.recorded.values()]
             if record:
                 self.recorded[state.completed] = cost
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
+            theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not _finite(theta):
                 return step, [*self.recorded.values()]
             self._state = State(theta, memory, state.completed + 1)
@@ -329,10 +377,11 @@ def first_overflow(job: Job, state: State) -> int:
     weights = _weights(job.network, state.theta)
     inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
     bad = {number for Z in inputs for number, z in Z if not _finite(z)}
-    if bad:
-        return min(bad)
+    if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
+        return min(bad, default=len(job.network.layers))
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
-    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
+    mask = job.network._weight_mask(state.theta.dtype)
+    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (_finite(W) and _finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.

@@ -140,7 +140,8 @@ class Problem:
 
     @property
     def learning_rate(self) -> float:
-        return self.optimizer.learning_rate
+        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr]  # of all that have jobs here
+        return rate
 
     @property
     def layers(self) -> range:

@@ -10,7 +10,7 @@ from fastxor.architecture import Architecture
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, kernels, specialised, workspace
+from . import choices, jacobian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
@@ -72,7 +72,8 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 def warmup(network: Architecture | None, samples: int) -> None:
     """Compile every kernel for float64 and float32, or load it from the cache."""
     for dtype in map(np.dtype, (np.float64, np.float32)):
-        for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
+        small = kernels.fetch, kernels.logistic, kernels.cost, kernels.descend
+        for kernel in (kernels.engine, *small):
             kernel[dtype]
         if network is not None and specialised.fits(network, SGD(), samples, dtype):
             train = specialised.kernel_for(network, samples, dtype)
@@ -80,6 +81,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
                 specialised.code(train, dtype)
 
 
+residuals, solve = jacobian.residuals, jacobian.solve
 open = Session
 
 

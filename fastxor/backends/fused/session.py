@@ -26,6 +26,8 @@ _spent: dict[tuple, float] = defaultdict(float)
 class Session:
     """See `fastxor.backends.Session`."""
 
+    finished = False
+
     def __init__(self, job: Job, state: State) -> None:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
         self._job, self._state = job, state
@@ -39,6 +41,8 @@ class Session:
         self._hyper = update.numbers(job.optimizer, ring)
         self._theta = self._work[: network.count]  # THETA stands first
         self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
+        if job.optimizer._kind == "adamw":
+            self._work[self._plan.weights :][: network.count] = network._weight_mask(dtype)
         self._engine = kernels.engine[dtype]
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.

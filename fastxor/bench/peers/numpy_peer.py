@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 
+import fastxor as fx
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Array, Contenders, Problem, Result, flat, views, xor
 
@@ -56,19 +57,42 @@ def steps(problem: Problem, start: Result, batches: Iterable[Array | None]) -> I
     optimizer, theta = problem.optimizer, flat(start)
     slope, first, second = (np.zeros_like(theta) for _ in range(3))
     parameters, grads = views(theta, start), views(slope, start)
+    if isinstance(optimizer, fx.Rprop):
+        second += optimizer.learning_rate
     for t, batch in enumerate(batches, 1):
         x, y = (X, Y) if batch is None else (X[:, batch], Y[:, batch])
-        outputs, step = gradient(problem, parameters, x, y, grads), slope
-        if problem.adam:
-            first = optimizer.beta1 * first + (1 - optimizer.beta1) * slope
-            second = optimizer.beta2 * second + (1 - optimizer.beta2) * slope**2
-            mean, square = first / (1 - optimizer.beta1**t), second / (1 - optimizer.beta2**t)
-            step = mean / (np.sqrt(square) + optimizer.epsilon)
-        elif optimizer.momentum:
+        outputs = gradient(problem, parameters, x, y, grads)
+        if isinstance(optimizer, fx.AdamW):
+            for layer in problem.layers:
+                parameters[f"W{layer}"] *= 1 - optimizer.learning_rate * optimizer.weight_decay
+        step, first, second = move(optimizer, t, slope, first, second)
+        theta -= step
+        yield parameters, outputs
+
+
+def move(optimizer: fx.optimizers.Optimizer, t: int, slope: Array, first: Array, second: Array) -> list[Array]:
+    """What step t takes from the parameters, and the optimizer's two memories after it."""
+    if isinstance(optimizer, fx.Adam):
+        first = optimizer.beta1 * first + (1 - optimizer.beta1) * slope
+        second = optimizer.beta2 * second + (1 - optimizer.beta2) * slope**2
+        mean, square = first / (1 - optimizer.beta1**t), second / (1 - optimizer.beta2**t)
+        step = mean / (np.sqrt(square) + optimizer.epsilon)
+    elif isinstance(optimizer, fx.RMSprop):
+        second = optimizer.alpha * second + (1 - optimizer.alpha) * slope**2
+        step = first = optimizer.momentum * first + slope / (np.sqrt(second) + optimizer.epsilon)
+    elif isinstance(optimizer, fx.Rprop):
+        up, down = slope * first > 0, slope * first < 0
+        second = np.where(up, second * optimizer.eta_plus, np.where(down, second * optimizer.eta_minus, second))
+        second = np.clip(second, optimizer.min_step, optimizer.max_step)
+        first = np.where(down, 0, slope)
+        return [second * np.sign(first), first, second]
+    else:
+        assert isinstance(optimizer, fx.SGD), "the others are no step by the gradient"
+        step = slope
+        if optimizer.momentum:
             first = optimizer.momentum * first + slope
             step = slope + optimizer.momentum * first if optimizer.nesterov else first
-        theta -= optimizer.learning_rate * step
-        yield parameters, outputs
+    return [optimizer.learning_rate * step, first, second]
 
 
 def textbook(problem: Problem, iterations: int) -> Result:
