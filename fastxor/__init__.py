@@ -7,8 +7,9 @@ of these:
 Any dense network
     Network                 layers and loss; initialize, forward, predict, cost, gradient
     train                   on all samples at once, or on mini-batches; the result is a Result
-    SGD, Adam, AdamW, RMSprop, Rprop, LBFGS, LevenbergMarquardt
-                            the optimizers; the last three are for all samples at once
+    SGD, Adam, AdamW        the optimizers
+    RMSprop, Rprop, LBFGS   more of them; the last two are for all samples at once
+    LevenbergMarquardt      least squares, for up to some thousand parameters
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file

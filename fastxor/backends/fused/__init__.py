@@ -70,10 +70,9 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 
 
 def warmup(network: Architecture | None, samples: int) -> None:
-    """Compile every kernel for float64 and float32, or load it from the cache."""
+    """Compile the kernels for float64 and float32, or load them from the cache; not those of one optimizer alone."""
     for dtype in map(np.dtype, (np.float64, np.float32)):
-        small = kernels.fetch, kernels.logistic, kernels.cost, kernels.descend
-        for kernel in (kernels.engine, *small):
+        for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
             kernel[dtype]
         if network is not None and specialised.fits(network, SGD(), samples, dtype):
             train = specialised.kernel_for(network, samples, dtype)
