@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -24,6 +22,8 @@ FORMAT = 1
 
 def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
     """Put them into a file. Whoever reads it meanwhile, or after a crash, finds the old one or the new one, whole."""
+    import json  # most programs have no such file, and importing takes its time
+
     folder, name = place(path)
     text = json.dumps({"format": FORMAT} | entry)
     passing = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
@@ -68,6 +68,8 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     ValueError
         If it is damaged, of another kind, or of a newer format; the message names it.
     """
+    import json  # see `write`
+
     with open(path, "rb") as file:
         try:
             arrays = _arrays(file)
@@ -91,6 +93,8 @@ def refusal(path: Path) -> str:
 
 
 def _arrays(file: Any) -> dict[str, Array]:
+    import zipfile  # see `write`
+
     arrays: dict[str, Array] = {}
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():

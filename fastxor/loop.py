@@ -205,6 +205,7 @@ class Run:
                 self.settled = self.state
                 self.looked_at = None
                 watch.span(self)
+        session.close()
 
     def _span(self, session: Session, pace: Pace, at_records: bool) -> Mapping[int, float]:
         """Some steps, no more than to the next record if that is wanted; the records that there are now."""

@@ -49,6 +49,9 @@ class LevenbergMarquardtSession:
     def state(self) -> State:
         return self._state
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         self.recorded = {}
         good = 0
@@ -162,6 +165,10 @@ class LBFGSSession:
 
     def state(self) -> State:
         return self._loop.state
+
+    def close(self) -> None:
+        """End SciPy's loop, if that has not ended."""
+        self._loop.stop()
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         self._wanted = self._loop.state.completed, first, interval

@@ -147,7 +147,7 @@ def start(
     """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
     checks.check_values(network.loss, X=X, Y=Y)
     theta = None if parameters is None else checks.parameters(parameters, network)
-    if theta is not None and not np.isfinite(theta).all():
+    if theta is not None and not checks.finite(theta):
         checks.refuse_values(parameters=network._views(theta))
     dtype = X.dtype if theta is None else np.result_type(theta, X)
     checks.settings(optimizer, dtype)

@@ -106,4 +106,7 @@ class State:
     def beginning(cls, theta: Array, optimizer: Optimizer) -> State:
         """That of a run that has not taken a step."""
         rows = np.zeros((optimizer._rows, theta.size), theta.dtype)
-        return cls(theta.copy(), Memory(rows, np.ones(2)))
+        return cls(theta.copy(), Memory(rows, _ONES.copy()))
+
+
+_ONES = np.ones(2)

@@ -68,6 +68,9 @@ class Session(Protocol):
     def state(self) -> State:
         """How far it is: after the last good step, and nobody changes what is returned."""
 
+    def close(self) -> None:
+        """No more steps are to come. Sessions that are not closed are let go like any object."""
+
 
 class Backend(Protocol):
     """What every backend module provides.

@@ -14,7 +14,7 @@ import numpy as np
 from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.optimizers import SecondOrder
 from fastxor.state import Job, State
-from fastxor.validation import SUM_TOLERANCE
+from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
 
 # Many samples are worked on in parts, so that a layer's values stay in the cache, and their memory need not come from
@@ -131,7 +131,7 @@ def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Arr
 @_quiet
 def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
     """A1, A2, … in one vector."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     _Z, A = _forward(network, _weights(network, theta), X)
     return _if_finite(np.concatenate(A[1:], axis=None))
@@ -140,7 +140,7 @@ def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
 @_quiet
 def outputs(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The last of them."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     return _if_finite(_forward(network, _weights(network, theta), X)[1][-1])
 
@@ -158,7 +158,7 @@ def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Ar
 @_quiet
 def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
     """The cost."""
-    if not (_finite(theta) and _finite(X) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     weights, cost = _weights(network, theta), 0.0
     for x, y in _parts(network, X, Y):
@@ -170,26 +170,26 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
 @_quiet
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    if not (_finite(theta) and _finite(X) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y)
-    return (cost, gradient) if math.isfinite(cost) and _finite(gradient) else None
+    return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
 
 
 def _cost_and_gradient(
     network: Architecture, theta: Array, X: Array, Y: Array, with_cost: bool = True
 ) -> tuple[float, Array, bool]:
     """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
-    weights, cost, finite = _weights(network, theta), 0.0, True
+    weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
     for x, y in _parts(network, X, Y):
         Z, A = _forward(network, weights, x)
-        finite = finite and _finite(Z[-1])
+        fine = fine and finite(Z[-1])
         if with_cost:
             cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
         part = _backward(network, weights, Z, A, y, X.shape[1])
         gradient = part if gradient is None else gradient + part
-    return cost, gradient, finite
+    return cost, gradient, fine
 
 
 def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array]]:
@@ -219,7 +219,7 @@ def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[A
 def _let_through(slope: Array, dA: Array) -> Array:
     """slope * dA, which is 0 where the slope is, also if dA is infinite."""
     dZ = slope * dA
-    return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
+    return dZ if finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
 def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
@@ -293,7 +293,7 @@ def derivatives(network: Architecture, gradient: Array) -> dict[str, Array]:
 @_quiet
 def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
-    if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and finite(activations) and _targets(network, Y)):
         return None
     return _if_finite(tutorial_gradient(network, theta, X, Y, activations))
 
@@ -345,6 +345,9 @@ class Session:
     def state(self) -> State:
         return self._state
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     @_quiet
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         job = self._job
@@ -354,13 +357,13 @@ class Session:
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
-            cost, gradient, finite = _cost_and_gradient(job.network, state.theta, X, Y, record)
-            if not (finite and math.isfinite(cost)):
+            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            if not (fine and math.isfinite(cost)):
                 return step, [*self.recorded.values()]
             if record:
                 self.recorded[state.completed] = cost
             theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
-            if not _finite(theta):
+            if not finite(theta):
                 return step, [*self.recorded.values()]
             self._state = State(theta, memory, state.completed + 1)
         return steps, [*self.recorded.values()]
@@ -376,14 +379,14 @@ def first_overflow(job: Job, state: State) -> int:
     X, Y = job.X[:, batch], job.Y[:, batch]
     weights = _weights(job.network, state.theta)
     inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
-    bad = {number for Z in inputs for number, z in Z if not _finite(z)}
+    bad = {number for Z in inputs for number, z in Z if not finite(z)}
     if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
         return min(bad, default=len(job.network.layers))
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
     mask = job.network._weight_mask(state.theta.dtype)
     theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
-    bad = {number for number, (W, b) in layers if not (_finite(W) and _finite(b))}
+    bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.
     return max(bad, default=len(job.network.layers))
 
@@ -400,13 +403,8 @@ def _weights(network: Architecture, theta: Array) -> Weights:
     ]
 
 
-def _finite(array: Array) -> bool:
-    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
-    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
-
-
 def _if_finite(array: Array) -> Array | None:
-    return array if _finite(array) else None
+    return array if finite(array) else None
 
 
 def _probabilities(array: Array) -> bool:
@@ -417,4 +415,4 @@ def _targets(network: Architecture, Y: Array) -> bool:
     """Whether the values of Y are what the loss wants."""
     if network.loss == "cross_entropy":
         return _probabilities(Y) and bool((np.abs(Y.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
-    return _probabilities(Y) if network.loss == "binary_cross_entropy" else _finite(Y)
+    return _probabilities(Y) if network.loss == "binary_cross_entropy" else finite(Y)
