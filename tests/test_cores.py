@@ -1,6 +1,5 @@
 """The default number of threads keeps to the limits that others have set; `threads=` wins over all of them."""
 
-
 import pytest
 from support import run_python
 
