@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn, Union, get_args
@@ -331,6 +331,75 @@ class Network(Architecture):
         """
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
         return cost, Views(self.sizes, self._gradient_slots, gradient)
+
+    def vjp(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> tuple[Array, Callable[[ArrayLike], tuple[dict[str, Array], Array]]]:
+        """The outputs, and the way back from a derivative by them (a vector-Jacobian product), for losses of one's own.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba", for this call and the pullback's; default: see `get_backend`.
+
+        Returns
+        -------
+        A : ndarray, shape (n_y, m)
+            The outputs, as of `forward`: after the activation of the last layer.
+        pullback : callable
+            ``grads, dX = pullback(dA)``. Given the derivative of any number by A, an array_like (n_y, m), it returns
+            that number's derivative by every parameter, ``dW1, db1, …``, and by X, (n_x, m). Samples are added up, not
+            averaged: for a mean, divide dA by m. It may be called any number of times, and always means the
+            parameters and X as they were when it was made.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument, dA too, has the wrong kind, shape or values; the message names it.
+        OverflowError
+            If finite arguments give a result that is not finite; the message says where.
+
+        Examples
+        --------
+        The mean of the fourth powers of the errors:
+
+        >>> import numpy as np
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> X, Y = np.array([[0.0, 3.0]]), np.array([[1.0, 5.0]])
+        >>> A, pullback = net.vjp({"W1": [[2.0]], "b1": [[1.0]]}, X)
+        >>> float(np.mean((A - Y) ** 4))
+        8.0
+        >>> grads, dX = pullback(4 * (A - Y) ** 3 / A.size)
+        >>> grads, dX
+        ({'dW1': array([[48.]]), 'db1': array([[16.]])}, array([[ 0., 32.]]))
+        """
+        core = resolve(backend)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype != theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
+        found = core.vjp(self, theta, X)
+        if found is None:
+            self._refuse(theta, X)
+        A, back = found
+        shape, dtype = A.shape, A.dtype
+
+        def pullback(dA: ArrayLike) -> tuple[dict[str, Array], Array]:
+            dA = validation.cotangent(dA, shape, dtype)
+            result = back(dA)
+            if result is None:
+                validation.check_values(dA=dA)
+                advice = "dA, X or the parameters are too large"
+                validation.refuse_overflow({}, dtype, advice)
+            gradient, dX = result
+            return Views(self.sizes, self._gradient_slots, gradient), dX
+
+        return A, pullback
 
     def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
         """Parameters, or a gradient, as one vector: W1 row by row, b1, W2, b2, …

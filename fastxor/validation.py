@@ -277,6 +277,16 @@ def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
     return Y
 
 
+def cotangent(dA: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """dA as a matrix (n_y, m) of a dtype."""
+    dA = numeric("dA", dA)
+    if dA.shape != shape:
+        transposed = "; dA looks transposed, pass dA.T" * (dA.shape == shape[::-1])
+        vector = "; pass dA[None, :]" * (shape == (1, *dA.shape))
+        raise ValueError(f"dA must have shape (n_y, m) = {shape}, that of A, got shape {dA.shape}{transposed}{vector}")
+    return cast("dA", dA, dtype)
+
+
 def answers(Y: ArrayLike, network: Architecture, m: int) -> Array:
     """Y as a matrix (n_y, m), from one, from class numbers for softmax, or from a vector for one output."""
     Y, n_y = numeric("Y", Y), network.sizes[-1]

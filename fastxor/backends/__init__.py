@@ -61,6 +61,11 @@ class Session(Protocol):
         """How far it is: after the last good step, and nobody changes what is returned."""
 
 
+# From the derivative dA (n_y, m) of a number by the outputs to its flat gradient and its derivative (n_x, m) by X; or
+# None, if one of them is not finite.
+Pullback = Callable[[Array], tuple[Array, Array] | None]
+
+
 class Backend(Protocol):
     """What every backend module provides.
 
@@ -89,6 +94,12 @@ class Backend(Protocol):
 
     def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
+
+    def vjp(self, network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+        """The outputs (n_y, m), and the way back from a derivative by them; or None.
+
+        What the caller changes later in theta and X does not matter to the way back.
+        """
 
     def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
         """theta after one step of gradient descent; or None."""

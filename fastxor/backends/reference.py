@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
+from fastxor.backends import Pullback
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE
 from fastxor.views import Array
@@ -199,7 +200,11 @@ def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array
 
 def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], Y: Array, samples: int) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
-    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    return _spread(network, weights, Z, A, _loss_derivative(network, Z[-1], A[-1], Y) / samples)[0]
+
+
+def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
+    """The flat gradient that follows from dZ, the derivative by the last layer's input, and that by the first's."""
     gradient = np.empty(network.count, dZ.dtype)
     derivatives = _weights(network, gradient)
     for number in reversed(range(len(network.layers))):
@@ -210,13 +215,46 @@ def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[A
             W, _b = weights[number]
             slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
             dZ = _let_through(slope, np.dot(W.T, dZ))
-    return gradient
+    return gradient, dZ
 
 
 def _let_through(slope: Array, dA: Array) -> Array:
     """slope * dA, which is 0 where the slope is, also if dA is infinite."""
     dZ = slope * dA
     return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
+
+
+@_quiet
+def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+    """The outputs, and the way back from them."""
+    if not (_finite(theta) and _finite(X)):
+        return None
+    weights = _weights(network, theta.copy())
+    Z, A = _forward(network, weights, X.copy(order="K"))
+    if not all(map(_finite, A)):
+        return None
+
+    @_quiet
+    def pullback(dA: Array) -> tuple[Array, Array] | None:
+        gradient, dX = _pulled_back(network, weights, Z, A, dA)
+        return (gradient, dX) if _finite(gradient) and _finite(dX) else None
+
+    return A[-1].copy(), pullback
+
+
+def _pulled_back(
+    network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dA: Array
+) -> tuple[Array, Array]:
+    """The flat gradient, and the derivative by X, of what has the derivative dA by the outputs."""
+    gradient, dZ = _spread(network, weights, Z, A, _through_output(network, Z[-1], A[-1], dA))
+    return gradient, np.dot(weights[0][0].T, dZ)
+
+
+def _through_output(network: Architecture, Z: Array, A: Array, dA: Array) -> Array:
+    """From the derivative by the outputs to that by their activation's input."""
+    if network.output == "softmax":
+        return A * (dA - np.sum(A * dA, axis=0))
+    return dA * ACTIVATIONS[network.output][1](Z, A)
 
 
 @_quiet

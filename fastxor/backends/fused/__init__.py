@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from fastxor.architecture import Architecture
+from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
@@ -16,7 +17,7 @@ from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
 
-_WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD
+_WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD, kernels.PULLBACK
 
 # A workspace up to this size is kept for the next call: making it would take longer than a small network's pass.
 _KEPT_BYTES = 256 * 1024
@@ -58,6 +59,22 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     result = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
     return result and result[1]
+
+
+def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+    """The outputs, and the way back from them, which begins with what all layers gave."""
+    theta, values = theta.copy(), np.empty((sum(network.sizes), X.shape[1]), theta.dtype)
+    inputs, outputs = values[: network.sizes[0]], values[-network.sizes[-1] :]
+    inputs[...] = X
+    if not _pass(kernels.FORWARD, network, theta, inputs, inputs, values[network.sizes[0] :].ravel()):
+        return None
+
+    def pullback(dA: Array) -> tuple[Array, Array] | None:
+        dX = np.empty(inputs.shape, theta.dtype)
+        result = _pass(kernels.PULLBACK, network, theta, values, dA, dX.ravel())
+        return result and (result[1], dX)
+
+    return outputs.copy(), pullback
 
 
 def cost(A: Array, Y: Array) -> float | None:

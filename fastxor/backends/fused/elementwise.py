@@ -43,6 +43,12 @@ def is_straight(loss, code):
     return is_entropy(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
 
 
+@traced_inline
+def needs_slope(code):
+    """Whether it is one of `NEED_SLOPE`."""
+    return functools.reduce(operator.or_, [code == ACTIVATIONS[name] for name in NEED_SLOPE])
+
+
 # The value at z, or the value and the derivative; what is not here stays as it is.
 _VALUES = {
     SIGMOID: sigmoid,
@@ -218,6 +224,31 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
         return fori_loop(0, T, lanes(work), samples, bad)
 
     return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
+
+
+@traced
+def pull_back(work, code, at, target, weight, rows, T):
+    """Replace the outputs A by the derivative by the logits of what has the weighted derivative at `target` by A."""
+
+    def softmax():
+        for s in steps(0, T, lanes(work)):
+
+            def product(i, total, s=s):
+                return fma(load(work, at + s + i), load(work, target + s + i), total)
+
+            mean = fori_loop(0, rows * T, T, product, full(work, 0.0))
+            for i in steps(s, s + rows * T, T):
+                error = (load(work, target + i) - mean) * load(work, weight + s)
+                store(work, at + i, load(work, at + i) * error)
+
+    def one_by_one():
+        for r in steps(0, rows * T, T):
+            for s in steps(0, T, lanes(work)):
+                a = load(work, at + r + s)
+                slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda a=a: full(work, 1.0))
+                store(work, at + r + s, load(work, target + r + s) * slope * load(work, weight + s))
+
+    switch(code, {SOFTMAX: softmax}, one_by_one)
 
 
 @traced
