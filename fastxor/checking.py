@@ -241,7 +241,7 @@ class _Differences:
         """What each layer's activation is applied to, each (n, m)."""
         from fastxor.backends import reference  # which most users never need
 
-        return [*reference.layer_inputs(self.network, theta, self.X).values()]
+        return reference.layer_inputs(self.network, theta, self.X)
 
     def _distance(self, theta: Array) -> float:
         """How far these parameters move what is an input of some layer."""

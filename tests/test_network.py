@@ -348,7 +348,7 @@ def test_only_small_workspaces_are_kept():
         net.gradient(*case(net, m), backend="numba")
         idle = fused._idle_desks(net, m, np.dtype(np.float64))
         assert len(idle) == (net is NET)
-        assert all(desk.work.nbytes <= fused._KEPT_BYTES for desk in idle)
+        assert all(desk.work.nbytes <= fused.choices.KEPT_BYTES for desk in idle)
 
 
 def test_views_of_a_vector_too_large_for_a_record(monkeypatch):

@@ -11,7 +11,7 @@ from support import run_python
 
 import fastxor as fx
 from fastxor.backends import CompilationError
-from fastxor.backends.fused import _jit, session, specialised, tracing
+from fastxor.backends.fused import _jit, choices, session, specialised, tracing
 from fastxor.backends.fused._jit import VECTOR_BITS
 from fastxor.backends.fused.tracing import Memory, Traced
 
@@ -28,8 +28,8 @@ def choose(monkeypatch):
     """Set whether the specialised kernel is used: always, or never."""
 
     def set_to(always):
-        for name in ("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"):
-            monkeypatch.setattr(specialised, name, 0.0 if always else np.inf)
+        for name in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+            monkeypatch.setattr(choices, name, 0.0 if always else np.inf)
 
     return set_to
 
@@ -210,7 +210,7 @@ def test_used_for_little_work_once_it_is_loaded(choose, used, monkeypatch):
     fx.train(network, X, Y, iterations=20, random_state=0)
     used.clear()
     choose(False)
-    monkeypatch.setattr(specialised, "_WORTH_CALLING", 0.0)
+    monkeypatch.setattr(choices, "WORTH_CALLING", 0.0)
     fx.train(network, X, Y, iterations=20, random_state=0)
     assert len(used) == 1  # not for the first step, which loads the samples, but for all others
 
@@ -261,8 +261,8 @@ def ends_alike(network, count, dtype, seed, interval):
         return code(*arguments)
 
     for worth in (np.inf, 0.0):
-        thresholds = dict.fromkeys(("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"), worth)
-        with mock.patch.multiple(specialised, **thresholds), mock.patch.object(specialised, "code", counted):
+        thresholds = dict.fromkeys(("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"), worth)
+        with mock.patch.multiple(choices, **thresholds), mock.patch.object(specialised, "code", counted):
             results.append(fx.train(network, features, targets, parameters=start, interval=interval, **SETTINGS))
     assert calls
     same(*results)
@@ -314,7 +314,7 @@ def test_at_another_width_of_a_vector(request, tmp_path, bits):
 def eligible(depth):
     """Every shape of so many layers that there is a kernel for, among those of up to 9 inputs and 3 outputs."""
     for sizes in itertools.product(range(1, 10), *[range(1, 33)] * (depth - 1), range(1, 4)):
-        if sum(n * (k + 1) for k, n in itertools.pairwise(sizes)) <= specialised._MOST_PARAMETERS:
+        if sum(n * (k + 1) for k, n in itertools.pairwise(sizes)) <= choices.MOST_PARAMETERS:
             yield sizes
 
 

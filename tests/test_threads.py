@@ -15,8 +15,8 @@ from support import assert_same_dict, run_python
 
 import fastxor as fx
 import fastxor.backends.fused as fused
+from fastxor.backends.fused import choices, workspace
 from fastxor.backends.fused import threads as sharing
-from fastxor.backends.fused import workspace
 
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
@@ -30,7 +30,7 @@ LOCKED = replace(JOB, m=200)
 @pytest.fixture
 def lockstep(monkeypatch):
     """It pays for the smallest step."""
-    monkeypatch.setattr(sharing, "_WORTH_LOCKSTEP", 0.0)
+    monkeypatch.setattr(choices, "WORTH_LOCKSTEP", 0.0)
 
 
 def same(a, b):

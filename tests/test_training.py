@@ -15,7 +15,7 @@ from support import PACKAGE, X, Y, assert_no_alias, assert_same_dict, plain_para
 
 import fastxor as fx
 from fastxor.backends import reference, resolve
-from fastxor.backends.fused import specialised
+from fastxor.backends.fused import choices
 from fastxor.pace import Pace
 from fastxor.state import Job, Shuffle, State
 from fastxor.training import Run
@@ -221,8 +221,8 @@ RUNS = {
 def test_a_run_goes_on_from_any_moment(monkeypatch, core, name):
     """Interrupted at 200 random lines, each run ends with the bits of the one that was not, history included."""
     monkeypatch.setattr("fastxor.pace.SPAN", 1e-5)  # so that there are many spans
-    for worth in ("_WORTH_COMPILING", "_WORTH_LOADING", "_WORTH_CALLING"):
-        monkeypatch.setattr(specialised, worth, 0.0)
+    for worth in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+        monkeypatch.setattr(choices, worth, 0.0)
     backend, training = resolve(core), RUNS[name]
     whole = training.begin()
     whole.go(backend, 7, None, stacklevel=1)

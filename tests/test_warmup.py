@@ -5,7 +5,7 @@ import pytest
 from support import X, Y
 
 import fastxor as fx
-from fastxor.backends.fused import session, specialised
+from fastxor.backends.fused import choices, session, specialised
 
 FLOAT64 = np.dtype(float)
 FITS = session.VECTOR_BITS >= 4 * 64  # four samples of float64 in a vector
@@ -61,7 +61,7 @@ def test_a_number_of_samples_that_is_none(samples, error):
 
 def test_many_short_runs_come_to_a_kernel_of_their_own(monkeypatch):
     samples = 4 if FITS else 2
-    monkeypatch.setattr(specialised, "_WORTH_COMPILING", 0.01)
+    monkeypatch.setattr(choices, "WORTH_COMPILING", 0.01)
     network = fx.Network([2, 4, 1])
     runs = 0
     while not loaded(network, samples):

@@ -225,6 +225,12 @@ def _let_through(slope: Array, dA: Array) -> Array:
 
 
 @_quiet
+def layer_inputs(network: Architecture, theta: Array, X: Array) -> list[Array]:
+    """The inputs Z1, Z2, … of the activations."""
+    return _forward(network, _weights(network, theta), X)[0]
+
+
+@_quiet
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
     """The outputs, and the way back from them."""
     if not (_finite(theta) and _finite(X)):

@@ -11,16 +11,13 @@ from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import kernels, specialised, workspace
+from . import choices, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
 
 _WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD, kernels.PULLBACK
-
-# A workspace up to this size is kept for the next call: making it would take longer than a small network's pass.
-_KEPT_BYTES = 256 * 1024
 
 
 def sigmoid(z: Array) -> Array:
@@ -159,6 +156,6 @@ def _pass(
     if not good:
         return None  # and nobody meets the bad value again
     result = desk.cost.item(), desk.gradient.copy() if task in _WITH_GRADIENT else theta
-    if desk.work.nbytes <= _KEPT_BYTES:
+    if desk.work.nbytes <= choices.KEPT_BYTES:
         idle.append(desk)
     return result

@@ -9,7 +9,7 @@ row, or of one vector.
 All offsets are positions in `work`.
 """
 
-from ._jit import REGISTERS
+from .choices import COLUMNS, ROWS, TURNING
 from .simd import (
     lanes,
     load,
@@ -29,9 +29,7 @@ from .simd import (
 from .tracing import cond, fori_loop, steps, traced
 from .vmath import tanh
 
-ROWS = 8 if REGISTERS >= 32 else 4  # of a block: rows x 2 sums, 2 vectors of B and a number of M want a register each
 HALF = ROWS // 2
-COLUMNS = 4 if REGISTERS >= 32 else 2  # of a block of `_inner`: 4 x COLUMNS sums and COLUMNS + 1 vectors
 
 
 @traced
@@ -108,7 +106,7 @@ def sooner_by_columns(work, T, n_out, n_in):
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
-    return n_out * (vectors * T + T // V) + n_in * T * 3 // 8 < n_out * n_in * (T // V + 1)
+    return n_out * (vectors * T + T // V) + n_in * T * TURNING // 8 < n_out * n_in * (T // V + 1)
 
 
 @traced

@@ -7,7 +7,7 @@ To be read from `engine`, which deals out tiles and sends each of them through `
 import math
 from typing import NamedTuple
 
-from . import dense, elementwise, narrow, ring, update
+from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
 from .samples import load_rows, store_rows, weigh
 from .simd import get, lanes
@@ -252,7 +252,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         is_narrow,
         is_plain,
         is_straight,
-        is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= narrow.FEW,
+        is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
         task in (FORWARD, PREDICT, COST),
     )
@@ -439,7 +439,7 @@ def _layer(work, plan, call, tile, theta, layer):
         narrow.forward(work, w, b, n_out, n_in, a, z, is_tanh, call.task == TRAIN)
         first, stop = 0, n_out
     else:
-        first, stop = _share(call, n_out, dense.ROWS)
+        first, stop = _share(call, n_out, choices.ROWS)
         z += first * tile.width
         dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, is_tanh)
     if layer < call.last and not is_tanh:
@@ -487,7 +487,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
             w = step.theta + get(plan, layer + W)
             code = get(plan, below + CODE)
             is_tanh = code == elementwise.TANH
-            first, stop = _share(call, n_in, dense.ROWS)
+            first, stop = _share(call, n_in, choices.ROWS)
             if not is_tanh:
                 here = first * tile.width
                 slopes = get(plan, below + SLOPE) + call.base + here
@@ -516,7 +516,7 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
     if not call.is_narrow:
         turned = call.kept if data.by_sample & 1 and layer == LAYERS + STRIDE else -1
         columns = dense.sooner_by_columns(work, tile.width, n_out, n_in)
-        first, stop = _share(call, n_out, dense.ROWS)
+        first, stop = _share(call, n_out, choices.ROWS)
         w, b, d = gradient + w + first * n_in, gradient + b + first, d + first * tile.width
         dense.gradient(work, tile.width, w, b, stop - first, n_in, d, a, columns, turned, call.scratch)
     elif call.is_plain:  # the parameters move as soon as their gradient is known

@@ -3,17 +3,10 @@
 The loop over samples is gone: a row is one register, and a neuron's weights are broadcast to it one by one.
 """
 
+from .choices import SIDE_BY_SIDE
 from .simd import broadcast, fma, full, head, lanes, load, put, store, sum_across, sum_lanes
 from .tracing import cond, fori_loop, steps, traced_inline
 from .vmath import sigmoid, tanh, tanh_soon
-
-# A sum over so many neurons or more is added up as if that many of them stood side by side in a vector, which is how
-# the kernels of specialised.py may have them.
-SIDE_BY_SIDE = 8
-
-# Up to so many parameters, specialised.py keeps each in a register (or what the compiler takes for one), and more in
-# memory, in groups. So few have operations to spare for a shorter chain of them: see `short`.
-FEW = 16
 
 
 @traced_inline

@@ -11,6 +11,7 @@ how often it has come to a meeting, and what it says there.
 
 import numpy as np
 
+from . import choices
 from ._jit import inlined
 from .simd import acquire, give_way, release, take
 
@@ -25,10 +26,6 @@ RING, LINE = 48, 8  # where it begins, and how long a line is
 COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
 MET, SAYS = 0, 1  # of a thread's line
 ALL_DONE = 1 << 62
-
-# Spin-wait: looks at DONE, about 10 us, before other threads may run. Longer than most waits: a thread that yields to
-# another process has lost its core for milliseconds, and the others wait for it. Not by much: they may share a core.
-SPINS = 10_000
 
 
 def shared_by(threads, tiles, lockstep, address_of_yield):
@@ -74,7 +71,7 @@ def _wait(shared, tiles):
 
 @inlined
 def _spin(shared, spins):
-    if spins >= SPINS:
+    if spins >= choices.SPINS:
         give_way(shared[YIELD])
         return 0
     return spins + 1

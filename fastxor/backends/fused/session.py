@@ -12,15 +12,9 @@ from fastxor.optimizers import Memory
 from fastxor.state import Job, State
 from fastxor.views import Array
 
-from . import kernels, specialised, update, workspace
+from . import choices, kernels, specialised, update, workspace
 from ._jit import VECTOR_BITS
 from .threads import Crew, together, useful_threads
-
-# The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
-_MOST_DRAWN = 20_000
-
-# Bytes of a matrix that is copied even for a run of mini-batches that goes over the data once at most.
-_SMALL = 1 << 20
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
@@ -48,8 +42,8 @@ class Session:
         self._engine = kernels.engine[dtype]
         shuffled = job.batch_size is not None
         turned = shuffled and job.iterations - state.completed > job.steps_per_epoch
-        self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= _SMALL))
-        self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= _SMALL))
+        self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= choices.SMALL_BYTES))
+        self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
         if not shuffled and specialised.fits(network, job.optimizer, samples, dtype):
@@ -83,7 +77,7 @@ class Session:
             return steps, ALL
         per_epoch = self._job.steps_per_epoch
         epoch, number = divmod(self._state.completed, per_epoch)
-        most = max(1, _MOST_DRAWN // self._job.samples) * per_epoch - number
+        most = max(1, choices.DRAWN // self._job.samples) * per_epoch - number
         steps = min(steps, most)
         epochs = range(epoch, epoch + -(-(number + steps) // per_epoch))
         orders = [self._job.shuffle.order(epoch) for epoch in epochs]

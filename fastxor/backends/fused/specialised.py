@@ -30,23 +30,14 @@ from fastxor.architecture import Architecture
 from fastxor.backends import CompilationError
 from fastxor.optimizers import Optimizer
 
-from . import simd, tracing, vmath
+from . import choices, simd, tracing, vmath
 from ._jit import VECTOR_BITS, Kernel, kernel
-from .narrow import FEW, SIDE_BY_SIDE
+from .choices import FEW, SIDE_BY_SIDE
 from .simd import get, put
 from .tracing import traced_inline
 from .workspace import AFTER, GRADIENT, LAYERS, PADDED, TARGET, TILE, WEIGHT, plan
 
 _LOGGER = logging.getLogger("fastxor")
-
-# Above this many parameters the registers overflow and compiling gets slow.
-_MOST_PARAMETERS = 160
-
-# What the general engine has left to do, in seconds, before compiling pays, before loading what is compiled does, and
-# before a call of what is loaded does.
-_WORTH_COMPILING = 0.5
-_WORTH_LOADING = 0.05
-_WORTH_CALLING = 2e-5
 
 _SIGNATURE = "boolean(T[::1], float64[::1], int64, float64, int64, int64)"
 
@@ -68,15 +59,17 @@ def fits(network: Architecture, optimizer: Optimizer, samples: int, dtype: np.dt
     in_one_vector = samples * dtype.itemsize <= VECTOR_BITS // 8
     known = all(layer.activation in _ACTIVATIONS for layer in network.layers[:-1])
     loss = network.loss == "binary_cross_entropy" or (network.loss, network.output) == ("squared_error", "identity")
-    return in_one_vector and known and loss and optimizer._kind == "descent" and network.count <= _MOST_PARAMETERS
+    return (
+        in_one_vector and known and loss and optimizer._kind == "descent" and network.count <= choices.MOST_PARAMETERS
+    )
 
 
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
     """Whether to use the kernel for work that the engine needs `seconds_left` for, after so many spent on its like."""
     if train.is_loaded(dtype):
-        return seconds_left > _WORTH_CALLING
+        return seconds_left > choices.WORTH_CALLING
     seconds = max(seconds_left, seconds_spent)
-    return seconds > _WORTH_LOADING and (seconds > _WORTH_COMPILING or train.is_ready(dtype))
+    return seconds > choices.WORTH_LOADING and (seconds > choices.WORTH_COMPILING or train.is_ready(dtype))
 
 
 @lru_cache(maxsize=64)

@@ -16,18 +16,9 @@ import numpy as np
 from fastxor import validation
 from fastxor.architecture import Architecture
 
-from . import ring, update
+from . import choices, ring, update
 from .cores import available_cores
-from .dense import ROWS
 from .workspace import WIDTH, Plan
-
-# Operations of a step from which on a second thread pays, although it has to be started and waited for.
-_WORTH_THREADS = 1e6
-# And from which on it pays to divide those of one tile.
-_WORTH_LOCKSTEP = 1e7
-
-# For how many seconds one thread, or all, are tried, and for how many what was faster is trusted to stay so.
-_TRIAL, _TRUSTED = 0.01, 0.3
 
 ALONE = np.zeros(0, np.int64)  # as what threads share
 
@@ -40,9 +31,9 @@ def useful_threads(threads: int | None, network: Architecture, samples: int, pla
     """
     work, tiles = 6 * network.count * samples, -(-samples // int(plan.entries[WIDTH]))
     if threads is None:
-        threads = available_cores() if work > _WORTH_THREADS else 1
-    lockstep = tiles == 1 and not plan.narrow and work > _WORTH_LOCKSTEP
-    most = max(network.sizes[1:]) // ROWS if lockstep else tiles
+        threads = available_cores() if work > choices.WORTH_THREADS else 1
+    lockstep = tiles == 1 and not plan.narrow and work > choices.WORTH_LOCKSTEP
+    most = max(network.sizes[1:]) // choices.ROWS if lockstep else tiles
     return max(1, min(threads, most)), lockstep
 
 
@@ -59,12 +50,12 @@ class Crew:
 
     def most(self, speed: float) -> int:
         """The most steps to take before it is chosen anew, where as many as `speed` are taken in a second."""
-        return validation.MOST if len(self._seconds) == 1 else max(1, round(speed * _TRIAL))
+        return validation.MOST if len(self._seconds) == 1 else max(1, round(speed * choices.TRIAL))
 
     def took(self, steps: int, seconds: float) -> None:
         """So many steps took so long."""
         self._steps, self._took = self._steps + steps, self._took + seconds
-        if len(self._seconds) == 1 or self._took < 0.8 * _TRIAL:
+        if len(self._seconds) == 1 or self._took < 0.8 * choices.TRIAL:
             return
         self._seconds[self.size] = self._took / self._steps
         self._steps, self._took = 0, 0.0
@@ -72,7 +63,7 @@ class Crew:
             self._seconds, key=lambda size: self._seconds[size]
         )  # if there is one that was not tried, that one
         now = time.perf_counter()
-        if self.size == fastest and now > self._tried + _TRUSTED:
+        if self.size == fastest and now > self._tried + choices.TRUSTED:
             self._tried = now
             self.size = next(size for size in self._seconds if size != fastest)
         else:

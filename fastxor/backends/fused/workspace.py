@@ -15,6 +15,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 
+from . import choices
 from ._jit import VECTOR_BITS
 from .elementwise import ACTIVATIONS, LOSSES, NEED_SLOPE
 
@@ -41,18 +42,6 @@ LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
-# Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
-# to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
-# one. The most is no power of two: rows that lie so far from each other want the same places in the first-level cache.
-_SAMPLES = 256
-_MOST_SAMPLES = 480
-_WANTED_TILES = 16
-_MOST_BYTES = 2 * 1024 * 1024
-
-# Gradients of tiles that a thread has room for: with more than one, which are small, it need not wait for a slower one.
-_MOST_AHEAD = 4
-_AHEAD_BYTES = 64 * 1024
-
 _LINE = 64  # bytes of a cache line
 
 
@@ -78,8 +67,8 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     block = lanes if narrow else 2 * lanes
     slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
     rows = sum(network.sizes) + network.sizes[-1] + sum(slopes) + max(network.sizes)
-    wanted = min(max(_SAMPLES, samples // _WANTED_TILES), _MOST_SAMPLES)
-    most = max(min(wanted, _MOST_BYTES // dtype.itemsize // rows) // block, 1)
+    wanted = min(max(choices.TILE_SAMPLES, samples // choices.WANTED_TILES), choices.MOST_TILE_SAMPLES)
+    most = max(min(wanted, choices.TILE_BYTES // dtype.itemsize // rows) // block, 1)
     blocks = -(-samples // block)
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     line = max(lanes, _LINE // dtype.itemsize)
@@ -93,7 +82,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     count = network.count
     vectors = [place(count) for _ in range(6)]
     private = end
-    ahead = max(1, min(_MOST_AHEAD, _AHEAD_BYTES // (padded(count) * dtype.itemsize)))
+    ahead = max(1, min(choices.AHEAD, choices.AHEAD_BYTES // (padded(count) * dtype.itemsize)))
     own = [place(0 if width >= samples else ahead * padded(count)), place(network.sizes[-1] * width), place(width)]
     # The tile of layer 0 is not the last thing in `work`: dense.py reads, and forgets, up to a vector of rows past one.
     tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, ACTIVATIONS["identity"], 0]

@@ -1,0 +1,248 @@
+"""Measure the choices of fastxor/backends/fused/choices.py: `python -m benchmarks.choices [NAME …]`
+
+For each of them a few cases are timed with other values beside the present one. A value is set before the fused core is
+imported, in a process of its own, with a cache of its own where it changes what is compiled. The processes take turns,
+and the median over the rounds of the present value's time by the other's is printed: above 1, the other is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+ROUNDS = 7
+SAMPLE = 0.1  # seconds
+MODULE = "fastxor.backends.fused.choices"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Training, or calls of `gradient` if `iterations` is 0, of a tanh network on so many samples."""
+
+    sizes: tuple[int, ...]
+    samples: int
+    batch: int | None = None
+    adam: bool = False
+    threads: int | None = 1
+    iterations: int = -1  # as many as fill a sample
+    dtype: str = "float32"
+    first: bool = False  # only the first run of a process counts, with what it loads and compiles
+
+    @property
+    def label(self) -> str:
+        parts = ["-".join(map(str, self.sizes)), f"{self.samples:,} samples"]
+        parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
+        parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
+        parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
+        return ", ".join([*parts, self.dtype])
+
+
+@dataclass(frozen=True)
+class Choice:
+    others: tuple[float, ...]
+    cases: tuple[Case, ...]
+    cold: bool = False  # every process begins with an empty cache
+
+
+EXPM, DIGITS, MID = Case((4, 32, 16, 4), 2000), Case((64, 32, 10), 1797, 32, adam=True), Case((32, 64, 32, 1), 2000)
+WIDE = Case((64, 256, 256, 10), 1000)
+XOR, XOR_8 = (Case((2, n, 1), 4, dtype="float64") for n in (2, 8))
+FEW_STEPS = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n) for n in (10, 100, 1000))
+LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for n in (300_000, 3_000_000, 30_000_000))
+GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
+LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
+CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
+
+CHOICES = {
+    "ROWS": Choice((4, 8), (EXPM, MID, WIDE)),
+    "COLUMNS": Choice((2, 4), (EXPM, MID, WIDE)),
+    "TURNING": Choice((0, 8, 64), (EXPM, DIGITS, MID, WIDE)),
+    "SIDE_BY_SIDE": Choice((4, 16), (XOR_8, Case((2, 32, 1), 4, dtype="float64"))),
+    "FEW": Choice((0, 40), (XOR, XOR_8)),
+    "TILE_SAMPLES": Choice((128, 512), (EXPM, MID, WIDE, Case((784, 128, 10), 5000, 512))),
+    "MOST_TILE_SAMPLES": Choice((256, 1024), (Case((4, 32, 16, 4), 10_000), Case((16, 64, 4), 50_000))),
+    "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
+    "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
+    "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
+    "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),
+    "AHEAD": Choice((1, 2, 8), GROWING),
+    "AHEAD_BYTES": Choice((16 * 1024, 1024 * 1024), GROWING),
+    "SPINS": Choice((100, 1_000_000), GROWING + LOCKED),
+    "TRIAL": Choice((0.002, 0.05), tuple(Case((16, 64, 4), 2000, threads=None, iterations=n) for n in (300, 3000))),
+    "TRUSTED": Choice((0.05, 2.0), tuple(Case((16, 64, 4), 2000, threads=None, iterations=n) for n in (300, 3000))),
+    "MOST_PARAMETERS": Choice((30, 400), (XOR_8, Case((2, 32, 1), 4, dtype="float64"), Case((2, 60, 1), 4))),
+    "WORTH_COMPILING": Choice((0.0, math.inf), LONGER, cold=True),
+    "WORTH_LOADING": Choice((0.0, math.inf), LONGER),
+    "WORTH_CALLING": Choice((0.0, math.inf), FEW_STEPS),
+    "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
+    "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
+}
+
+
+class _Patched(SourceFileLoader):
+    """Loads a module and then sets some of its names, before anyone else has read them."""
+
+    settings: ClassVar[dict[str, float]] = {}
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        vars(module).update(self.settings)
+
+
+class _Finder:
+    """Finds the choices ahead of Python's own finders."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name != MODULE or path is None:
+            return None
+        file = str(Path(next(iter(path))) / "choices.py")
+        return importlib.util.spec_from_file_location(name, file, loader=_Patched(name, file))
+
+
+def serve(settings: dict[str, float]) -> None:
+    """In a process of its own: for each case on standard input, with a length, the seconds that it took."""
+    _Patched.settings = settings
+    sys.meta_path.insert(0, _Finder())
+    warnings.simplefilter("ignore")
+    for line in sys.stdin:
+        case, length = json.loads(line)
+        print(json.dumps(seconds(Case(**case), length)), flush=True)
+
+
+def seconds(case: Case, length: int) -> float:
+    """Of so many steps, or calls."""
+    import numpy as np
+
+    import fastxor as fx
+
+    if case.first:
+        fx.warmup()
+    sizes = [int(n) for n in case.sizes]
+    network = fx.Network(sizes, output="identity" if case.samples > 4 else "sigmoid")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((case.samples, sizes[0])).astype(case.dtype).T
+    Y = rng.integers(0, 2, (sizes[-1], case.samples)).astype(case.dtype)
+    parameters = {name: value / 2 for name, value in network.initialize(0, dtype=case.dtype).items()}
+    optimizer = fx.Adam(1e-4) if case.adam else fx.SGD(1e-4)
+    if not case.first:
+        fx.warmup(network, case.samples)
+    began = time.perf_counter()
+    if case.iterations == 0:
+        for _ in range(length):
+            network.gradient(parameters, X, Y)
+    else:
+        fx.train(
+            network, X, Y, parameters=parameters, optimizer=optimizer, iterations=length, batch_size=case.batch,
+            random_state=0, interval=length, threads=case.threads,
+        )  # fmt: skip
+    return time.perf_counter() - began
+
+
+class Process:
+    """One with these settings, which times cases."""
+
+    def __init__(self, settings: dict[str, float], cache: str | None) -> None:
+        environment = {**os.environ, **({"NUMBA_CACHE_DIR": cache} if cache else {})}
+        command = [sys.executable, "-m", "benchmarks.choices", "--serve", json.dumps(settings)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def __call__(self, case: Case, length: int) -> float:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps([asdict(case), length]) + "\n")
+        self._process.stdin.flush()
+        return float(json.loads(self._process.stdout.readline()))
+
+    def length(self, case: Case) -> int:
+        """How many steps or calls fill a sample."""
+        if case.iterations > 0:
+            return case.iterations
+        length = 1
+        while (taken := self(case, length)) < SAMPLE / 4:
+            length *= 4
+        return max(1, round(length * SAMPLE / taken))
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def ratios(name: str, choice: Choice, case: Case) -> dict[float, float]:
+    """For every other value, the median of the present one's time by its own."""
+    settings: list[dict[str, float]] = [{}, *({name: value} for value in choice.others)]
+    times: list[list[float]] = [[] for _ in settings]
+    with tempfile.TemporaryDirectory() as folder:
+        caches = [None, *(str(Path(folder) / str(value)) for value in choice.others)]
+
+        def started() -> list[Process]:
+            if choice.cold:
+                return [Process(setting, tempfile.mkdtemp(dir=folder)) for setting in settings]
+            return [Process(setting, cache) for setting, cache in zip(settings, caches, strict=True)]
+
+        processes = started()
+        length = processes[0].length(case)
+        for _ in range(3 if case.first else ROUNDS):
+            for process, taken in zip(processes, times, strict=True):
+                if not case.first and not taken:
+                    process(case, length)  # what has to be compiled is
+                taken.append(process(case, length))
+            if case.first:
+                for process in processes:
+                    process.close()
+                processes = started()
+        for process in processes:
+            process.close()
+    pairs = {value: zip(times[0], other, strict=True) for value, other in zip(choice.others, times[1:], strict=True)}
+    return {value: statistics.median(now / then for now, then in pair) for value, pair in pairs.items()}
+
+
+def present(name: str) -> float:
+    from fastxor.backends.fused import choices
+
+    return float(getattr(choices, name))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.choices", description="Measure choices by cost.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CHOICES)}; default: all")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.serve:
+        serve(json.loads(options.serve))
+        return
+    if unknown := set(options.names) - set(CHOICES):
+        parser.error(f"there is no choice named {', '.join(sorted(unknown))}; there are {', '.join(CHOICES)}")
+    for name in options.names or CHOICES:
+        choice = CHOICES[name]
+        print(f"{name} = {present(name):g}; speed with another value, beside this one:", flush=True)
+        for case in choice.cases:
+            found = ratios(name, choice, case)
+            print("  " + ", ".join(f"{value:g}: {ratio:.3f}" for value, ratio in found.items()) + f"   {case.label}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Choices by cost: numbers that decide how fast something is, and that only a measurement can give.
+
+``python -m benchmarks.choices NAME`` takes that measurement: cases for which NAME matters, with other values beside
+the present one, each in processes of its own; without a NAME, for all of them. What stands here was measured on a Zen 4
+with vectors of 512 bits; with NUMBA_CPU_NAME and FASTXOR_VECTOR_BITS the same commands look at others. Where a number
+changes the order of a sum, and so the last bits of a result, it says so.
+"""
+
+from ._jit import REGISTERS
+
+# ---------------------------------------------------------------- products (dense.py, narrow.py)
+
+# Rows of a block of sums, two vectors wide: they, 2 vectors of B and a number of M want a register each.
+ROWS = 8 if REGISTERS >= 32 else 4
+# Columns of a block of sums over samples, four rows high: 4 x COLUMNS sums and COLUMNS + 1 vectors.
+COLUMNS = 4 if REGISTERS >= 32 else 2
+# What turning a vector of samples costs, in eighths of a multiply-add: is a gradient made by columns, or by sums
+# of lanes? It changes the last bits.
+TURNING = 3
+# In a tile of one vector, a sum over so many neurons or more is added up as if that many of them stood side by side in
+# a vector, which is how specialised kernels may have them. It changes the last bits.
+SIDE_BY_SIDE = 8
+# Up to so many parameters, a specialised kernel keeps each in a register (or what the compiler takes for one), and more
+# in memory, in groups. So few have operations to spare for a shorter chain of them: see narrow.short. It changes bits.
+FEW = 16
+
+# ---------------------------------------------------------------- tiles (workspace.py)
+
+# Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
+# to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
+# one. The most is no power of two: rows that lie so far from each other want the same places in the first-level cache.
+# All four change the last bits of a gradient.
+TILE_SAMPLES = 256
+MOST_TILE_SAMPLES = 480
+WANTED_TILES = 16
+TILE_BYTES = 2 * 1024 * 1024
+
+# ---------------------------------------------------------------- threads (threads.py, ring.py)
+
+# Operations of a step from which on further threads pay, although they have to be started and waited for; and from
+# which on they pay in lockstep, where they wait for each other several times in a step.
+WORTH_THREADS = 1e6
+WORTH_LOCKSTEP = 1e7
+# Gradients of tiles that a thread has room for: with more than one, which are small, it need not wait for a slower one.
+AHEAD = 4
+AHEAD_BYTES = 64 * 1024
+# Spin-wait: looks at another thread's progress, about 10 us, before the system may run others. Longer than most waits:
+# a thread that yields has lost its core for milliseconds, and the others wait for it. Not by much: they may share one.
+SPINS = 10_000
+# For how many seconds one thread, or all, are tried, and for how many what was faster is trusted to stay so.
+TRIAL = 0.01
+TRUSTED = 0.3
+
+# ---------------------------------------------------------------- kernels for one network (specialised.py)
+
+# Above so many parameters the registers overflow and compiling gets slow.
+MOST_PARAMETERS = 160
+# What the engine has left to do, in seconds, before compiling such a kernel pays, before loading what is compiled does,
+# and before a call of what is loaded does.
+WORTH_COMPILING = 0.5
+WORTH_LOADING = 0.05
+WORTH_CALLING = 2e-5
+
+# ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
+
+# The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
+DRAWN = 20_000
+# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
+SMALL_BYTES = 1024 * 1024
+# Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
+KEPT_BYTES = 256 * 1024
