@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastxor import validation
 from fastxor.architecture import Architecture
-from fastxor.backends import resolve
+from fastxor.backends import Compiled, resolve
 from fastxor.initialization import draw
 from fastxor.names import Activation, BackendName, Initialization, Loss, Output
 from fastxor.views import Array, Views
@@ -400,6 +400,63 @@ class Network(Architecture):
             return Views(self.sizes, self._gradient_slots, gradient), dX
 
         return A, pullback
+
+    def compile(self) -> Compiled:
+        """Functions of this network for one's own compiled code: one sample, forward, and its gradient.
+
+        A simulation, a controller or an optimizer that is itself compiled with `numba.njit` calls them without a way
+        through Python. They are compiled with its caller, in about a second.
+
+        Returns
+        -------
+        Compiled
+            A named tuple of two functions that write their result into their last argument and return None:
+
+            ``forward(theta, x, out)``
+                The outputs of the sample x.
+            ``gradient(theta, x, dout, dtheta)``
+                The derivative by theta of any number whose derivative by the outputs is dout.
+
+            All arguments are vectors of float32 or float64. ``theta`` (count,) is what `flatten` returns, and
+            ``dtheta`` is like it, both contiguous and of one dtype, that of the computation; ``x`` (n_x,), ``out`` and
+            ``dout`` (n_y,) may be columns of a matrix too.
+
+        Raises
+        ------
+        ValueError
+            If there are more than 16,384 inputs and units.
+        ImportError
+            If there is no numba.
+
+        Notes
+        -----
+        The functions raise ValueError where a vector has the wrong length. One of the wrong kind is a TypingError when
+        the caller is compiled, or a TypeError under ``NUMBA_DISABLE_JIT``.
+
+        A caller may have ``cache=True``. Numba then keeps the network in its code, and looks for changes in the
+        caller's source file alone: write sizes and activations there, or else delete the cache when they change.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numba import njit
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 8, 2], output="identity")
+        >>> forward = net.compile().forward
+        >>> @njit
+        ... def simulate(theta, x, steps):
+        ...     change = np.empty(2)
+        ...     for _ in range(steps):
+        ...         forward(theta, x, change)
+        ...         x += 0.01 * change
+        >>> x = np.ones(2)
+        >>> simulate(net.flatten(net.initialize(0)), x, 100)
+        >>> x.round(2)
+        array([1.39, 1.93])
+        """
+        from fastxor.backends.fused.one_sample import compiled  # which needs numba
+
+        return compiled(self)
 
     def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
         """Parameters, or a gradient, as one vector: W1 row by row, b1, W2, b2, …

@@ -17,7 +17,7 @@ RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 PUBLIC = {
     "net": (
         NET,
-        "sizes hidden output loss count layers initialize forward predict cost gradient vjp flatten unflatten",
+        "sizes hidden output loss count layers initialize forward predict cost gradient vjp compile flatten unflatten",
     ),
     "run": (RUN, "network parameters history iterations predict"),
     "check": (

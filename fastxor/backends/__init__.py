@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from fastxor import validation
 from fastxor.architecture import Architecture
@@ -59,6 +59,13 @@ class Session(Protocol):
 
     def state(self) -> State:
         """How far it is: after the last good step, and nobody changes what is returned."""
+
+
+class Compiled(NamedTuple):
+    """Functions of one network for `numba.njit` functions to call: see `fastxor.Network.compile`."""
+
+    forward: Callable[[Array, Array, Array], None]  # (theta, x, out)
+    gradient: Callable[[Array, Array, Array, Array], None]  # (theta, x, dout, dtheta)
 
 
 # From the derivative dA (n_y, m) of a number by the outputs to its flat gradient and its derivative (n_x, m) by X; or

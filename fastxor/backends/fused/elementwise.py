@@ -1,7 +1,7 @@
 """Activations, outputs and losses, applied in place to the rows of a tile.
 
 A block of `rows` rows of T samples begins at an offset in `work`. To add an activation, give it a number in
-`ACTIVATIONS`, a line in `_VALUES` and one in `_DERIVATIVES`. Hidden layers of tanh do not come here: dense.py and
+`ACTIVATIONS`, a line in `VALUES` and one in `DERIVATIVES`. Hidden layers of tanh do not come here: dense.py and
 narrow.py apply it, and its derivative, with their products.
 """
 
@@ -28,7 +28,7 @@ NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it 
 LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber"))}
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 
-_MOST_ANGLE = 1e6  # of `vmath.sin_cos`
+MOST_ANGLE = 1e6  # of `vmath.sin_cos`
 
 
 @traced_inline
@@ -50,7 +50,7 @@ def needs_slope(code):
 
 
 # The value at z, or the value and the derivative; what is not here stays as it is.
-_VALUES = {
+VALUES = {
     SIGMOID: sigmoid,
     RELU: lambda z: maximum(z, 0.0),
     LEAKY_RELU: lambda z: select_less(z, 0.0, z * 0.01, z),
@@ -60,7 +60,7 @@ _VALUES = {
     SIN: sin_cos,
 }
 # The derivative from the value a; where it is not here, it has been kept.
-_DERIVATIVES = {
+DERIVATIVES = {
     SIGMOID: lambda a: a * (1.0 - a),
     RELU: lambda a: _where_positive(a, 1.0, 0.0),
     LEAKY_RELU: lambda a: _where_positive(a, 1.0, 0.01),
@@ -87,7 +87,7 @@ def activate(work, code, at, n, slope):
                 store(work, slope + i, derivative)
             store(work, at + i, value)
 
-    switch(code, {number: partial(apply, function) for number, function in _VALUES.items()})
+    switch(code, {number: partial(apply, function) for number, function in VALUES.items()})
 
 
 @traced
@@ -102,7 +102,7 @@ def differentiate(work, code, at, n, slope):
         for i in steps(0, n, lanes(work)):
             store(work, at + i, load(work, slope + i))
 
-    switch(code, {number: partial(apply, function) for number, function in _DERIVATIVES.items()}, fetch)
+    switch(code, {number: partial(apply, function) for number, function in DERIVATIVES.items()}, fetch)
 
 
 @inlined
@@ -111,14 +111,14 @@ def turn_back(work, at, n):
     if _has_far(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
-            if _MOST_ANGLE < abs(z) < math.inf:
+            if MOST_ANGLE < abs(z) < math.inf:
                 put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 
 @traced_inline
 def _has_far(work, at, n):
     def count(i, far):
-        return far + select_less(_MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+        return far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
 
     return sum_lanes(fori_loop(at, at + n, lanes(work), count, full(work, 0.0))) > 0.0
 
