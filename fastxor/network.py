@@ -401,6 +401,50 @@ class Network(Architecture):
 
         return A, pullback
 
+    def jacobian(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
+        """The derivatives of every output by every input, for each sample.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        ndarray, shape (n_y, n_x, m)
+            ``J[i, j, k]`` is the derivative of ``A[i, k]`` by ``X[j, k]``, where A is what `forward` returns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+        OverflowError
+            If finite arguments give a result that is not finite; the message says where.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 1], output="identity")
+        >>> net.jacobian({"W1": [[2.0, 3.0]], "b1": [[1.0]]}, [[0.0], [5.0]])
+        array([[[2.],
+                [3.]]])
+        """
+        core = resolve(backend)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype != theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
+        J = core.jacobian(self, theta, X)
+        if J is None:
+            self._refuse(theta, X)
+        return J
+
     def compile(self) -> Compiled:
         """Functions of this network for one's own compiled code: one sample, forward, and its gradient.
 

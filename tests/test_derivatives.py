@@ -1,4 +1,4 @@
-"""`Network.vjp`: both cores, and the fused one's source un-jitted, against the complex step and each other."""
+"""`Network.vjp` and `Network.jacobian`: both cores, and the fused one's source un-jitted, against the complex step."""
 
 import threading
 
@@ -25,6 +25,11 @@ def assert_exact(net, m, seed, backend):
     np.testing.assert_array_equal(A, net.forward(parameters, X, backend=backend))
     close(net.flatten(grads), by_complex_step(lambda theta: np.sum(dA * outputs(net, theta, X)), theta))
     close(dX, by_complex_step(lambda X: np.sum(dA * outputs(net, theta, X)), X).reshape(X.shape))
+    J = net.jacobian(parameters, X, backend=backend)
+    assert J.shape == (*A.shape[:1], *X.shape)
+    shifts = np.eye(len(X))[:, :, None]  # of all samples at once, which have nothing to do with each other
+    wanted = [by_complex_step(lambda t, s=s: outputs(net, theta, X + t * s), np.zeros(1))[0] for s in shifts]
+    close(J, np.stack(wanted, axis=1))
 
 
 @given(networks(), st.integers(1, 20), st.integers(0, 1000))
@@ -50,11 +55,12 @@ def test_many_samples_and_units(hidden, dtype):
         net = fx.Network(sizes, hidden, "softmax")
         parameters, X, dA = draws(net, m, 3, dtype)
         wanted = net.vjp(parameters, X, backend="numpy")
-        wanted = wanted[0], *wanted[1](dA)
+        wanted = wanted[0], *wanted[1](dA), net.jacobian(parameters, X, backend="numpy")
         for features, along in ((X, dA), (np.asfortranarray(X), np.asfortranarray(dA))):
             A, pullback = net.vjp(parameters, features, backend="numba")
             grads, dX = pullback(along)
-            for got, want in zip((A, *grads.values(), dX), arrays_in(wanted), strict=True):
+            J = net.jacobian(parameters, features, backend="numba")
+            for got, want in zip((A, *grads.values(), dX, J), arrays_in(wanted), strict=True):
                 assert got.dtype == want.dtype == np.dtype(dtype)
                 close(got, want, RTOL[dtype])
 
@@ -158,6 +164,21 @@ def test_what_is_wrong_is_refused_by_name(core):
     one = fx.Network([3, 1])
     with pytest.raises(ValueError, match=r"pass dA\[None, :\]"):
         one.vjp(one.initialize(0), X, backend=core)[1](np.ones(4))
+
+
+def test_what_a_jacobian_cannot_be_taken_of(core):
+    parameters, X, _dA = draws(NET, 4, 11)
+    before = frozen(parameters, X)
+    J = NET.jacobian(parameters, X, backend=core)
+    assert frozen(parameters, X) == before
+    assert_no_alias(J, parameters, X)
+    with pytest.raises(ValueError, match=r"X must have n_x = 3 rows"):
+        NET.jacobian(parameters, X[:2], backend=core)
+    with pytest.raises(ValueError, match="X must be finite, got nan"):
+        NET.jacobian(parameters, X * np.nan, backend=core)
+    steep = fx.Network([1, 1, 1], "identity", "identity")
+    with pytest.raises(OverflowError, match="overflows float64"):
+        steep.jacobian({"W1": [[1e200]], "b1": [[0.0]], "W2": [[1e200]], "b2": [[0.0]]}, [[0.0]], backend=core)
 
 
 def test_an_overflow_is_an_error(core):

@@ -17,7 +17,8 @@ RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 PUBLIC = {
     "net": (
         NET,
-        "sizes hidden output loss count layers initialize forward predict cost gradient vjp compile flatten unflatten",
+        "sizes hidden output loss count layers initialize forward predict cost gradient "
+        "vjp jacobian compile flatten unflatten",
     ),
     "run": (RUN, "network parameters history iterations predict"),
     "check": (

@@ -108,6 +108,9 @@ class Backend(Protocol):
         What the caller changes later in theta and X does not matter to the way back.
         """
 
+    def jacobian(self, network: Architecture, theta: Array, X: Array) -> Array | None:
+        """The derivatives (n_y, n_x, m) of the outputs by the inputs; or None."""
+
     def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
         """theta after one step of gradient descent; or None."""
 

@@ -256,6 +256,26 @@ def _pulled_back(
     return gradient, np.dot(weights[0][0].T, dZ)
 
 
+@_quiet
+def jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+    """The derivatives of the outputs by the inputs, all outputs' at once."""
+    if not (_finite(theta) and _finite(X)):
+        return None
+    weights = _weights(network, theta)
+    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _x in _parts(network, X, X)], axis=2))
+
+
+def _jacobian(network: Architecture, weights: Weights, X: Array) -> Array:
+    Z, A = _forward(network, weights, X)
+    one_hot = np.eye(len(A[-1]), dtype=X.dtype)[:, :, None]
+    D = np.stack([_through_output(network, Z[-1], A[-1], dA) for dA in one_hot])
+    for number in reversed(range(len(weights))):
+        D = np.matmul(weights[number][0].T, D)
+        if number > 0:
+            D = _let_through(ACTIVATIONS[network.hidden[number - 1]][1](Z[number - 1], A[number]), D)
+    return D
+
+
 def _through_output(network: Architecture, Z: Array, A: Array, dA: Array) -> Array:
     """From the derivative by the outputs to that by their activation's input."""
     if network.output == "softmax":

@@ -58,6 +58,12 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     return result and result[1]
 
 
+def jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+    """The derivatives of the outputs by the inputs."""
+    J = np.empty((network.sizes[-1], *X.shape), theta.dtype)
+    return J if _pass(kernels.JACOBIAN, network, theta, X, X, J.ravel()) else None
+
+
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
     """The outputs, and the way back from them, which begins with what all layers gave."""
     theta, values = theta.copy(), np.empty((sum(network.sizes), X.shape[1]), theta.dtype)
@@ -105,8 +111,8 @@ class _Desk:
 
     __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "theta", "work")
 
-    def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
-        plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
+    def __init__(self, network: Architecture, samples: int, dtype: np.dtype, spare: bool) -> None:
+        plan = workspace.plan(network, samples, dtype, samples * dtype.itemsize <= VECTOR_BITS // 8, spare)
         self.plan = plan.entries
         self.work = workspace.allocate(plan, 1, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
@@ -116,7 +122,7 @@ class _Desk:
 
 
 @lru_cache(maxsize=32)
-def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_Desk]:
+def _idle_desks(network: Architecture, samples: int, dtype: np.dtype, spare: bool) -> list[_Desk]:
     """The desks that no call is using; a call takes one away, which is atomic, or makes one."""
     return []
 
@@ -126,11 +132,12 @@ def _pass(
 ) -> tuple[float, Array] | None:
     """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    idle = _idle_desks(network, samples, theta.dtype)
+    kind = network, samples, theta.dtype, task == kernels.JACOBIAN
+    idle = _idle_desks(*kind)
     try:
         desk = idle.pop()
     except IndexError:
-        desk = _Desk(network, samples, theta.dtype)
+        desk = _Desk(*kind)
     desk.theta[...] = theta
     X_flat, X_by_sample = laid_out(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else laid_out(Y)

@@ -227,8 +227,8 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
 
 @traced
-def pull_back(work, code, at, target, weight, rows, T):
-    """Replace the outputs A by the derivative by the logits of what has the weighted derivative at `target` by A."""
+def pull_back(work, code, at, target, weight, rows, T, to):
+    """From the derivative at `target` by the outputs, which are at `at`, to the weighted one by the logits, at `to`."""
 
     def softmax():
         for s in steps(0, T, lanes(work)):
@@ -239,14 +239,14 @@ def pull_back(work, code, at, target, weight, rows, T):
             mean = fori_loop(0, rows * T, T, product, full(work, 0.0))
             for i in steps(s, s + rows * T, T):
                 error = (load(work, target + i) - mean) * load(work, weight + s)
-                store(work, at + i, load(work, at + i) * error)
+                store(work, to + i, load(work, at + i) * error)
 
     def one_by_one():
         for r in steps(0, rows * T, T):
             for s in steps(0, T, lanes(work)):
                 a = load(work, at + r + s)
                 slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda a=a: full(work, 1.0))
-                store(work, at + r + s, load(work, target + r + s) * slope * load(work, weight + s))
+                store(work, to + r + s, load(work, target + r + s) * slope * load(work, weight + s))
 
     switch(code, {SOFTMAX: softmax}, one_by_one)
 
