@@ -427,6 +427,12 @@ def parameters(value: Any, network: Architecture) -> Array:
     return _vector(value, network._slots, network)
 
 
+def direction(value: Any, network: Architecture, dtype: np.dtype[Any]) -> Array:
+    """A dictionary W1, b1, W2, …, or dW1, db1, dW2, …, as one flat vector of a dtype."""
+    slots = network._gradient_slots if isinstance(value, Mapping) and "dW1" in value else network._slots
+    return _flat("direction", value, slots, dtype, ", the shape of the parameter")
+
+
 def flat(value: Any, network: Architecture) -> Array:
     """That, or the dictionary dW1, db1, dW2, …, as a vector of its own."""
     if type(value) is Views and value._slots in (network._slots, network._gradient_slots) and value._is_intact():

@@ -27,6 +27,18 @@ COMPLEX = {
     "identity": lambda z: z,
     "softmax": softmax,
 }
+# Their derivatives at z, where they are a.
+SLOPES = {
+    "tanh": lambda z, a: 1 - a * a,
+    "sigmoid": lambda z, a: a * (1 - a),
+    "relu": lambda z, a: np.where(z.real > 0, 1, 0),
+    "leaky_relu": lambda z, a: np.where(z.real > 0, 1, 0.01),
+    "elu": lambda z, a: np.where(z.real > 0, 1, a + 1),
+    "softplus": lambda z, a: COMPLEX["sigmoid"](z),
+    "gelu": lambda z, a: (1 + erf(z / np.sqrt(2))) / 2 + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
+    "sin": lambda z, a: np.cos(z),
+    "identity": lambda z, a: np.ones_like(z),
+}
 STEP = 1e-30
 
 
@@ -37,6 +49,33 @@ def outputs(net, theta, X):
         W, b = theta[layer.weight].reshape(layer.n_out, -1), theta[layer.bias].reshape(-1, 1)
         A = COMPLEX[layer.activation](W @ A + b)
     return A
+
+
+def gradient(net, theta, X, Y):
+    """The flat gradient of the cost for complex parameters."""
+    A, Z, parts = [X], [], []
+    weights = [(theta[layer.weight].reshape(layer.n_out, -1), theta[layer.bias, None]) for layer in net.layers]
+    for layer, (W, b) in zip(net.layers, weights, strict=True):
+        Z.append(W @ A[-1] + b)
+        A.append(COMPLEX[layer.activation](Z[-1]))
+    d = (A[-1] - Y) / X.shape[1]
+    if net.loss == "huber":
+        d = np.where(np.abs((A[-1] - Y).real) < 1, d, np.sign((A[-1] - Y).real) / X.shape[1])
+    if "entropy" not in net.loss:
+        d = d * SLOPES[net.output](Z[-1], A[-1])
+    for number in reversed(range(len(weights))):
+        parts = [(d @ A[number].T).ravel(), d.sum(axis=1), *parts]
+        if number:
+            d = (weights[number][0].T @ d) * SLOPES[net.hidden[number - 1]](Z[number - 1], A[number])
+    return np.concatenate(parts)
+
+
+def targets(net, like, seed):
+    """Some that the loss takes, for outputs of that shape."""
+    Y = np.random.RandomState(seed).random_sample(like.shape)
+    if net.loss == "cross_entropy":
+        Y = Y / Y.sum(axis=0)
+    return Y if "entropy" in net.loss else 3 * Y - 1
 
 
 def by_complex_step(function, at):

@@ -18,7 +18,7 @@ PUBLIC = {
     "net": (
         NET,
         "sizes hidden output loss count layers initialize forward predict cost gradient "
-        "vjp jacobian compile flatten unflatten",
+        "vjp jacobian hvp compile flatten unflatten",
     ),
     "run": (RUN, "network parameters history iterations predict"),
     "check": (

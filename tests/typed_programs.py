@@ -70,6 +70,7 @@ def practitioner() -> None:
     assert_type(A, NDArray[Any])
     assert_type(pullback(A - Y), tuple[dict[str, NDArray[Any]], NDArray[Any]])
     assert_type(net.jacobian(theta, X), NDArray[Any])
+    assert_type(net.hvp(theta, X, Y, grads), dict[str, NDArray[Any]])
     outputs = np.empty(1)
     net.compile().forward(net.flatten(theta), np.ones(2), outputs)
     assert_type(net.unflatten(net.flatten(theta) - 0.1 * net.flatten(grads)), dict[str, NDArray[Any]])

@@ -111,6 +111,9 @@ class Backend(Protocol):
     def jacobian(self, network: Architecture, theta: Array, X: Array) -> Array | None:
         """The derivatives (n_y, n_x, m) of the outputs by the inputs; or None."""
 
+    def hvp(self, network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+        """The Hessian of the network's loss times a flat direction, for arguments that have been checked; or None."""
+
     def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
         """theta after one step of gradient descent; or None."""
 

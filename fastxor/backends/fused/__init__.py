@@ -11,7 +11,7 @@ from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, kernels, specialised, workspace
+from . import choices, hessian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
@@ -62,6 +62,11 @@ def jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs."""
     J = np.empty((network.sizes[-1], *X.shape), theta.dtype)
     return J if _pass(kernels.JACOBIAN, network, theta, X, X, J.ravel()) else None
+
+
+def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+    """The Hessian of the cost times a direction."""
+    return hessian.hvp(network, theta, laid_out(X), laid_out(Y), X.shape[1], direction)
 
 
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:

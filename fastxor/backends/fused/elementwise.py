@@ -15,7 +15,7 @@ from fastxor.architecture import ENTROPIES
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
-from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus
+from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
     name: code
@@ -103,6 +103,43 @@ def differentiate(work, code, at, n, slope):
             store(work, at + i, load(work, slope + i))
 
     switch(code, {number: partial(apply, function) for number, function in DERIVATIVES.items()}, fetch)
+
+
+# The second derivative from the input, the value and the first one; what is not here has none but 0.
+_CURVATURES = {
+    TANH: lambda z, a, slope: a * slope * -2.0,
+    SIGMOID: lambda z, a, slope: slope * (1.0 - 2.0 * a),
+    ELU: lambda z, a, slope: _where_positive(a, 0.0, slope),
+    SOFTPLUS: lambda z, a, slope: slope * (1.0 - slope),
+    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -40.0, 40.0)),
+    SIN: lambda z, a, slope: -a,
+}
+
+
+def _gelu_curvature(z):
+    return exp_down(z * z * -0.5) * (2.0 - z * z) * (1.0 / math.sqrt(2.0 * math.pi))
+
+
+@traced
+def bend(work, code, at, tangent, slope, curve, n):
+    """Replace the n inputs at `at` by the activation's values, and their tangents by these values'; keep the slopes,
+    and the curvatures times the inputs' tangents.
+    """
+
+    def apply(number):
+        for i in steps(0, n, lanes(work)):
+            z, t = load(work, at + i), load(work, tangent + i)
+            a = tanh(z) if number == TANH else VALUES.get(number, lambda z: z)(z)
+            if isinstance(a, tuple):
+                a, s = a
+            else:
+                s = fma(-a, a, 1.0) if number == TANH else DERIVATIVES[number](a)
+            store(work, at + i, a)
+            store(work, slope + i, s)
+            store(work, tangent + i, t * s)
+            store(work, curve + i, _CURVATURES[number](z, a, s) * t if number in _CURVATURES else 0.0)
+
+    switch(code, {number: partial(apply, number) for number in ACTIVATIONS.values() if number != SOFTMAX})
 
 
 @inlined
@@ -224,6 +261,41 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
         return fori_loop(0, T, lanes(work), samples, bad)
 
     return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
+
+
+@traced
+def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
+    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's."""
+
+    def softmax(s):
+        def product(i, total):
+            return fma(load(work, at + s + i), load(work, tangent + s + i), total)
+
+        mean = fori_loop(0, rows * T, T, product, full(work, 0.0))
+        for i in steps(s, s + rows * T, T):
+            a, share = load(work, at + i), load(work, weight + s)
+            store(work, tangent + i, a * (load(work, tangent + i) - mean) * share)
+            store(work, at + i, (a - load(work, target + i)) * share)
+
+    def others(s):
+        for i in steps(s, s + rows * T, T):
+            a, t, share = load(work, at + i), load(work, tangent + i), load(work, weight + s)
+            error, one = a - load(work, target + i), full(work, 1.0)
+            slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda one=one: one)
+            bent = cond(code == SIGMOID, lambda a=a, s=slope: s * (1.0 - 2.0 * a), lambda one=one: one * 0.0)
+            near = clamp(error, -1.0, 1.0)
+            inside = select_less(absolute(error), 1.0, one, 0.0)
+            near, inside = cond(loss == HUBER, lambda n=near, i=inside: (n, i), lambda e=error, one=one: (e, one))
+            through, change = cond(
+                is_entropy(loss),
+                lambda e=error, s=slope: (e, s),
+                lambda n=near, i=inside, s=slope, b=bent: (n * s, s * s * i + n * b),
+            )
+            store(work, at + i, through * share)
+            store(work, tangent + i, change * t * share)
+
+    for s in steps(0, T, lanes(work)):
+        cond(code == SOFTMAX, partial(softmax, s), partial(others, s))
 
 
 @traced

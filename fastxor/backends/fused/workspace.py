@@ -58,7 +58,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=64)
 def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False, spare: bool = False) -> Plan:
-    """The plan for steps of so many samples; a narrow one has tiles of a single vector, a spare one twice the scratch."""
+    """The plan for steps of so many samples; `narrow`: tiles are a single vector; `spare`: twice the scratch."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
 
     def padded(n: int) -> int:
