@@ -1,4 +1,4 @@
-"""The benchmarks of the repository: one table of cases, timed by asv and by pytest-benchmark.
+"""The benchmarks of the repository: the table of jobs, timed by asv and by pytest-benchmark.
 
 Importing this package before numpy holds BLAS to one thread, so that every implementation is timed on one core.
 """

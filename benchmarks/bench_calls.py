@@ -17,8 +17,7 @@ fx.warmup()  # asv forks its processes from one that has imported all benchmarks
 def prepared(name):
     """Network, data, parameters as the network hands them out, and an optimizer."""
     problem = PROBLEMS[name]
-    net = fx.Network(problem.sizes, hidden=problem.hidden, output=problem.output, loss=problem.loss)
-    X, Y = problem.data
+    net, (X, Y) = problem.network, problem.data
     return net, X, Y, net.initialize(0, dtype=problem.dtype), fx.SGD(problem.learning_rate)
 
 

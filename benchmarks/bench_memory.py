@@ -2,9 +2,9 @@
 
 import functools
 import tracemalloc
+from dataclasses import replace
 
-import fastxor as fx
-from benchmarks.problems import Problem
+from benchmarks.problems import PROBLEMS, labelled, run_of
 
 BACKENDS = ["numpy", "numba"]
 SAMPLES = [1_000, 100_000, 1_000_000]
@@ -12,14 +12,14 @@ SAMPLES = [1_000, 100_000, 1_000_000]
 
 @functools.cache
 def prepared(samples):
-    problem = Problem("memory", (4, 32, 16, 4), "tanh", "identity", samples, "float32", 1e-3, adam=True)
-    net = fx.Network(problem.sizes, "tanh", "identity")
-    return net, *problem.data, net.initialize(0, dtype="float32")
+    """The problem, and its data, which it keeps."""
+    problem = replace(PROBLEMS["expm"], m=samples, source=labelled)
+    return problem, problem.data
 
 
 def train(samples, backend):
-    net, X, Y, parameters = prepared(samples)
-    fx.train(net, X, Y, parameters=parameters, optimizer=fx.Adam(), iterations=2, backend=backend)
+    problem, _data = prepared(samples)
+    run_of(problem, backend)(2)
 
 
 class Run:

@@ -1,13 +1,11 @@
 """asv: how a step's time grows with hidden units, samples, layers and threads. A figure is the best step's seconds."""
 
-from benchmarks.problems import Problem, cores, run_of
+from dataclasses import replace
+
+from benchmarks.problems import BASES, cores, run_of
 from benchmarks.timing import best
 
 BACKENDS = ["numpy", "numba"]
-
-
-def problem(sizes, samples):
-    return Problem("scaling", sizes, "tanh", "identity", samples, "float32", 1e-3)
 
 
 class _Scaling:
@@ -15,7 +13,7 @@ class _Scaling:
     unit = "s"
 
     def step(self, backend, sizes=(16, 32, 4), samples=256, threads=1):
-        return best(run_of(problem(sizes, samples), backend, threads))
+        return best(run_of(replace(BASES["scaling"], sizes=sizes, m=samples), backend, threads))
 
 
 class Hidden(_Scaling):

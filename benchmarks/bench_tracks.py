@@ -38,7 +38,7 @@ class Distance:
 
     def track_from_numpy(self, name):
         problem = TRAINED[name]
-        return problem.difference(run_of(problem, "numba")(problem.check), numpy_peer.reference(problem))
+        return problem.difference(run_of(problem, "numba")(problem.iterations), numpy_peer.reference(problem))
 
 
 @functools.cache

@@ -6,15 +6,12 @@ compiles and compares the result with the reference's, later ones cost nothing, 
 
 from dataclasses import replace
 
-from benchmarks.cases import TIMED
-from benchmarks.jobs import checked as checked_job
-from benchmarks.jobs import own_loop, whole_run
-from benchmarks.problems import TRAINED, Problem, checked, in_dtype
+from benchmarks.problems import BASES, TRAINED, TUTORIAL, checked, in_dtype, model, own_loop
 
 BACKENDS = ["numpy", "numba"]
 DTYPES = ["float64", "float32"]
 
-# iterations of the engine's runs: long enough for one call, short enough for numpy
+# iterations of the runs: long enough for one call, short enough for numpy
 LENGTHS = {
     "xor": 10_000,
     "xor-wide-8": 10_000,
@@ -24,6 +21,19 @@ LENGTHS = {
     "mid": 50,
     "wide": 30,
 }
+TUTORIALS = {
+    "xor-2-2-1-m4-float64": 10_000,
+    "xor-2-2-1-m4-float32": 10_000,
+    "3-5-2-m17-float64": 10_000,
+    "7-13-3-m100-float64": 2_000,
+    "64-100-10-m129-float64": 500,
+    "64-100-10-m129-float32": 500,
+}
+
+
+def with_lengths(table, lengths):
+    """Each problem and its length, by a name that says both."""
+    return {f"{name} x{length}": (table[name], length) for name, length in lengths.items() if name in table}
 
 
 class _Training:
@@ -37,40 +47,39 @@ class _Training:
 
 
 class Tutorial(_Training):
-    """One call of `model`: the table of cases that the tests share."""
+    """One call of `model`: some of the grid that the tests hold both cores to."""
 
-    cases = {
-        f"{case.name} x{case.iterations}": case
-        for case in (replace(case, iterations=min(case.iterations, 10_000)) for case in TIMED)
-    }
+    cases = with_lengths(TUTORIAL, TUTORIALS)
     param_names = ["case", "backend"]
     params = (list(cases), BACKENDS)
 
     def setup(self, name, backend):
-        self.job = checked_job(whole_run, self.cases[name], backend)
+        problem, self.length = self.cases[name]
+        self.run = checked(problem, backend, model)
 
     def time_run(self, name, backend):
-        self.job()
+        self.run(self.length)
 
 
 class OwnLoop(_Training):
     """The tutorial's functions one by one, in the caller's own loop."""
 
-    cases = {f"{case.name} x{case.iterations}": case for case in [replace(TIMED[0], iterations=1000)]}
+    cases = with_lengths(TUTORIAL, {"xor-2-2-1-m4-float64": 1000})
     param_names = ["case", "backend"]
     params = (list(cases), BACKENDS)
 
     def setup(self, name, backend):
-        self.job = checked_job(own_loop, self.cases[name], backend)
+        problem, self.length = self.cases[name]
+        self.run = checked(problem, backend, own_loop)
 
     def time_loop(self, name, backend):
-        self.job()
+        self.run(self.length)
 
 
 class Engine(_Training):
-    """One call of `train`: the engine's table of cases, in both precisions."""
+    """One call of `train`: the cases of `fastxor bench`, in both precisions."""
 
-    cases = {f"{name} x{LENGTHS[name]}": (problem, LENGTHS[name]) for name, problem in TRAINED.items()}
+    cases = with_lengths(TRAINED, LENGTHS)
     param_names = ["case", "dtype", "backend"]
     params = (list(cases), DTYPES, BACKENDS)
 
@@ -86,14 +95,14 @@ class Batches(_Training):
     """One epoch of 2048 samples, by the size of the network and of its mini-batches."""
 
     problems = {
-        "-".join(map(str, sizes)): Problem("batches", sizes, "tanh", "softmax", 2048, "float64", 1e-3, True, 2048)
+        "-".join(map(str, sizes)): replace(BASES["batches"], sizes=sizes)
         for sizes in ((4, 8, 2), (16, 32, 16, 4), (64, 128, 10))
     }
     param_names = ["sizes", "batch", "dtype", "backend"]
     params = (list(problems), [8, 64, 2048], DTYPES, BACKENDS)
 
     def setup(self, sizes, batch, dtype, backend):
-        self.problem = replace(in_dtype(self.problems[sizes], dtype), batch=batch, check=2048 // batch)
+        self.problem = replace(in_dtype(self.problems[sizes], dtype), batch=batch, iterations=2048 // batch)
         self.run = checked(self.problem, backend)
 
     def time_epoch(self, sizes, batch, dtype, backend):

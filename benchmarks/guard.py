@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import fastxor
-from benchmarks.problems import PROBLEMS, Problem, Run, network, numpy_peer, peaks, run_of
+from benchmarks.problems import BASES, PROBLEMS, Problem, Run, numpy_peer, peaks, run_of
 from benchmarks.timing import best, interleaved
 from fastxor.backends.fused import specialised
 from fastxor.backends.fused._jit import VECTOR_BITS
@@ -66,13 +66,13 @@ def general_kernels() -> Iterator[None]:
 def fused(problem: Problem, sizes: bool = False) -> Run:
     run = run_of(problem, "numba")
     if sizes:
-        fastxor.warmup(network(problem), problem.m)
+        fastxor.warmup(problem.network, problem.m)
 
     def train(iterations: int):
         with nullcontext() if sizes else general_kernels():
             return run(iterations)
 
-    difference = problem.difference(train(problem.check), numpy_peer.reference(problem))
+    difference = problem.difference(train(problem.iterations), numpy_peer.reference(problem))
     assert difference <= problem.tolerance, f"{problem.name}: {difference:.1e} from numpy"
     return train
 
@@ -107,12 +107,10 @@ def share_of_peak(problem: Problem) -> Callable[[int], float]:
     return measure
 
 
-SMALL = Problem("small", (8, 16, 16, 3), "tanh", "softmax", 100, "float64", 0.1)
-
 CHECKS = (
     Check("xor, fused over reference", over_reference(PROBLEMS["xor"]), {128: 140, 256: 250, 512: 250}),
     Check("xor, exact sizes over general", over_general(PROBLEMS["xor"]), {128: 0.7, 256: 0.85, 512: 0.9}),
-    Check("8-16-16-3, fused over reference", over_reference(SMALL), {128: 1.8, 256: 3.5, 512: 3.8}),
+    Check("8-16-16-3, fused over reference", over_reference(BASES["small"]), {128: 1.8, 256: 3.5, 512: 3.8}),
     Check("expm, share of the peak", share_of_peak(PROBLEMS["expm"]), {128: 0.12, 256: 0.25, 512: 0.29}),
 )
 

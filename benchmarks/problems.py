@@ -1,4 +1,4 @@
-"""The problems of `fastxor bench`, and who solves them, as the benchmarks here use them.
+"""The table of jobs, and who does them, as the benchmarks here use them.
 
 The one place here that knows where they live.
 """
@@ -7,23 +7,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 
+import fastxor
 from fastxor.bench.floor import clock, peaks
 from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
-from fastxor.bench.peers import PEERS, numpy_peer
-from fastxor.bench.peers.fastxor_peer import network, train
-from fastxor.bench.problems import PROBLEMS, Problem, Result, digits_split
+from fastxor.bench.peers import PEERS, fastxor_peer, numpy_peer
+from fastxor.bench.problems import (
+    BASES,
+    PROBLEMS,
+    TUTORIAL,
+    Problem,
+    Result,
+    Run,
+    digits_split,
+    in_dtype,
+    labelled,
+)
 from fastxor.bench.report import digits, show_time
 from fastxor.bench.worker import Missing, Worker
 
 __all__ = [
+    "BASES",
+    "IMPLEMENTATIONS",
     "OURS",
     "PEERS",
     "PROBLEMS",
     "TRAINED",
+    "TUTORIAL",
     "Effort",
     "Machine",
     "Missing",
@@ -38,38 +50,57 @@ __all__ = [
     "digits",
     "digits_split",
     "in_dtype",
+    "labelled",
     "measure",
-    "network",
+    "model",
     "numpy_peer",
+    "own_loop",
     "peaks",
     "run_of",
     "show_time",
 ]
 
-Run = Callable[[int], Result]  # so many iterations from the start, and what they end with
+IMPLEMENTATIONS = ("tutorial", "numpy", "numba")  # the tutorial's own code, then fastxor's backends by name
 
-# The whole runs, by name; those whose data come with a library that is not here are left out.
+# The whole runs, by name; the digits come with a library that may not be here.
 TRAINED = {
     name: problem
     for name, problem in PROBLEMS.items()
     if problem.kind == "train" and (name != "digits" or find_spec("sklearn"))
 }
 
-TOLERANCE = {"float64": 1e-8, "float32": 1e-2}  # of how far a parameter array has moved, as `Problem.tolerance`
-
-
-def in_dtype(problem: Problem, dtype: str) -> Problem:
-    return problem if dtype == problem.dtype else replace(problem, dtype=dtype, tolerance=TOLERANCE[dtype])
-
 
 def run_of(problem: Problem, backend: str, threads: int = 1) -> Run:
-    return functools.partial(train, problem, network(problem), backend, threads)
+    """All iterations inside one call of `train`."""
+    return functools.partial(fastxor_peer.train, problem, backend, threads)
+
+
+def model(problem: Problem, implementation: str) -> Run:
+    """All iterations inside one call of the tutorial's `model`."""
+    if implementation == "tutorial":
+        return functools.partial(numpy_peer.tutorial, problem)
+    return lambda iterations: fastxor.model(
+        *problem.data,
+        *problem.sizes,
+        iterations - 1,
+        problem.learning_rate,
+        print_cost=False,
+        parameters=problem.start,
+        backend=implementation,
+    )
+
+
+def own_loop(problem: Problem, implementation: str) -> Run:
+    """The tutorial's functions one by one, in the caller's own loop."""
+    if implementation == "tutorial":
+        return functools.partial(numpy_peer.functions, problem)
+    return functools.partial(fastxor_peer.functions, problem, implementation, 1)
 
 
 @functools.cache
-def checked(problem: Problem, backend: str) -> Run:
-    """The backend's run, after one that compiles what has to be compiled and must end where plain numpy ends."""
-    run = run_of(problem, backend)
-    difference = problem.difference(run(problem.check), numpy_peer.reference(problem))
-    assert difference <= problem.tolerance, f"{problem.name}, {backend}: {difference:.1e} from numpy"
+def checked(problem: Problem, implementation: str, kind: Callable[[Problem, str], Run] = run_of) -> Run:
+    """The run, after one that compiles what has to be compiled and must end where plain numpy ends."""
+    run = kind(problem, implementation)
+    difference = problem.difference(run(problem.iterations), numpy_peer.reference(problem))
+    assert difference <= problem.tolerance, f"{problem.name}, {implementation}: {difference:.1e} from numpy"
     return run

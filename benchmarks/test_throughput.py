@@ -1,33 +1,34 @@
-"""pytest-benchmark over the tables of cases, right before fast: `pytest benchmarks --benchmark-enable`."""
+"""pytest-benchmark over the table of jobs, right before fast: `pytest benchmarks --benchmark-enable`."""
 
 import pytest
 
-from benchmarks import jobs, problems
-from benchmarks.cases import CASES
+from benchmarks.problems import IMPLEMENTATIONS, TRAINED, TUTORIAL, checked, model, own_loop
 
 BACKENDS = ("numpy", "numba")
 
 
 @pytest.mark.benchmark(max_time=0.2)
-@pytest.mark.parametrize("implementation", jobs.IMPLEMENTATIONS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_whole_run(benchmark, case, implementation):
-    benchmark.group = f"whole run, {case.name}, {case.iterations} iterations"
-    benchmark(jobs.checked(jobs.whole_run, case, implementation))
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", TUTORIAL)
+def test_whole_run(benchmark, name, implementation):
+    problem = TUTORIAL[name]
+    benchmark.group = f"whole run, {name}, {problem.iterations} iterations"
+    benchmark(checked(problem, implementation, model), problem.iterations)
 
 
 @pytest.mark.benchmark(max_time=0.2)
-@pytest.mark.parametrize("implementation", jobs.IMPLEMENTATIONS)
-@pytest.mark.parametrize("case", CASES[:1], ids=lambda case: case.name)
-def test_own_loop(benchmark, case, implementation):
-    benchmark.group = f"own loop, {case.name}, {case.iterations} iterations"
-    benchmark(jobs.checked(jobs.own_loop, case, implementation))
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", ["xor-2-2-1-m4-float64"])
+def test_own_loop(benchmark, name, implementation):
+    problem = TUTORIAL[name]
+    benchmark.group = f"own loop, {name}, {problem.iterations} iterations"
+    benchmark(checked(problem, implementation, own_loop), problem.iterations)
 
 
 @pytest.mark.benchmark(max_time=0.2)
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", problems.TRAINED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_engine(benchmark, name, backend):
-    problem = problems.TRAINED[name]
-    benchmark.group = f"engine, {name}, {problem.check} iterations"
-    benchmark(problems.checked(problem, backend), problem.check)
+    problem = TRAINED[name]
+    benchmark.group = f"engine, {name}, {problem.iterations} iterations"
+    benchmark(checked(problem, backend), problem.iterations)

@@ -7,8 +7,14 @@ of these:
 Any dense network
     Network                 layers and loss; predict, gradient, vjp, jacobian, hvp, compile
     train                   on all samples at once, or on mini-batches; the result is a Result
-    SGD, Adam               the optimizers
-    Result                  parameters, history, iterations, predict
+    SGD, Adam, AdamW        the optimizers
+    RMSprop, Rprop, LBFGS   more of them; the last two are for all samples at once
+    LevenbergMarquardt      least squares, for up to some thousand parameters
+    Result                  parameters, history, iterations, forward, predict, cost, save
+    History                 what was recorded: a mapping from iteration to cost, and columns
+    load                    a Result from its file
+    EarlyStopping           when to stop, by the cost of validation data
+    Moment                  what a callback is given
     one_hot                 class numbers as targets
     check_gradient          the gradient beside finite differences
     GradientCheck           the verdict
@@ -32,7 +38,7 @@ The backend that does the work: "numba", or "numpy"
 
 How training may end
     DivergenceWarning       it blew up; the last finite parameters are kept
-    TrainingInterrupted     Ctrl-C; the exception holds the parameters that were reached
+    TrainingInterrupted     Ctrl-C; the exception holds the result that was reached
 
 X is (n_x, m): features down, samples across. Y is (n_y, m).
 
@@ -56,10 +62,12 @@ and backends as types.
 
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Adam
-from fastxor.training import DivergenceWarning, Result, TrainingInterrupted, train
+from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
     calculate_cost,
@@ -70,6 +78,7 @@ from fastxor.tutorial import (
     sigmoid,
     update_parameters,
 )
+from fastxor.watching import EarlyStopping, Moment
 
 __version__ = "0.1.0"
 
@@ -78,7 +87,16 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "train",
     "SGD",
     "Adam",
+    "AdamW",
+    "RMSprop",
+    "Rprop",
+    "LBFGS",
+    "LevenbergMarquardt",
     "Result",
+    "History",
+    "load",
+    "EarlyStopping",
+    "Moment",
     "one_hot",
     "check_gradient",
     "GradientCheck",

@@ -7,6 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastxor.names import Activation, Loss, Output
 from fastxor.views import Array, Slots, Views
 
@@ -63,6 +65,13 @@ class Architecture:
     def _views(self, theta: Array) -> Views:
         """The dictionary ``W1, b1, W2, …`` of views of `theta`."""
         return Views(self.sizes, self._slots, theta)
+
+    def _weight_mask(self, dtype: Any) -> Array:
+        """A flat vector of 1 for each weight and 0 for each bias."""
+        mask = np.ones(self.count, dtype)
+        for layer in self.layers:
+            mask[layer.bias] = 0
+        return mask
 
     @lru_cache(maxsize=64)  # noqa: B019 - networks are few and small
     def _activations(self, m: int) -> Slots:

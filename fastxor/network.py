@@ -440,7 +440,7 @@ class Network(Architecture):
         X = validation.inputs(X, self.sizes[0])
         if X.dtype != theta.dtype:
             theta, X = validation.one_dtype(theta, X)
-        J = core.jacobian(self, theta, X)
+        J = core.input_jacobian(self, theta, X)
         if J is None:
             self._refuse(theta, X)
         return J

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastxor import validation
+from fastxor.architecture import Architecture
 from fastxor.views import Array
 
 
@@ -71,6 +72,8 @@ class SGD:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
+    _full_batches = False
+
     @property
     def _kind(self) -> str:
         return "nesterov" if self.nesterov else "momentum" if self.momentum else "descent"
@@ -83,8 +86,8 @@ class SGD:
     def _numbers(self) -> tuple[float, ...]:
         return self.learning_rate, self.momentum
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
         real = theta.dtype.type
         if self.momentum:
             velocity = real(self.momentum) * memory.rows[0] + gradient
@@ -142,13 +145,14 @@ class Adam:
 
     _kind = "adam"
     _rows = 2
+    _full_batches = False
 
     @property
     def _numbers(self) -> tuple[float, ...]:
         return self.learning_rate, self.beta1, self.beta2, self.epsilon
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
         rows, powers = memory.rows.copy(), memory.powers * (self.beta1, self.beta2)
         m, v = rows
         m *= self.beta1
@@ -161,6 +165,341 @@ class Adam:
         return theta - self.learning_rate * first * m / root, Memory(rows, powers)
 
 
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: a step first takes ``learning_rate weight_decay`` of each weight away.
+
+    Unlike a penalty in the loss, the decay does not pass through Adam's means, so it is the same for every weight.
+    Biases do not decay: they set a level and no steepness, so that there is nothing to make smooth, and shrinking them
+    costs accuracy; scikit-learn's penalties leave them alone as well. PyTorch decays all that it is given: to compare,
+    give it the biases in a group of their own with a decay of 0.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon : float, optional
+        As in `Adam`.
+    weight_decay : float, optional
+        Finite and not negative; 0 is `Adam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Adam` does.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.AdamW(0.01)
+    AdamW(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "weight_decay", validation.rate("weight_decay", self.weight_decay))
+
+    _kind = "adamw"
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return *super()._numbers, self.weight_decay
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        shrunk = theta - self.learning_rate * self.weight_decay * weights * theta
+        return super()._step(shrunk, gradient, memory, weights)
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop: gradients divided by the root of a running mean of their squares.
+
+    ``v <- alpha v + (1 - alpha) g**2`` from 0, and the parameters move by ``-learning_rate g / (sqrt(v) + epsilon)``.
+    With momentum, they move by ``-learning_rate u``, where ``u <- momentum u + g / (sqrt(v) + epsilon)`` from 0.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        Step size, finite and not negative. The first step is ``1 / sqrt(1 - alpha)`` times as large, ten times by
+        default, for the mean begins at 0.
+    alpha : float, optional
+        Decay of the mean, from 0 to below 1. The default is PyTorch's; Hinton's lecture has 0.9.
+    epsilon : float, optional
+        Above 0; keeps the division finite.
+    momentum : float, optional
+        From 0 (default, none) to below 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
+
+    References
+    ----------
+    Tieleman and Hinton, "Lecture 6.5 - rmsprop: divide the gradient by a running average of its recent magnitude"
+    (2012).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.RMSprop(0.001)
+    RMSprop(learning_rate=0.001, alpha=0.99, epsilon=1e-08, momentum=0.0)
+    """
+
+    learning_rate: float = 1e-2
+    alpha: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "alpha", validation.rate("alpha", self.alpha, below=1.0))
+        object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
+        object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
+        if not self.epsilon:
+            raise ValueError("epsilon must be above 0, got 0.0")
+
+    _full_batches = False
+
+    @property
+    def _kind(self) -> str:
+        return "rmsprop with momentum" if self.momentum else "rmsprop"
+
+    @property
+    def _rows(self) -> int:
+        return 1 + (self.momentum > 0)
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.alpha, self.epsilon, self.momentum
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        rows = memory.rows.copy()
+        rows[0] *= self.alpha
+        rows[0] += (1 - self.alpha) * (gradient * gradient)
+        move = gradient / (np.sqrt(rows[0]) + self.epsilon)
+        if self.momentum:
+            rows[1] *= self.momentum
+            rows[1] += move
+            _flush(rows[1])
+            move = rows[1]
+        return theta - self.learning_rate * move, memory._replace(rows=rows)
+
+
+@dataclass(frozen=True)
+class Rprop:
+    """Resilient backpropagation: each parameter has a step size of its own, and of its gradient the sign alone counts.
+
+    A step size grows by `eta_plus` where the gradient has the sign of the step before, and shrinks by `eta_minus` where
+    it has the other one; there the parameter rests for a step, and then goes on with the smaller one. That is iRprop-,
+    as in PyTorch.
+
+    As the size of a gradient does not count, one that is 0 but for rounding, a saturated unit's, moves a parameter as
+    far as any other: there the two backends, whose rounding differs, may go different ways.
+
+    It is for all samples in every step. Those of a mini-batch have other signs than the next one's, which would be
+    taken for a minimum that was passed; so `train` refuses it together with `batch_size`.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        The step size to begin with, from `min_step` to `max_step`.
+    eta_minus, eta_plus : float, optional
+        By how much a step size shrinks, above 0 and below 1, and grows, above 1.
+    min_step, max_step : float, optional
+        Between which the step sizes stay; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it. A run refuses what the dtype of its
+        data does not hold: a number above 0 and below the smallest normal one, or one that is infinite, or 1, in it.
+
+    References
+    ----------
+    Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm" (1993);
+    Igel and Huesken, "Improving the Rprop learning algorithm" (2000).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.Rprop()
+    Rprop(learning_rate=0.01, eta_minus=0.5, eta_plus=1.2, min_step=1e-06, max_step=50.0)
+    """
+
+    learning_rate: float = 1e-2
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "eta_minus", validation.rate("eta_minus", self.eta_minus, below=1.0))
+        object.__setattr__(self, "eta_plus", validation.rate("eta_plus", self.eta_plus))
+        object.__setattr__(self, "min_step", validation.rate("min_step", self.min_step))
+        object.__setattr__(self, "max_step", validation.rate("max_step", self.max_step))
+        for name in ("eta_minus", "min_step"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must be above 0, got 0.0")
+        if not self.eta_plus > 1:
+            raise ValueError(f"eta_plus must be above 1, got {self.eta_plus}")
+        if not self.min_step <= self.max_step:
+            raise ValueError(f"max_step must be at least min_step, {self.min_step}, got {self.max_step}")
+        if not self.min_step <= self.learning_rate <= self.max_step:
+            raise ValueError(
+                f"learning_rate must lie between min_step and max_step, {self.min_step} and {self.max_step}, "
+                f"got {self.learning_rate}"
+            )
+
+    _kind = "rprop"
+    _rows = 2
+    _full_batches = True
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.learning_rate, self.eta_minus, self.eta_plus, self.min_step, self.max_step
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+        real = theta.dtype.type
+        previous, sizes = memory.rows
+        sizes = np.where(sizes > 0, sizes, real(self.learning_rate))  # 0 before the first step, and never again
+        agreement = np.sign(gradient) * np.sign(previous)
+        factor = np.where(agreement > 0, real(self.eta_plus), np.where(agreement < 0, real(self.eta_minus), real(1)))
+        sizes = np.clip(factor * sizes, real(self.min_step), real(self.max_step))
+        bad = gradient - gradient  # 0, or NaN: the sign of infinity would hide it
+        gradient = np.where(agreement < 0, 0, gradient)
+        return theta - sizes * (np.sign(gradient) + bad), memory._replace(rows=np.stack([gradient, sizes]))
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt:
+    """Levenberg-Marquardt: least squares by the network's linear approximation, as far as that can be trusted.
+
+    A step solves ``(J J' / m + damping I) step = -J r / m`` for the residuals r, outputs less targets, and their
+    derivatives J by each parameter, and bends as the outputs' curvature along it says. The damping falls where the cost
+    does as expected, and rises until it falls at all: from steps down the gradient to those of Gauss and Newton. So the
+    cost never rises, and near a solution that fits well a few steps give all digits.
+
+    It is for the loss "squared_error", all samples in every step, and up to 5,000 parameters: a step solves a system of
+    equations as large as their number. That is done in float64, also for float32 data. A run ends before its
+    iterations are over where no step lowers the cost any more.
+
+    Parameters
+    ----------
+    damping : float, optional
+        To begin with, relative to the largest number on the diagonal of ``J J' / m``; finite and above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the damping is of the wrong kind or out of range. `train` refuses networks with another loss or too many
+        parameters, and `batch_size`.
+
+    References
+    ----------
+    Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm" (1994); Nielsen, "Damping parameter
+    in Marquardt's method" (1999); Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for
+    nonlinear least-squares minimization" (2012).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X = [[-1.0, -0.5, 0.0, 0.5, 1.0]]
+    >>> Y = [[1.0, 0.25, 0.0, 0.25, 1.0]]
+    >>> net = fx.Network([1, 4, 1], output="identity")
+    >>> run = fx.train(net, X, Y, optimizer=fx.LevenbergMarquardt(), iterations=100, random_state=0)
+    >>> net.cost(run.parameters, X, Y) < 1e-12
+    True
+    """
+
+    damping: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "damping", validation.rate("damping", self.damping))
+        if not self.damping:
+            raise ValueError("damping must be above 0, got 0.0")
+
+    _kind = "levenberg-marquardt"
+    _rows = 0
+    _full_batches = True
+    _most_parameters = 5_000
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.damping,)
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """L-BFGS: steps of a quasi-Newton method whose curvature comes from the last few gradients.
+
+    SciPy's ``minimize(method="L-BFGS-B")`` on this package's cost and gradient, for any loss and any number of
+    parameters, with all samples in every step. Needs SciPy: ``pip install scipy``. An iteration is one of SciPy's; it
+    may look at the gradient more than once until the cost has fallen far enough. So the cost never rises, and a run
+    ends before its iterations are over where it does not fall any more.
+
+    SciPy's linear algebra may start threads, which small networks have no use for and busy machines suffer from:
+    ``OPENBLAS_NUM_THREADS=1`` in the environment keeps it to one.
+
+    SciPy keeps its own state. A run that is interrupted keeps the parameters, but one that goes on from them begins
+    anew to learn of the curvature.
+
+    Parameters
+    ----------
+    memory : int, optional
+        How many gradients are remembered, at least 1; from 3 to 20 is usual.
+    tolerance : float, optional
+        The run ends where no derivative of the cost is larger; finite and not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range. `train` refuses `batch_size`.
+
+    References
+    ----------
+    Liu and Nocedal, "On the limited memory BFGS method for large scale optimization" (1989).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.LBFGS(), iterations=50, random_state=0)
+    >>> run.predict(X)
+    array([[0, 1, 1, 0]])
+    """
+
+    memory: int = 10
+    tolerance: float = 1e-9
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memory", validation.integer("memory", self.memory, 1, most=1000))
+        object.__setattr__(self, "tolerance", validation.rate("tolerance", self.tolerance))
+
+    _kind = "l-bfgs"
+    _rows = 0
+    _full_batches = True
+
+    @property
+    def _numbers(self) -> tuple[float, ...]:
+        return self.memory, self.tolerance
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
+
+
 def _flush(moment: Array) -> None:
     """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
@@ -170,4 +509,27 @@ def _flush(moment: Array) -> None:
 
 _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
 
-Optimizer = SGD | Adam
+SecondOrder = LevenbergMarquardt | LBFGS
+Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
+
+
+def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
+    """Refuse an optimizer for another kind of run."""
+    name = type(optimizer).__name__
+    if isinstance(optimizer, LevenbergMarquardt):
+        if network.loss != "squared_error":
+            raise ValueError(f"optimizer {name} needs a network with the loss 'squared_error', got {network.loss!r}")
+        if network.count > optimizer._most_parameters:
+            raise ValueError(
+                f"optimizer {name} needs a network of at most {optimizer._most_parameters} parameters, for it solves "
+                f"as many equations in every step, got {network.count}"
+            )
+    if isinstance(optimizer, LBFGS):
+        try:
+            import scipy.optimize  # noqa: F401 - is it there?
+        except ImportError as error:
+            raise ImportError(f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install scipy") from error
+    if optimizer._full_batches and batch_size is not None:
+        raise ValueError(
+            f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"
+        )

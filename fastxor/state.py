@@ -36,6 +36,17 @@ class Shuffle:
         return self._last[1]
 
 
+class InOrder:
+    """The samples as they stand, in each epoch."""
+
+    def __init__(self, samples: int) -> None:
+        self._order = np.arange(samples)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The same every time."""
+        return self._order
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is trained. X is (n_x, m) and Y (n_y, m), of the parameters' dtype."""
@@ -48,6 +59,8 @@ class Job:
     batch_size: int | None = None  # None: all samples in every step, in their order
     seed: int = 0  # of the order of the samples, for mini-batches
     threads: int | None = None  # that share a step's work, which changes no bit; None leaves it to the backend
+    shuffled: bool = True  # or each epoch goes through the samples as they stand
+    drop_last: bool = False  # leave out an epoch's last batch where it is smaller
 
     @property
     def samples(self) -> int:
@@ -55,11 +68,16 @@ class Job:
 
     @property
     def steps_per_epoch(self) -> int:
-        return 1 if self.batch_size is None else -(-self.samples // self.batch_size)
+        return steps_per_epoch(self.samples, self.batch_size, self.drop_last)
+
+    @property
+    def samples_per_epoch(self) -> int:
+        """Fewer than there are, where a smaller batch is left out."""
+        return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples
 
     @cached_property
-    def shuffle(self) -> Shuffle:
-        return Shuffle(self.seed, self.samples)
+    def shuffle(self) -> Shuffle | InOrder:
+        return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
 
     def batch(self, step: int) -> slice | NDArray[np.int64]:
         """The samples of a step; the last batch of an epoch may be smaller."""
@@ -67,6 +85,13 @@ class Job:
             return slice(None)
         epoch, number = divmod(step, self.steps_per_epoch)
         return self.shuffle.order(epoch)[number * self.batch_size :][: self.batch_size]
+
+
+def steps_per_epoch(samples: int, batch_size: int | None, drop_last: bool) -> int:
+    """How many steps an epoch has; none, if all samples are too few for a batch and are left out."""
+    if batch_size is None:
+        return 1
+    return samples // batch_size if drop_last else -(-samples // batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,4 +106,7 @@ class State:
     def beginning(cls, theta: Array, optimizer: Optimizer) -> State:
         """That of a run that has not taken a step."""
         rows = np.zeros((optimizer._rows, theta.size), theta.dtype)
-        return cls(theta.copy(), Memory(rows, np.ones(2)))
+        return cls(theta.copy(), Memory(rows, _ONES.copy()))
+
+
+_ONES = np.ones(2)

@@ -1,152 +1,25 @@
-"""Training: `train`, the loop of a run, and what is said when it goes wrong."""
+"""Training: `train`, and the checks of what it is given."""
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Never, get_args
 
-import numpy as np
+import numpy as np  # noqa: F401 - RandomState has it in quotes
 from numpy.typing import ArrayLike
 
-from fastxor import validation
-from fastxor.backends import Backend, Session, resolve
+from fastxor import validation as checks
+from fastxor.backends import resolve
+from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import SGD, Optimizer
-from fastxor.pace import Pace
-from fastxor.state import Job, State
-from fastxor.views import Array, Views
+from fastxor.optimizers import Optimizer, check_run
+from fastxor.result import Result
+from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.watching import EarlyStopping, Moment, Watching
 
-# A run that ends this many times above the cost it began with has not learned but blown up.
-_BLOWN_UP = 10.0
-
-# So many samples, about, are looked at before and after a run for that.
-_LOOKED_AT = 256
-
-Report = Callable[[int, float], None]  # of an iteration and the cost before it
-
-
-class DivergenceWarning(RuntimeWarning):
-    """Training blew up: the learning rate is too large for the data, or the data are too large."""
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during training; `parameters` and `iterations` hold what had been reached.
-
-    A `KeyboardInterrupt`, so that a script which does not catch it ends as usual.
-    """
-
-    def __init__(self, parameters: dict[str, Array], iterations: int) -> None:
-        super().__init__(f"training was interrupted after {iterations} iterations; they are kept in .parameters")
-        self.parameters = parameters
-        self.iterations = iterations
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.parameters, self.iterations), vars(self)  # the notes go along
-
-
-class Run:
-    """A run from its state to its end: the one loop that there is, above every backend."""
-
-    def __init__(self, job: Job, state: State) -> None:
-        self.job, self.state = job, state
-        self.session: Session | None = None  # within a span, it is further than `state`
-        self.costs: dict[int, float] = {}  # before the step, by iteration
-        self.diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
-
-    def go(self, core: Backend, interval: int, report: Report | None, stacklevel: int) -> None:
-        """Train to the end; warn if that went wrong."""
-        interval = min(interval, max(self.job.iterations, 1))  # no more is needed, and a compiled loop counts to 2**63
-        before = self._cost(core) if self.job.batch_size else None  # else the first step's cost tells
-        self._loop(core, interval, report)
-        problem = self._divergence(core, before)
-        if problem:
-            warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
-
-    def interrupted(self) -> TrainingInterrupted:
-        """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        state = self.session.state() if self.session else self.state
-        return TrainingInterrupted(self.job.network._views(state.theta), state.completed)
-
-    def parameters(self) -> Views:
-        return self.job.network._views(self.state.theta)
-
-    def _loop(self, core: Backend, interval: int, report: Report | None) -> None:
-        session = self.session = core.open(self.job, self.state)
-        pace = Pace(session.speed)
-        while not self.diverged and self.state.completed < self.job.iterations:
-            began, done = time.perf_counter(), self.state.completed
-            steps = min(pace.steps, self.job.iterations - done)
-            first = -done % interval
-            good, costs = session.advance(steps, first, interval)
-            recorded = dict(zip(range(done + first, done + steps, interval), costs, strict=False))
-            self.costs |= recorded  # before the state: what is done again gives the same costs again
-            self.state, self.diverged = session.state(), good < steps
-            pace.took(steps, time.perf_counter() - began)
-            if report:
-                for iteration, cost in recorded.items():
-                    report(iteration, cost)
-
-    def _cost(self, core: Backend) -> float | None:
-        """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
-        than it trains on, and these tell whether it blew up.
-        """
-        every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
-        X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
-        return core.loss(self.job.network, self.state.theta, X, Y)
-
-    def _divergence(self, core: Backend, before: float | None) -> str | None:
-        if self.diverged:
-            from fastxor.backends import reference
-
-            layer = reference.first_overflow(self.job, self.state)
-            return (
-                f"training diverged: the cost or a parameter was no longer finite at iteration {self.state.completed}, "
-                f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
-                "Try a smaller learning_rate."
-            )
-        last = self._cost(core)
-        last = np.nan if last is None else last
-        first = next(iter(self.costs.values()), last) if before is None else before
-        if last <= _BLOWN_UP * (first + np.finfo(self.state.theta.dtype).eps):  # a run may begin at a cost of 0
-            return None
-        return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What `train` returns.
-
-    Attributes
-    ----------
-    network : Network
-    parameters : dict
-        Trained ``W1, b1, W2, b2, …``
-    history : dict
-        The cost before the step, by iteration, at every `interval`-th iteration from 0; with mini-batches, the
-        cost of the batch.
-    iterations : int
-        Steps taken; fewer than asked for if the run diverged.
-
-    Examples
-    --------
-    >>> import fastxor as fx
-    >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
-    >>> list(run.history), run.iterations
-    ([0, 100, 200], 250)
-    """
-
-    network: Network
-    parameters: dict[str, Array]
-    history: dict[int, float]
-    iterations: int
-
-    def predict(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
-        """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
-        return self.network.predict(self.parameters, X, backend=backend)
+_INTERVAL = 100
+_OFF = (None, None, False, None, False, None)  # nobody looks on
 
 
 def train(
@@ -156,11 +29,23 @@ def train(
     *,
     parameters: Mapping[str, ArrayLike] | None = None,
     initialization: Initialization | None = None,
-    optimizer: Optimizer = SGD(0.3),  # noqa: B008 - immutable
-    iterations: int = 1000,
+    optimizer: Optimizer = DESCENT,
+    iterations: int | None = None,
+    epochs: int | None = None,
     batch_size: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
     random_state: RandomState = None,
-    interval: int = 100,
+    interval: int | None = None,
+    validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    early_stopping: EarlyStopping | None = None,
+    target_cost: float | None = None,
+    gradient_norm: bool = False,
+    callback: Callable[[Moment], Any] | None = None,
+    progress: bool = False,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 60.0,
+    resume: Result | None = None,
     threads: int | None = None,
     backend: BackendName | None = None,
     **unknown: Never,  # refused, with a hint at what was meant
@@ -181,18 +66,55 @@ def train(
     initialization : str, optional
         How the first weights are drawn: "he", "glorot", "lecun", "normal" or "orthogonal"; see `Network.initialize`.
         Default: what suits the activation of each layer, "he" for relu and its like, "glorot" for all others.
-    optimizer : SGD or Adam, optional
+    optimizer : SGD, Adam, AdamW, RMSprop, Rprop, LBFGS or LevenbergMarquardt, optional
+        Default: ``SGD(0.3)``. The last three are for all samples at once, without `batch_size`.
     iterations : int, optional
-        Steps to take. With mini-batches, each batch is a step.
+        Steps to take. With mini-batches, each batch is a step. Default: 1000.
+    epochs : int, optional
+        Times to go through all samples, instead of `iterations`. On full batches, each step is an epoch.
     batch_size : int, optional
-        Samples in a mini-batch. Each epoch goes through all samples once, in a new order; its last batch may be
-        smaller. Default: all samples in every step. For more than one epoch, data whose samples lie across memory,
-        as in an array ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an
-        array ``(m, n_x)`` is taken as it stands.
+        Samples in a mini-batch. Each epoch goes through all samples once; its last batch may be smaller. Default: all
+        samples in every step. For more than one epoch, data whose samples lie across memory, as in an array
+        ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an array ``(m, n_x)``
+        is taken as it stands.
+    shuffle : bool, optional
+        Whether each epoch has a new order of the samples; else mini-batches take them as they stand.
+    drop_last : bool, optional
+        Leave out an epoch's last mini-batch where it is smaller than the others.
     random_state : None, int, RandomState or Generator, optional
-        Where the first weights, and then the order of the samples, come from; None is numpy's global state.
+        Where the first weights, and then a seed for the order of the samples, come from; None is numpy's global state.
+        The order of an epoch follows from that seed and the epoch's number alone.
     interval : int, optional
-        The cost is recorded at every `interval`-th iteration, from 0.
+        The cost is recorded at every `interval`-th iteration, from 0. Default: 100; with `epochs`, at the end of each
+        epoch, as the mean over its samples.
+    validation : (X, Y) or float, optional
+        Data whose cost is looked at at every record; or the fraction of the samples that is to be held out for that,
+        in each class alike where the targets are labels. Which, follows from the seed.
+    early_stopping : EarlyStopping, optional
+        When to stop, by the validation cost.
+    target_cost : float, optional
+        Stop at the first record whose cost is not above this.
+    gradient_norm : bool, optional
+        Record the length of the gradient of the cost of all training samples, too.
+    callback : callable, optional
+        Called with a `Moment` at every record: ``iteration``, ``epoch``, ``cost``, ``validation_cost``, and
+        ``parameters`` as copies. If it returns True, the run ends there. Steps are taken in spans of about a tenth of a
+        second, and the records of a span are handed over after it. An exception that it raises ends the run; its
+        ``result`` is what had been reached.
+    progress : bool, optional
+        Show a bar by tqdm; if that is not installed, log a line every few seconds.
+    checkpoint : path, optional
+        Save the run to this file while it goes on, and at its end, however that comes: see `Result.save` and `load`.
+    checkpoint_every : float, optional
+        Seconds from one checkpoint to the next.
+    resume : Result, optional
+        Go on with a run: n steps and then n more give the bits of 2 n, for any number of threads, also in the middle
+        of an epoch and after ``run.save(path)`` and ``fx.load(path)``. `X` and `Y` have to be those of the run. The
+        optimizer, `batch_size`, `shuffle`, `drop_last` and all randomness come from it: another value is
+        refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs` count the
+        further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come there.
+        The other arguments may differ, and have to be given again, but for `interval` and a fraction as
+        `validation`, which stay. The history goes on, too; the given run stays as it is.
     threads : int, optional
         Threads that share each step's samples; the result has the same bits for any number. Default: one where a
         step is little work, else as many as this process may use cores: those that it may run on, and no more than
@@ -204,14 +126,14 @@ def train(
     Returns
     -------
     Result
-        With ``parameters``, ``history``, ``iterations`` and ``predict``.
+        With ``parameters``, ``history``, ``iterations``, ``forward``, ``predict``, ``cost`` and ``save``.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
     TrainingInterrupted
-        On Ctrl-C; a KeyboardInterrupt whose ``parameters`` hold what had been reached.
+        On Ctrl-C; a KeyboardInterrupt whose ``result`` holds what had been reached.
 
     Warns
     -----
@@ -226,53 +148,77 @@ def train(
     >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
     >>> run.predict(X)
     array([[0, 1, 1, 0]])
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, resume=run, iterations=500)
+    >>> run.iterations
+    1500
     """
     if unknown:
-        validation.no_more(train, unknown, get_args(Optimizer))
+        checks.no_more(train, unknown, get_args(Optimizer))
     core = resolve(backend)
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
-    iterations = validation.integer("iterations", iterations, 0)
-    interval = validation.limit("interval", interval)
-    if batch_size is not None:
-        batch_size = validation.limit("batch_size", batch_size)
-    if threads is not None:
-        threads = validation.limit("threads", threads)
-    optimizer = validation.optimizer(optimizer, get_args(Optimizer))
+    threads = None if threads is None else checks.limit("threads", threads)
+    settings = _settings(network, optimizer, batch_size, shuffle, drop_last)
+    held = None if validation is None else validation_data(validation, network)
     if initialization is not None:
-        validation.only_one(parameters=parameters, initialization=initialization)
-        initialization = validation.choice("initialization", initialization, INITIALIZATIONS)
-    X = validation.inputs(X, network.sizes[0])
-    Y = validation.answers(Y, network, X.shape[1])
-    rng = validation.random_state(random_state)
-    theta, X, Y = start(network, X, Y, parameters, optimizer, rng, initialization)
-    seed = 0 if batch_size is None else validation.seed(rng)
-    job = Job(network, X, Y, optimizer, iterations, batch_size, seed, threads)
-    run = Run(job, State.beginning(theta, optimizer))
+        checks.only_one(parameters=parameters, initialization=initialization)
+        initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
+    asked = Asked(settings, *_length(iterations, epochs), threads, held, initialization)
+    if interval is not None:
+        interval = checks.limit("interval", interval)
+    watch, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
+    if options != _OFF:
+        watch = Watching(*options, checkpoint_every)
+    X = checks.inputs(X, network.sizes[0])
+    Y = checks.answers(Y, network, X.shape[1])
+    if resume is None:
+        if early_stopping is not None and held is None:
+            raise ValueError(_NEEDS_VALIDATION)
+        run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
+    else:
+        _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
+        run = resumed(network, X, Y, resume, asked)
+    if interval is None and epochs is None:
+        interval = _INTERVAL if resume is None else resume._settings["interval"]
+    if run.held is not None:
+        watch = watch or Watching()
+    elif early_stopping is not None:
+        raise ValueError(_NEEDS_VALIDATION)
     try:
-        run.go(core, interval, None, stacklevel=2)
-        return Result(network, run.parameters(), run.costs, run.state.completed)
+        run.go(core, interval, watch, stacklevel=2)
+        return run.result()
     except KeyboardInterrupt:
         raise run.interrupted() from None
+    except Exception as error:
+        run.failed(error)
+        raise
 
 
-def start(
-    network: Network,
-    X: Array,
-    Y: Array,
-    parameters: Mapping[str, ArrayLike] | None,
-    optimizer: Optimizer,
-    rng: Any,
-    initialization: Initialization | None,
-) -> list[Array]:
-    """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
-    validation.check_values(network.loss, X=X, Y=Y)
-    theta = None if parameters is None else validation.parameters(parameters, network)
-    if theta is not None and not np.isfinite(theta).all():
-        validation.refuse_values(parameters=network._views(theta))
-    dtype = X.dtype if theta is None else np.result_type(theta, X)
-    validation.settings(optimizer, dtype)
-    Y = validation.cast("Y", Y, dtype)
-    if theta is None:
-        theta = validation.parameters(network.initialize(rng, initialization, dtype), network)
-    return validation.one_dtype(theta, X, Y)
+_NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"
+
+
+def _length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
+    """How long a run is to be, in one of the two."""
+    if epochs is None:
+        return (None if iterations is None else checks.integer("iterations", iterations, 0)), None
+    if iterations is not None:
+        raise ValueError(f"iterations and epochs both say how long to train; got {iterations!r} and {epochs!r}")
+    return None, checks.integer("epochs", epochs, 0)
+
+
+def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
+    """What a run keeps to from its first step to its last, as a job has it."""
+    if batch_size is not None:
+        batch_size = checks.limit("batch_size", batch_size)
+    check_run(checks.optimizer(optimizer, get_args(Optimizer)), network, batch_size)
+    if shuffle is not True or drop_last is not False:  # as they are for most
+        shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
+    return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}
+
+
+def _refuse_with_resume(resume: Any, **arguments: Any) -> None:
+    if not isinstance(resume, Result):
+        raise TypeError(f"resume must be a Result, as train and fx.load return it, got {type(resume).__name__}")
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{name} must not be given with resume: the run goes on from where it is")

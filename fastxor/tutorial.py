@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
+from fastxor.loop import Run, Watch
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
+from fastxor.starting import start
 from fastxor.state import Job, State
-from fastxor.training import Run, start
 from fastxor.views import Array, Views
 
 Parameters = dict[str, Array]
@@ -353,7 +354,7 @@ def model(
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
     TrainingInterrupted
-        On Ctrl-C; a KeyboardInterrupt whose ``parameters`` hold what had been reached.
+        On Ctrl-C; a KeyboardInterrupt whose ``result`` holds what had been reached, and its ``parameters``.
 
     Warns
     -----
@@ -380,7 +381,7 @@ def model(
     theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state), "normal")
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
     try:
-        run.go(core, _INTERVAL, _print_cost if print_cost else None, stacklevel=2)
+        run.go(core, _INTERVAL, _Printing() if print_cost else None, stacklevel=2)
         return run.parameters()
     except KeyboardInterrupt:
         raise run.interrupted() from None
@@ -438,6 +439,12 @@ def _network_of(parameters: Mapping[str, ArrayLike]) -> tuple[Network, Array]:
 
 def _sizes(n_x: Any, n_h: Any, n_y: Any) -> tuple[int, int, int]:
     return validation.integer("n_x", n_x, 1), validation.integer("n_h", n_h, 1), validation.integer("n_y", n_y, 1)
+
+
+class _Printing(Watch):
+    def record(self, run: Run, iteration: int, cost: float) -> bool:
+        _print_cost(iteration, cost)
+        return False
 
 
 def _print_cost(iteration: int, cost: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
@@ -71,7 +71,11 @@ def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():
         if not isinstance(number, bool):
-            held(name, number, dtype, below_1=name in ("momentum", "beta1", "beta2"))
+            held(name, number, dtype, below_1=name in _BELOW_1)
+
+
+# Numbers of optimizers that a sum or a product of many steps cannot do with at 1.
+_BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
 
 
 def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:
@@ -127,7 +131,8 @@ def optimizer(value: Any, kinds: Sequence[type[Any]]) -> Any:
     if isinstance(value, tuple(kinds)):
         return value
     names = {kind.__name__: kind for kind in kinds}
-    wanted = " or ".join(f"{name}(…)" for name in names)
+    *some, last = (f"{name}(…)" for name in names)
+    wanted = f"{', '.join(some)} or {last}"
     raise TypeError(f"optimizer must be {wanted}, got {value!r}{hints.optimizer(value, names)}")
 
 
@@ -359,13 +364,19 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     return result
 
 
+def finite(array: Array) -> bool:
+    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
+    return isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+
+
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
     """Refuse the first argument with a value that is not finite, or, in A2 and Y, not what the loss wants."""
     for argument, value in arguments.items():
         for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
             label = f'{argument}["{name}"]' if name else argument
-            low, high = array.min(), array.max()  # no array of the size of this one, which may be large
-            if not (np.isfinite(low) and np.isfinite(high)):
+            # No array of the size of this one, which may be large; and the least of calls for a small one.
+            low, high = float(np.minimum.reduce(array, None)), float(np.maximum.reduce(array, None))
+            if not (isfinite(low) and isfinite(high)):
                 where = np.argwhere(~np.isfinite(array))
                 place = tuple(where[0].tolist())
                 more = f", and {len(where) - 1} more such values" if len(where) > 1 else ""

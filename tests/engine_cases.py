@@ -1,19 +1,17 @@
-"""The table of training jobs for the general engine, and a run written out plainly to hold both cores against.
+"""Jobs for the general engine, of the one table's kind: a pairwise set of them, and a short way of writing others.
 
-Every activation x output and loss x optimizer x batch mode x dtype is there once; sizes, depth and number of samples
-rotate beside them with periods that have no common factor, so that they meet in many ways.
+In `JOBS`, every two values of any two columns meet: every activation with every output and loss, every optimizer with
+every number of samples, and so on.
 """
 
-from dataclasses import dataclass
-from itertools import count, product
+import itertools
 
 import numpy as np
-from numpy.typing import NDArray
+from support import pairwise
 
 import fastxor as fx
+from fastxor.bench.problems import Problem, soft
 from fastxor.network import ACTIVATIONS, LOSSES
-from fastxor.state import Shuffle
-from fastxor.validation import seed
 
 # Every output with every loss that goes with it.
 ENDS = [(output, loss) for loss, outputs in LOSSES.items() for output in outputs]
@@ -22,7 +20,12 @@ OPTIMIZERS = {
     "momentum": fx.SGD(0.01, 0.9),
     "nesterov": fx.SGD(0.01, 0.9, nesterov=True),
     "adam": fx.Adam(0.01),
+    "adamw": fx.AdamW(0.003, weight_decay=1.0),
+    "rmsprop": fx.RMSprop(0.003),
+    "rmsprop-momentum": fx.RMSprop(0.001, 0.9, momentum=0.8),
+    "rprop": fx.Rprop(1e-3),  # where a unit saturates, the sign of a gradient that is 0 to rounding decides on a step
 }
+FULL_BATCHES = [name for name, optimizer in OPTIMIZERS.items() if optimizer._full_batches]
 DTYPES = ("float64", "float32")
 # Around a vector's length, a register block's and a tile's.
 SAMPLES = (1, 8, 9, 16, 17, 129, 257, 3, 300)
@@ -35,144 +38,66 @@ STEP = {"float64": 1e-11, "float32": 2e-4}
 RUN = {"float64": 1e-9, "float32": 1e-3}
 
 
-@dataclass(frozen=True)
-class Job:
-    """A network, data, a start and an optimizer, all fixed by the fields."""
-
-    sizes: tuple[int, ...]
-    hidden: tuple[str, ...]
-    output: str
-    loss: str
-    optimizer: str
-    batch_size: int | None
-    m: int
-    dtype: str
-    seed: int = 0
-    iterations: int = ITERATIONS
-
-    @property
-    def name(self) -> str:
-        hidden = "+".join(dict.fromkeys(self.hidden)) or "none"
-        batch = f"batch{self.batch_size}" if self.batch_size else "full"
-        sizes = "-".join(map(str, self.sizes))
-        return f"{hidden}-{self.output}-{self.loss}-{self.optimizer}-{batch}-{self.dtype}-{sizes}-m{self.m}"
-
-    def network(self) -> fx.Network:
-        return fx.Network(self.sizes, self.hidden, self.output, self.loss)
-
-    def data(self) -> tuple[NDArray, NDArray]:
-        """X (n_x, m) and Y (n_y, m): hard and soft labels, or values on both sides of 0 and 1."""
-        draw = np.random.RandomState([self.seed, self.m])
-        X = draw.standard_normal((self.sizes[0], self.m))
-        n_y = self.sizes[-1]
-        if self.loss == "cross_entropy":
-            Y = draw.dirichlet(np.ones(n_y), self.m).T
-            hard = np.arange(0, self.m, 2)
-            Y[:, hard] = np.eye(n_y)[:, draw.randint(n_y, size=hard.size)]
-        elif self.loss == "binary_cross_entropy":
-            Y = draw.random_sample((n_y, self.m))
-            Y[:, ::2] = Y[:, ::2] < 0.5
-        else:
-            Y = 1.5 * draw.standard_normal((n_y, self.m))
-        return X.astype(self.dtype), Y.astype(self.dtype)
-
-    def parameters(self) -> dict[str, NDArray]:
-        """A plain dict of separate arrays, with biases that are not zero."""
-        draw = np.random.RandomState([self.seed, 7])
-        parameters = {}
-        for number, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False), 1):
-            parameters[f"W{number}"] = (draw.standard_normal((n_out, n_in)) / np.sqrt(n_in)).astype(self.dtype)
-            parameters[f"b{number}"] = (0.3 * draw.standard_normal((n_out, 1))).astype(self.dtype)
-        return parameters
-
-    def train(self, backend: str, **changes) -> fx.Result:
-        X, Y = self.data()
-        arguments = {
-            "parameters": self.parameters(),
-            "optimizer": OPTIMIZERS[self.optimizer],
-            "iterations": self.iterations,
-            "batch_size": self.batch_size,
-            "random_state": self.seed,
-            "interval": 3,
-            "backend": backend,
-        }
-        return fx.train(self.network(), X, Y, **(arguments | changes))
+def optimizers_with(*batch_sizes):
+    """Pairs of an optimizer and a batch size: every one, but for mini-batches where an optimizer takes none."""
+    pairs = itertools.product(OPTIMIZERS, batch_sizes)
+    return [(name, size) for name, size in pairs if not (name in FULL_BATCHES and size)]
 
 
-def _ragged(m: int) -> int:
+def job_with(sizes, hidden, output, loss, optimizer, batch_size, m, dtype, seed=0, iterations=ITERATIONS):
+    """A job whose optimizer is known by its name, and whose data have hard and soft labels."""
+    activations = "+".join(dict.fromkeys(hidden)) or "none"
+    batch = f"batch{batch_size}" if batch_size else "full"
+    name = f"{activations}-{output}-{loss}-{optimizer}-{batch}-{dtype}-{'-'.join(map(str, sizes))}-m{m}"
+    optimizer = OPTIMIZERS[optimizer]
+    return Problem(
+        name, sizes, hidden, output, m, dtype, optimizer, batch_size, loss, soft, iterations=iterations, seed=seed
+    )
+
+
+def _ragged(m):
     """A batch size that leaves a smaller last batch, and more than one of them, where there are samples enough."""
     return next((size for size in (64, 7, 5, 4, 2) if m > size and m % size), 2)
 
 
-def _table() -> list[Job]:
-    jobs = []
-    kinds = product(("none", *ACTIVATIONS), ENDS, OPTIMIZERS, ("full", "ragged"), DTYPES)
-    for number, (activation, (output, loss), optimizer, mode, dtype) in enumerate(kinds):
-        middle = () if activation == "none" else HIDDEN[number % len(HIDDEN)]
-        n_y = (1, 2, 5, 3)[number // 16 % 4] + (output == "softmax")
-        m = SAMPLES[number % len(SAMPLES)]
-        jobs.append(
-            Job(
-                (INPUTS[number % len(INPUTS)], *middle, n_y),
-                (activation,) * len(middle),
-                output,
-                loss,
-                optimizer,
-                _ragged(m) if mode == "ragged" else None,
-                m,
-                dtype,
-                seed=number,
-            )
+WITHOUT_HIDDEN = {
+    "end": ENDS,
+    "optimizer": tuple(OPTIMIZERS),
+    "is_full": (True, False),
+    "dtype": DTYPES,
+    "m": SAMPLES,
+    "n_x": INPUTS,
+    "n_y": (1, 2, 5, 3),
+}
+WITH_HIDDEN = {"activation": ACTIVATIONS, "hidden": HIDDEN, **WITHOUT_HIDDEN}
+
+
+def _jobs(columns, first_seed):
+    """A job of each row, by its row."""
+    jobs = {}
+    for seed, row in enumerate(pairwise(columns), first_seed):
+        hidden = getattr(row, "hidden", ())
+        jobs[row] = job_with(
+            (row.n_x, *hidden, row.n_y + (row.end[0] == "softmax")),
+            (getattr(row, "activation", None),) * len(hidden),
+            *row.end,
+            row.optimizer,
+            None if row.is_full or row.optimizer in FULL_BATCHES else _ragged(row.m),
+            row.m,
+            row.dtype,
+            seed,
         )
     return jobs
 
 
-JOBS = _table()
+TABLES = [(columns, _jobs(columns, seed)) for columns, seed in ((WITH_HIDDEN, 0), (WITHOUT_HIDDEN, 500))]
+JOBS = [job for _columns, jobs in TABLES for job in jobs.values()]
 
 
-def small(job: Job) -> bool:
+def small(job):
     """Whether plain Python gets through a few steps of the un-jitted source in a moment."""
     weights = sum(n_in * n_out for n_in, n_out in zip(job.sizes, job.sizes[1:], strict=False))
     return weights * job.m <= 2500
-
-
-# ---------------------------------------------------------------- a run, written out
-
-
-def batches(m, batch_size, rng):
-    """Endlessly, the samples of each step: all, or the next of a permutation that each epoch has."""
-    shuffle = None if batch_size is None else Shuffle(seed(rng), m)
-    for epoch in count():
-        order = np.arange(m) if shuffle is None else shuffle.order(epoch)
-        for start in range(0, m, batch_size or m):
-            yield order[start : start + (batch_size or m)]
-
-
-def textbook_train(net, X, Y, parameters, optimizer, iterations, batch_size=None, rng=None):
-    """Every optimizer as its docstring and its paper have it, on the gradients of the reference, in float64."""
-    theta = {k: np.array(v, float) for k, v in parameters.items()}
-    first = {k: np.zeros_like(v) for k, v in theta.items()}
-    second = {k: np.zeros_like(v) for k, v in theta.items()}
-    costs = []
-    for step, batch in zip(range(iterations), batches(X.shape[1], batch_size, rng), strict=False):
-        cost, grads = net.gradient(theta, X[:, batch], Y[:, batch], backend="numpy")
-        costs.append(cost)
-        for key in theta:
-            g = grads["d" + key]
-            if isinstance(optimizer, fx.Adam):
-                first[key] = optimizer.beta1 * first[key] + (1 - optimizer.beta1) * g
-                second[key] = optimizer.beta2 * second[key] + (1 - optimizer.beta2) * g**2
-                m = first[key] / (1 - optimizer.beta1 ** (step + 1))
-                v = second[key] / (1 - optimizer.beta2 ** (step + 1))
-                move = m / (np.sqrt(v) + optimizer.epsilon)
-            else:
-                first[key] = optimizer.momentum * first[key] + g
-                move = g + optimizer.momentum * first[key] if optimizer.nesterov else first[key]
-            theta[key] = theta[key] - optimizer.learning_rate * move
-    return theta, costs
-
-
-# ---------------------------------------------------------------- comparing
 
 
 def assert_close(got, wanted, rtol):

@@ -1,16 +1,19 @@
-"""What the tests share: the tutorial written out in plain numpy, input in every guise, and child processes."""
+"""What the tests share: the tutorial's own program, pairwise tables, input in every guise, and child processes."""
 
 import gc
 import math
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from allpairspy import AllPairs
 
 import fastxor
+from fastxor.bench import tutorial_numpy
 
 ROOT = Path(fastxor.__file__).resolve().parent.parent
 PACKAGE = ROOT / "fastxor"
@@ -37,7 +40,7 @@ GOLDEN_PREDICTION = "Neural Network prediction for example (1, 1) is 0\n"
 KEYS = ("W1", "b1", "W2", "b2")
 
 
-# ---------------------------------------------------------------- the tutorial, written once more
+# ---------------------------------------------------------------- the tutorial's program
 
 
 def plain_sigmoid(z):
@@ -68,36 +71,32 @@ def plain_data(n_x, n_y, m, seed=0):
 
 
 def plain_forward(X, parameters):
-    A1 = np.tanh(parameters["W1"] @ X + parameters["b1"])
-    Z2 = parameters["W2"] @ A1 + parameters["b2"]
-    return A1, 1 / (1 + np.exp(-Z2))
+    A2, cache = tutorial_numpy.forward_prop(X, parameters)
+    return cache["A1"], A2
 
 
-def plain_cost(A2, Y):
-    return -np.sum(Y * np.log(A2) + (1 - Y) * np.log(1 - A2)) / Y.shape[1]
+plain_cost = tutorial_numpy.calculate_cost
 
 
 def plain_backward(X, Y, A1, A2, parameters):
-    m = X.shape[1]
-    dZ2 = A2 - Y
-    dZ1 = (parameters["W2"].T @ dZ2) * (1 - A1**2)
-    return {
-        "dW1": dZ1 @ X.T / m,
-        "db1": dZ1.sum(axis=1, keepdims=True) / m,
-        "dW2": dZ2 @ A1.T / m,
-        "db2": dZ2.sum(axis=1, keepdims=True) / m,
-    }
+    return tutorial_numpy.backward_prop(X, Y, {"A1": A1, "A2": A2}, parameters)
 
 
 def plain_run(X, Y, parameters, updates, learning_rate):
     """The parameters after so many updates, and the cost before each of them."""
     costs = []
     for _ in range(updates):
-        A1, A2 = plain_forward(X, parameters)
-        costs.append(plain_cost(A2, Y))
-        grads = plain_backward(X, Y, A1, A2, parameters)
-        parameters = {k: parameters[k] - learning_rate * grads["d" + k] for k in KEYS}
+        costs.append(plain_cost(plain_forward(X, parameters)[1], Y))
+        parameters = tutorial_numpy.own_loop(tutorial_numpy, X, Y, parameters, 1, learning_rate)
     return parameters, costs
+
+
+# ---------------------------------------------------------------- tables
+
+
+def pairwise(columns):
+    """Rows of a value from each column, as named tuples: every two values of two columns meet in one of them."""
+    return list(AllPairs(OrderedDict(columns)))
 
 
 # ---------------------------------------------------------------- comparing

@@ -115,6 +115,7 @@ class Install:
         self.package = self.site / "fastxor"
         self.home = root / "home"
         self.environment = dict.fromkeys(CACHE_VARIABLES) | {"HOME": self.home, "USERPROFILE": self.home}
+        self.environment["NUMBA_OPT"] = "0"  # nobody waits for what the kernels compute, but for the compiler
 
     def create(self):
         shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))

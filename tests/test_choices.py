@@ -22,7 +22,7 @@ from benchmarks import choices
 choices._Patched.settings = {"FEW": 3, "KEPT_BYTES": 5}
 choices.sys.meta_path.insert(0, choices._Finder())
 from fastxor.backends.fused import choices, specialised
-print(choices.KEPT_BYTES, specialised.FEW)
+print(choices.KEPT_BYTES, specialised.samples_in_lanes.FEW)
 """
 
 

@@ -1,7 +1,7 @@
 """The general engine: every activation, output, loss, optimizer, batch mode and dtype in both cores, by one table.
 
 The reference is the oracle for the compiled core and for the same source run as plain Python. The reference is held
-against central differences, against the losses written out, and against a training loop written out.
+against central differences, against the losses written out, and against the textbook's training loop.
 """
 
 import itertools
@@ -14,25 +14,28 @@ import pytest
 from engine_cases import (
     DTYPES,
     ENDS,
+    FULL_BATCHES,
     JOBS,
     OPTIMIZERS,
     RUN,
     SAMPLES,
     STEP,
-    Job,
+    TABLES,
     assert_close,
-    batches,
+    job_with,
+    optimizers_with,
     small,
-    textbook_train,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import arrays_in, assert_no_alias, assert_same_dict, frozen, guises
+from support import arrays_in, assert_no_alias, assert_same_dict, frozen, guises, pairwise
 
 import fastxor as fx
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.backends.fused import kernels
+from fastxor.bench.peers.numpy_peer import steps
+from fastxor.bench.problems import batches
 from fastxor.network import ACTIVATIONS
 from fastxor.state import Job as Training
 from fastxor.state import State
@@ -40,19 +43,29 @@ from fastxor.state import State
 BY_NAME = {job.name: job for job in JOBS}
 
 
-def test_the_table_of_jobs_covers_every_combination():
-    assert len(BY_NAME) == len(JOBS)
-    kinds = {(j.hidden[:1], j.output, j.loss, j.optimizer, j.batch_size is None, j.dtype) for j in JOBS}
-    assert len(kinds) == (len(ACTIVATIONS) + 1) * len(ENDS) * len(OPTIMIZERS) * 2 * len(DTYPES) == len(JOBS)
-    assert {len(j.hidden) for j in JOBS} == {0, 1, 2, 3}
-    assert {n for j in JOBS for n in j.sizes} >= {1, 3, 5, 17, 33}
-    assert {j.m for j in JOBS} == {1, 3, 8, 9, 16, 17, 129, 257, 300}
-    # Batches that fit in one vector and wider ones, with every optimizer and dtype; last batches that are smaller.
-    narrow = {(j.optimizer, j.dtype, (j.batch_size or j.m) <= 3) for j in JOBS}
-    assert len(narrow) == len(OPTIMIZERS) * len(DTYPES) * 2
-    ragged = [j for j in JOBS if j.batch_size and j.m > j.batch_size and j.m % j.batch_size]
-    for kind in (lambda j: (j.hidden[:1], j.output, j.loss), lambda j: (j.optimizer, j.dtype)):
-        assert {kind(j) for j in ragged} == {kind(j) for j in JOBS}
+@pytest.mark.parametrize(("columns", "jobs"), TABLES, ids=["hidden layers", "no hidden layer"])
+def test_every_two_values_meet_in_a_job(columns, jobs):
+    for one, other in itertools.combinations(columns, 2):
+        met = {(getattr(row, one), getattr(row, other)) for row in jobs}
+        assert met == set(itertools.product(columns[one], columns[other])), (one, other)
+    # Batches that fit in one vector and wider ones.
+    narrow = {(row.optimizer, (job.batch or job.m) <= 3) for row, job in jobs.items()}
+    assert narrow == set(itertools.product(OPTIMIZERS, (True, False)))
+
+
+def test_the_jobs_are_those_of_the_rows():
+    """With last batches that are smaller."""
+    for row, job in (item for _columns, jobs in TABLES for item in jobs.items()):
+        assert job.network.hidden == (getattr(row, "activation", None),) * len(getattr(row, "hidden", ()))
+        assert (job.network.output, job.network.loss) == row.end
+        assert job.optimizer == OPTIMIZERS[row.optimizer]
+        is_full = row.is_full or row.optimizer in FULL_BATCHES
+        assert (job.batch is None, job.dtype, job.m, job.sizes[0]) == (is_full, row.dtype, row.m, row.n_x)
+        assert job.batch is None or row.m <= 3 or (row.m > job.batch and row.m % job.batch)
+    assert {job.name for job in JOBS} == set(BY_NAME)
+    assert len(BY_NAME) == len(JOBS) < 200
+    assert {activation for job in JOBS for activation in job.network.hidden} == set(ACTIVATIONS)
+    assert {(job.output, job.loss) for job in JOBS} == set(ENDS)
 
 
 # ---------------------------------------------------------------- core against core
@@ -60,8 +73,8 @@ def test_the_table_of_jobs_covers_every_combination():
 
 def every_function(job, backend):
     """forward, cost, gradient and predict, with everything checked that can be without a second core."""
-    net, parameters = job.network(), job.parameters()
-    X, Y = job.data()
+    net, parameters = job.network, job.start
+    X, Y = job.data
     before = frozen(parameters, X, Y)
     A = net.forward(parameters, X, backend=backend)
     cost, grads = net.gradient(parameters, X, Y, backend=backend)
@@ -88,8 +101,8 @@ def assert_pass_agrees(job, backend):
 
 def checked_run(job, backend, **changes):
     """A whole run, likewise."""
-    net, parameters = job.network(), job.parameters()
-    X, Y = job.data()
+    net, parameters = job.network, job.start
+    X, Y = job.data
     before = frozen(parameters, X, Y)
     run = job.train(backend, parameters=parameters, **changes)
     assert frozen(parameters, X, Y) == before
@@ -120,13 +133,9 @@ def test_a_run_agrees(name):
     assert_run_agrees(BY_NAME[name], "numba")
 
 
-# One pass knows nothing of optimizers and batches.
-PASSES = [job for job in JOBS if job.optimizer in ("sgd", "adam") and job.batch_size is None]
-
-
-@pytest.mark.parametrize("job", PASSES, ids=lambda job: job.name)
-def test_a_pass_agrees(job):
-    assert_pass_agrees(job, "numba")
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_pass_agrees(name):
+    assert_pass_agrees(BY_NAME[name], "numba")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,29 +143,40 @@ def test_a_pass_agrees(job):
 def test_every_pair_of_layer_sizes(m, dtype):
     """Blocks of registers, and what is left over beside them: forward, backward and gradient, at every width."""
     for number, sizes in enumerate(itertools.product((1, 3, 5, 17, 33), repeat=2)):
-        job = Job((*sizes, 1 + number % 3), ("tanh",), "identity", "squared_error", "sgd", None, m, dtype, number)
+        job = job_with((*sizes, 1 + number % 3), ("tanh",), "identity", "squared_error", "sgd", None, m, dtype, number)
         assert_pass_agrees(job, "numba")
 
 
 @pytest.mark.parametrize("m", range(1, 301, 13))
 def test_every_number_of_samples(m):
     for more in range(13):
-        job = Job((3, 6, 4, 2), ("relu", "tanh"), "softmax", "cross_entropy", "sgd", None, m + more, "float64", m)
+        job = job_with((3, 6, 4, 2), ("relu", "tanh"), "softmax", "cross_entropy", "sgd", None, m + more, "float64", m)
         assert_pass_agrees(job, "numba")
 
 
-# Zero, one and two hidden layers; every activation and every end, all optimizers, batch modes and dtypes.
+# One and two hidden layers or none, of few neurons and samples.
 UNJITTED = [
-    replace(
-        job,
-        sizes=((3,), (3, 5), (1, 4, 3))[number % 3] + (job.sizes[-1],),
-        hidden=job.hidden[:1] * (number % 3),
-        m=(3, 9, 5, 8, 4)[number % 5],
-        batch_size=(None, 4)[number % 2],
+    job_with(
+        (*sizes, n_y + (end[0] == "softmax")),
+        (name,) * (len(sizes) - 1),
+        *end,
+        optimizer,
+        None if optimizer in FULL_BATCHES else batch_size,
+        *rest,
         iterations=3,
     )
-    for number, job in enumerate(JOBS[3::17])
-    if job.hidden
+    for name, sizes, end, n_y, optimizer, batch_size, *rest in pairwise(
+        {
+            "activation": ACTIVATIONS,
+            "sizes": ((3,), (3, 5), (1, 4, 3)),
+            "end": ENDS,
+            "n_y": (1, 2),
+            "optimizer": tuple(OPTIMIZERS),
+            "batch_size": (None, 4),
+            "m": (3, 9, 5, 8, 4),
+            "dtype": DTYPES,
+        }
+    )
 ]
 
 
@@ -167,18 +187,9 @@ def test_the_unjitted_source_agrees(job):
     assert_run_agrees(job, "unjitted")
 
 
-def test_the_unjitted_selection_is_wide_enough():
-    assert {a for j in UNJITTED for a in j.hidden} == set(ACTIVATIONS)
-    assert {(j.output, j.loss) for j in UNJITTED} == set(ENDS)
-    assert {j.optimizer for j in UNJITTED} == set(OPTIMIZERS)
-    assert {j.dtype for j in UNJITTED} == set(DTYPES)
-    assert {len(j.hidden) for j in UNJITTED} == {0, 1, 2}
-    assert {j.batch_size for j in UNJITTED} == {None, 4}
-
-
 def test_the_compiled_core_is_another_core():
     """The selector reaches two implementations: their last bits differ somewhere, or one was tested against itself."""
-    job = Job((5, 17, 3), ("gelu",), "softmax", "cross_entropy", "adam", 32, 129, "float64")
+    job = job_with((5, 17, 3), ("gelu",), "softmax", "cross_entropy", "adam", 32, 129, "float64")
     one, other = job.train("numpy"), job.train("numba")
     assert any(not np.array_equal(one.parameters[key], other.parameters[key]) for key in one.parameters)
 
@@ -186,12 +197,11 @@ def test_the_compiled_core_is_another_core():
 # ---------------------------------------------------------------- hypothesis
 
 JOB = st.builds(
-    lambda n_x, middle, n_y, end, optimizer, batch_size, m, dtype, seed, iterations: Job(
+    lambda n_x, middle, n_y, end, pair, m, dtype, seed, iterations: job_with(
         (n_x, *(size for size, _ in middle), n_y + (end[0] == "softmax")),
         tuple(activation for _, activation in middle),
         *end,
-        optimizer,
-        batch_size,
+        *pair,
         m,
         dtype,
         seed,
@@ -201,8 +211,8 @@ JOB = st.builds(
     middle=st.lists(st.tuples(st.integers(1, 24), st.sampled_from(ACTIVATIONS)), max_size=3),
     n_y=st.integers(1, 9),
     end=st.sampled_from(ENDS),
-    optimizer=st.sampled_from(list(OPTIMIZERS)),
-    batch_size=st.none() | st.integers(1, 80),
+    pair=st.tuples(st.sampled_from(list(OPTIMIZERS)), st.none())
+    | st.tuples(st.sampled_from([name for name in OPTIMIZERS if name not in FULL_BATCHES]), st.integers(1, 80)),
     m=st.integers(1, 70),
     dtype=st.sampled_from(DTYPES),
     seed=st.integers(0, 10_000),
@@ -257,25 +267,25 @@ def away_from_kinks(job):
     """A start at which no unit of a piecewise activation is near zero, and no error near huber's threshold."""
     for seed in itertools.count(job.seed):
         job = replace(job, seed=seed)
-        X, Y = job.data()
-        *Z, last = inputs_of_layers(job.network(), job.parameters(), X)
-        error = job.network().forward(job.parameters(), X, backend="numpy") - Y
+        X, Y = job.data
+        *Z, last = inputs_of_layers(job.network, job.start, X)
+        error = job.network.forward(job.start, X, backend="numpy") - Y
         if min(np.abs(z).min() for z in Z or [last]) > 1e-3 and np.abs(np.abs(error) - 1).min() > 1e-3:
             return job
 
 
 DIFFERENTIATED = [
-    Job((3, 4, 3, 2), (activation,) * 2, output, loss, "sgd", None, 5, "float64")
+    job_with((3, 4, 3, 2), (activation,) * 2, output, loss, "sgd", None, 5, "float64")
     for activation in ACTIVATIONS
     for output, loss in ENDS
-] + [Job((3, 2), (), output, loss, "sgd", None, 5, "float64") for output, loss in ENDS]
+] + [job_with((3, 2), (), output, loss, "sgd", None, 5, "float64") for output, loss in ENDS]
 
 
 @pytest.mark.parametrize("job", DIFFERENTIATED, ids=lambda job: job.name)
 def test_gradients_are_those_of_central_differences(job):
     job = away_from_kinks(job)
-    net, parameters = job.network(), job.parameters()
-    X, Y = job.data()
+    net, parameters = job.network, job.start
+    X, Y = job.data
     h = 1e-5
     for backend in ("numpy", "numba"):
         _, grads = net.gradient(parameters, X, Y, backend=backend)
@@ -306,20 +316,20 @@ def loss_written_out(loss, A, Y):
 
 @pytest.mark.parametrize(("output", "loss"), ENDS)
 def test_the_cost_is_the_loss_of_the_outputs(backend, output, loss):
-    job = Job((3, 5, 4), ("tanh",), output, loss, "sgd", None, 9, "float64")
-    X, Y = job.data()
-    A = job.network().forward(job.parameters(), X, backend=backend)
+    job = job_with((3, 5, 4), ("tanh",), output, loss, "sgd", None, 9, "float64")
+    X, Y = job.data
+    A = job.network.forward(job.start, X, backend=backend)
     wanted = loss_written_out(loss, A, Y)
-    assert job.network().cost(job.parameters(), X, Y, backend=backend) == pytest.approx(wanted, rel=1e-12)
+    assert job.network.cost(job.start, X, Y, backend=backend) == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize(("output", "loss"), ENDS)
 def test_the_cost_alone_has_the_bits_of_that_with_a_gradient(backend, output, loss):
     for m in (3, 70, 1100):  # one vector of samples, one tile, several
-        job = Job((3, 5, 4), ("tanh",), output, loss, "sgd", None, m, "float32")
-        arguments = job.parameters(), *job.data()
-        cost = job.network().cost(*arguments, backend=backend)
-        assert cost == job.network().gradient(*arguments, backend=backend)[0]
+        job = job_with((3, 5, 4), ("tanh",), output, loss, "sgd", None, m, "float32")
+        arguments = job.start, *job.data
+        cost = job.network.cost(*arguments, backend=backend)
+        assert cost == job.network.gradient(*arguments, backend=backend)[0]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -338,18 +348,17 @@ def test_the_cost_is_exact_where_the_output_saturates(backend, output, dtype):
         np.testing.assert_array_equal(grads["db1"], [[-1], [1]])
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 4, 16, 17, 40])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 1, 4, 16, 17, 40))
 def test_a_run_is_the_loop_written_out(backend, optimizer, batch_size):
-    """Each optimizer, and batches in the order of each epoch's permutation, against a loop of a few lines."""
-    job = Job((3, 5, 4, 2), ("tanh", "softplus"), "identity", "squared_error", optimizer, batch_size, 17, "float64")
-    job = replace(job, iterations=7 if backend == "unjitted" else 40)
-    X, Y = job.data()
-    rng = np.random.RandomState(11)
-    wanted, costs = textbook_train(
-        job.network(), X, Y, job.parameters(), OPTIMIZERS[optimizer], job.iterations, batch_size, rng
-    )
-    run = checked_run(job, backend, random_state=11, interval=1)
+    """Each optimizer, and batches in the order of each epoch's permutation, against the textbook's loop."""
+    iterations = 7 if backend == "unjitted" else 40
+    sizes, activations, end = (3, 5, 4, 2), ("tanh", "relu"), ("identity", "squared_error")
+    job = job_with(sizes, activations, *end, optimizer, batch_size, 17, "float64", 11, iterations)
+    chosen = list(itertools.islice(job.batches(), iterations))
+    taken = list(steps(job, job.start, chosen))
+    wanted, targets = taken[-1][0], [job.data[1] if batch is None else job.data[1][:, batch] for batch in chosen]
+    costs = [loss_written_out(job.loss, A, Y) for (_, A), Y in zip(taken, targets, strict=True)]
+    run = checked_run(job, backend, interval=1)
     assert_same_dict(run.parameters, wanted, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(list(run.history.values()), costs, rtol=1e-9)
 
@@ -360,10 +369,10 @@ def test_a_run_is_the_loop_written_out(backend, optimizer, batch_size):
 @pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
 def test_first_the_weights_then_the_order_of_the_samples(core, kind):
     """One generator gives both, whether it is handed over, made from a seed, or numpy's own."""
-    job = Job((3, 4, 2), ("tanh",), "identity", "huber", "sgd", 5, 13, "float64")
-    X, Y = job.data()
+    job = job_with((3, 4, 2), ("tanh",), "identity", "squared_error", "sgd", 5, 13, "float64")
     rng = kind(3)
-    wanted, _ = textbook_train(job.network(), X, Y, job.network().initialize(rng), OPTIMIZERS["sgd"], 9, 5, rng)
+    start = job.network.initialize(rng)
+    *_, (wanted, _) = steps(job, start, itertools.islice(batches(13, 5, validation.seed(rng)), 9))
     run = job.train(core, parameters=None, random_state=kind(3), iterations=9)
     assert_same_dict(run.parameters, wanted, rtol=1e-9)
     if kind is np.random.RandomState:
@@ -373,7 +382,7 @@ def test_first_the_weights_then_the_order_of_the_samples(core, kind):
         by_global = job.train(core, parameters=None, random_state=None, iterations=9)
         assert_same_dict(by_global.parameters, run.parameters, rtol=0)
         drawn = np.random.RandomState(3)
-        drawn.standard_normal(job.network().count - 6)
+        drawn.standard_normal(job.network.count - 6)
         validation.seed(drawn)
         assert np.random.rand() == drawn.random_sample()
 
@@ -386,24 +395,23 @@ def test_a_full_batch_draws_no_order(core):
 
 def test_every_sample_once_an_epoch(core):
     """Seen in the costs: with a rate of zero, each batch's cost is the mean of its samples' own."""
-    job = Job((1, 1), (), "identity", "squared_error", "sgd", 4, 11, "float64")
+    job = job_with((1, 1), (), "identity", "squared_error", "sgd", 4, 11, "float64")
     X = np.zeros((1, 11))
     Y = np.sqrt(2 * 2.0 ** np.arange(11))[None]  # the cost of sample k is 2**k
     zeros = {"W1": np.zeros((1, 1)), "b1": np.zeros((1, 1))}
     run = fx.train(
-        job.network(), X, Y, parameters=zeros, optimizer=fx.SGD(0.0), iterations=9, batch_size=4, random_state=5,
+        job.network, X, Y, parameters=zeros, optimizer=fx.SGD(0.0), iterations=9, batch_size=4, random_state=5,
         interval=1, backend=core,
     )  # fmt: skip
-    rng = np.random.RandomState(5)
-    for (step, cost), batch in zip(run.history.items(), batches(11, 4, rng), strict=False):
+    order = batches(11, 4, validation.seed(np.random.RandomState(5)))
+    for (step, cost), batch in zip(run.history.items(), order, strict=False):
         assert batch.size == (4, 4, 3)[step % 3]
         assert cost * batch.size == pytest.approx(sum(2.0**k for k in batch.tolist()), rel=1e-12)
 
 
-@pytest.mark.parametrize("batch_size", [None, 5])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 5))
 def test_the_same_seed_gives_the_same_bits(core, optimizer, batch_size):
-    job = Job((5, 17, 3), ("gelu",), "softmax", "cross_entropy", optimizer, batch_size, 33, "float64")
+    job = job_with((5, 17, 3), ("gelu",), "softmax", "cross_entropy", optimizer, batch_size, 33, "float64")
     first, second = (job.train(core, parameters=None, random_state=8) for _ in range(2))
     assert_same_dict(second.parameters, first.parameters, rtol=0)
     assert first.history == second.history
@@ -413,7 +421,7 @@ def test_the_same_seed_gives_the_same_bits(core, optimizer, batch_size):
 
 @pytest.mark.parametrize("batch_size", [None, 5])
 def test_the_interval_changes_what_is_recorded_and_nothing_else(core, batch_size):
-    job = Job((5, 17, 3), ("elu",), "sigmoid", "huber", "adam", batch_size, 33, "float64", iterations=25)
+    job = job_with((5, 17, 3), ("elu",), "sigmoid", "huber", "adam", batch_size, 33, "float64", iterations=25)
     every = job.train(core, interval=1)
     for interval in (2, 7, 24, 25, 100):
         run = job.train(core, interval=interval)
@@ -422,9 +430,9 @@ def test_the_interval_changes_what_is_recorded_and_nothing_else(core, batch_size
 
 
 def test_the_default_interval_is_a_hundred(core):
-    job = Job((1, 1), (), "sigmoid", "squared_error", "sgd", None, 3, "float64")
-    X, Y = job.data()
-    assert list(fx.train(job.network(), X, Y, random_state=0, iterations=301, backend=core).history) == [
+    job = job_with((1, 1), (), "sigmoid", "squared_error", "sgd", None, 3, "float64")
+    X, Y = job.data
+    assert list(fx.train(job.network, X, Y, random_state=0, iterations=301, backend=core).history) == [
         0,
         100,
         200,
@@ -434,12 +442,12 @@ def test_the_default_interval_is_a_hundred(core):
 
 @pytest.mark.parametrize("batch_size", [None, 5])
 def test_no_iterations(backend, batch_size):
-    job = Job((5, 7, 3), ("sin",), "sigmoid", "huber", "adam", batch_size, 33, "float32", iterations=0)
+    job = job_with((5, 7, 3), ("sin",), "sigmoid", "huber", "adam", batch_size, 33, "float32", iterations=0)
     run = job.train(backend)
     assert run.iterations == 0
     assert run.history == {}
-    assert_same_dict(run.parameters, job.parameters(), rtol=0)
-    assert_no_alias(run.parameters, job.parameters())
+    assert_same_dict(run.parameters, job.start, rtol=0)
+    assert_no_alias(run.parameters, job.start)
 
 
 @pytest.mark.parametrize("optimizer", [fx.Adam(1e-3), fx.SGD(0.1, momentum=0.9), fx.SGD(0.1, 0.9, nesterov=True)])
@@ -473,12 +481,12 @@ def test_gradients_among_the_smallest_numbers(dtype, m):
 
 
 def test_the_history_holds_the_cost_before_the_step(core):
-    job = Job((5, 7, 3), ("tanh",), "softmax", "cross_entropy", "momentum", None, 33, "float64")
-    X, Y = job.data()
+    job = job_with((5, 7, 3), ("tanh",), "softmax", "cross_entropy", "momentum", None, 33, "float64")
+    X, Y = job.data
     run = job.train(core, interval=1)
     for iteration in (0, 1, 7, 19):
         so_far = job.train(core, iterations=iteration)
-        assert job.network().cost(so_far.parameters, X, Y, backend=core) == pytest.approx(
+        assert job.network.cost(so_far.parameters, X, Y, backend=core) == pytest.approx(
             run.history[iteration], rel=1e-12
         )
 
@@ -504,8 +512,8 @@ def test_no_layout_has_an_engine_of_its_own():
 
 @pytest.mark.parametrize("order", ["F", "strided", "read-only", "big-endian", "ints", "lists"])
 def test_data_in_any_layout(core, order):
-    job = Job((5, 7, 3), ("tanh",), "identity", "squared_error", "adam", 6, 33, "float64")
-    X, Y = (np.rint(4 * array) for array in job.data())
+    job = job_with((5, 7, 3), ("tanh",), "identity", "squared_error", "adam", 6, 33, "float64")
+    X, Y = (np.rint(4 * array) for array in job.data)
 
     def laid_out(array):
         if order == "strided":
@@ -520,14 +528,14 @@ def test_data_in_any_layout(core, order):
 
     def outcome(form):
         given_X, given_Y = form(X.copy()), form(Y.copy())
-        start = {key: np.rint(8 * value) for key, value in job.parameters().items()}
+        start = {key: np.rint(8 * value) for key, value in job.start.items()}
         start = {key: form(value / 8) if order not in ("ints",) else value / 8 for key, value in start.items()}
         run = fx.train(
-            job.network(), given_X, given_Y, parameters=start, optimizer=fx.Adam(0.01), iterations=9, batch_size=6,
+            job.network, given_X, given_Y, parameters=start, optimizer=fx.Adam(0.01), iterations=9, batch_size=6,
             random_state=0, backend=core,
         )  # fmt: skip
-        cost, grads = job.network().gradient(start, given_X, given_Y, backend=core)
-        A = job.network().forward(start, given_X, backend=core)
+        cost, grads = job.network.gradient(start, given_X, given_Y, backend=core)
+        A = job.network.forward(start, given_X, backend=core)
         return {**run.parameters, **grads, "A": A, "cost": np.float64(cost)}
 
     # BLAS may take another way through another layout; the kernels see only one.

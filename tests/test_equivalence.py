@@ -1,4 +1,4 @@
-"""The cores against each other over the one table of cases: every function, whole runs, and the gradients' truth.
+"""The cores against each other over a grid of the tutorial's networks: every function, whole runs, gradients' truth.
 
 The reference is the oracle for the compiled core and for the same source run as plain Python; the
 reference itself is held against the complex step and finite differences.
@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_cases import RUN, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import (
@@ -23,35 +24,32 @@ from support import (
 )
 
 import fastxor as fx
-from benchmarks.cases import CASES, Case
+from fastxor.bench.problems import TUTORIAL
 
-BY_NAME = {case.name: case for case in CASES}
 FUSED = ("numba", "unjitted")
 
 # One step: rounding alone. Float32 sums of 100 terms lose a few digits; float64 hardly any.
 STEP = {"float64": {"rtol": 1e-11, "atol": 1e-13}, "float32": {"rtol": 2e-4, "atol": 2e-5}}
 
 
-@pytest.fixture(params=BY_NAME)
+@pytest.fixture(params=TUTORIAL)
 def case(request):
-    return BY_NAME[request.param]
+    return TUTORIAL[request.param]
 
 
-def test_the_table_of_cases_covers_sizes_samples_and_dtypes():
-    sizes = {(1, 1, 1), (2, 2, 1), (3, 5, 2), (7, 13, 3), (64, 100, 10)}
-    assert sizes <= {c.sizes for c in CASES}
-    assert {1, 4, 1000} <= {c.m for c in CASES}
-    assert any(c.m % 2 and c.m > 1 for c in CASES)
-    assert {c.dtype for c in CASES} == {"float64", "float32"}
-    assert all(c.iterations == 1000 for c in CASES)
-    assert {c.rtol for c in CASES if c.dtype == "float64"} == {1e-9}
-    assert {c.rtol for c in CASES if c.dtype == "float32"} == {1e-3}
-    assert len(BY_NAME) == len(CASES)
+def test_the_grid_covers_sizes_samples_and_dtypes():
+    rows = TUTORIAL.values()
+    assert {(1, 1, 1), (2, 2, 1), (3, 5, 2), (7, 13, 3), (64, 100, 10)} == {row.sizes for row in rows}
+    assert {1, 4, 1000} <= {row.m for row in rows}
+    assert any(row.m % 2 and row.m > 1 for row in rows)
+    assert {row.dtype for row in rows} == {"float64", "float32"}
+    assert {row.iterations for row in rows} == {1001}
+    assert len({(row.sizes, row.m, row.dtype, row.source) for row in rows}) == len(rows)
 
 
 def biased(case):
     """The case's parameters, with biases that are not zero."""
-    parameters = case.parameters()
+    parameters = dict(case.start)
     draw = np.random.RandomState(case.seed + 17)
     for key in ("b1", "b2"):
         parameters[key] = draw.standard_normal(parameters[key].shape).astype(case.dtype)
@@ -94,20 +92,20 @@ def assert_step_agrees(X, Y, parameters, backend, dtype):
 
 @pytest.mark.parametrize("fused", FUSED)
 def test_every_function_agrees(case, fused):
-    X, Y = case.data()
+    X, Y = case.data
     assert_step_agrees(X, Y, biased(case), fused, case.dtype)
 
 
 def whole_run(case, backend):
     """The trained parameters, with everything checked that can be without a second core."""
-    X, Y = case.data()
-    start = case.parameters()
+    X, Y = case.data
+    start = case.start
     before = frozen(X, Y, start)
     trained = fx.model(
         X,
         Y,
         *case.sizes,
-        case.iterations,
+        case.iterations - 1,
         case.learning_rate,
         parameters=start,
         print_cost=False,
@@ -125,10 +123,7 @@ def whole_run(case, backend):
 
 def assert_run_agrees(case, backend):
     got, wanted = whole_run(case, backend), whole_run(case, "numpy")
-    for key in KEYS:
-        # A weight that passes through zero has no relative accuracy of its own: its layer's size has.
-        atol = case.rtol * 1e-2 * max(np.abs(wanted[key]).max(), 1)
-        np.testing.assert_allclose(got[key], wanted[key], rtol=case.rtol, atol=atol, err_msg=key)
+    assert_close(got, wanted, RUN[case.dtype])
 
 
 def test_a_whole_run_agrees(case):
@@ -137,13 +132,14 @@ def test_a_whole_run_agrees(case):
 
 def test_a_whole_run_moves_the_parameters(case):
     """Else agreement would mean nothing."""
-    start, trained = case.parameters(), whole_run(case, "numba")
+    start, trained = case.start, whole_run(case, "numba")
     assert all(np.abs(trained[k] - start[k]).max() > 1e-4 for k in ("W1", "W2"))
 
 
 def unjitted_iterations(case):
     """As many as plain Python does in a fraction of a second; the first case, XOR's, whole."""
-    work = (case.n_x + case.n_y) * case.n_h * case.m
+    n_x, n_h, n_y = case.sizes
+    work = (n_x + n_y) * n_h * case.m
     return 200 if work < 50 else 20 if work < 2000 else 2
 
 
@@ -153,11 +149,10 @@ def test_a_run_of_the_unjitted_source_agrees(case):
 
 def test_the_printed_costs_agree(case, capsys):
     """The costs recorded on the way inside the compiled run, and those of the reference."""
-    X, Y = case.data()
+    X, Y = case.data
     printed = []
     for backend in ("numpy", "numba"):
-        run = replace(case, iterations=200)
-        fx.model(X, Y, *run.sizes, run.iterations, run.learning_rate, parameters=run.parameters(), backend=backend)
+        fx.model(X, Y, *case.sizes, 200, case.learning_rate, parameters=case.start, backend=backend)
         printed.append(capsys.readouterr().out.splitlines())
     assert len(printed[0]) == len(printed[1]) == 3
     for one, other in zip(*printed, strict=True):
@@ -168,23 +163,23 @@ def test_the_printed_costs_agree(case, capsys):
 
 @pytest.mark.parametrize("name", ["xor-2-2-1-m4-float64", "7-13-3-m1000-float64"])
 def test_the_same_run_twice_gives_the_same_bits(core, name):
-    first, second = whole_run(BY_NAME[name], core), whole_run(BY_NAME[name], core)
+    first, second = whole_run(TUTORIAL[name], core), whole_run(TUTORIAL[name], core)
     for key in KEYS:
         np.testing.assert_array_equal(first[key], second[key])
 
 
 def test_the_compiled_core_is_another_core():
     """The selector reaches two implementations: their last bits differ somewhere, or one was tested against itself."""
-    runs = [whole_run(BY_NAME["7-13-3-m100-float64"], backend) for backend in ("numpy", "numba")]
+    runs = [whole_run(TUTORIAL["7-13-3-m100-float64"], backend) for backend in ("numpy", "numba")]
     assert any(not np.array_equal(runs[0][key], runs[1][key]) for key in KEYS)
 
 
 def test_the_whole_run_is_the_loop_function_by_function(core):
-    case = replace(BY_NAME["3-5-2-m17-float64"], iterations=100)
-    X, Y = case.data()
-    parameters = case.parameters()
+    case = replace(TUTORIAL["3-5-2-m17-float64"], iterations=100)
+    X, Y = case.data
+    parameters = case.start
     with fx.use_backend(core):
-        for _ in range(case.iterations + 1):
+        for _ in range(case.iterations):
             _A2, cache = fx.forward_prop(X, parameters)
             grads = fx.backward_prop(X, Y, cache, parameters)
             parameters = fx.update_parameters(parameters, grads, case.learning_rate)
@@ -315,13 +310,13 @@ def test_cost_agrees_anywhere(pairs):
 # ---------------------------------------------------------------- the reference against mathematics
 
 
-GRADIENT_CASES = [Case("", 1, 1, 1, 1, "float64"), Case("", 3, 5, 2, 8, "float64"), Case("", 7, 13, 3, 17, "float64")]
+GRADIENT_CASES = [TUTORIAL[name] for name in ("1-1-1-m1-float64", "3-5-2-m8-float64", "7-13-3-m9-float64")]
 
 
-@pytest.mark.parametrize("job", GRADIENT_CASES, ids=lambda c: "-".join(map(str, c.sizes)))
+@pytest.mark.parametrize("job", GRADIENT_CASES, ids=lambda job: job.name)
 def test_gradients_are_those_of_the_complex_step(job, backend):
     """cost(p + ih) = cost(p) + ih cost'(p): no cancellation, so the comparison is to full precision."""
-    X, Y = job.data()
+    X, Y = job.data
     parameters = biased(job)
     _, cache = fx.forward_prop(X, parameters, backend=backend)
     grads = fx.backward_prop(X, Y, cache, parameters, backend=backend)
@@ -333,10 +328,10 @@ def test_gradients_are_those_of_the_complex_step(job, backend):
             assert grads["d" + key][place] == pytest.approx(slope, rel=1e-10, abs=1e-14), (key, place)
 
 
-@pytest.mark.parametrize("job", GRADIENT_CASES, ids=lambda c: "-".join(map(str, c.sizes)))
+@pytest.mark.parametrize("job", GRADIENT_CASES, ids=lambda job: job.name)
 def test_gradients_are_those_of_finite_differences(job, core):
     """The package against itself: the cost that it computes falls as its gradients say."""
-    X, Y = job.data()
+    X, Y = job.data
     parameters = biased(job)
 
     def cost_at(key, place, step):

@@ -20,7 +20,7 @@ PUBLIC = {
         "sizes hidden output loss count layers initialize forward predict cost gradient "
         "vjp jacobian hvp compile flatten unflatten",
     ),
-    "run": (RUN, "network parameters history iterations predict"),
+    "run": (RUN, "network parameters history iterations forward predict cost save"),
     "check": (
         fx.check_gradient(NET, RUN.parameters, X, Y),
         "ok error tolerance parameter index analytic numeric checked at_kinks count",
@@ -28,7 +28,10 @@ PUBLIC = {
     "SGD": (fx.SGD(), "learning_rate momentum nesterov"),
     "Adam": (fx.Adam(), "learning_rate beta1 beta2 epsilon"),
     "warning": (fx.DivergenceWarning(), " ".join(dir(Warning()))),
-    "interrupted": (fx.TrainingInterrupted({}, 3), " ".join(["parameters iterations", *dir(KeyboardInterrupt())])),
+    "interrupted": (
+        fx.TrainingInterrupted({}, 3),
+        " ".join(["parameters iterations result", *dir(KeyboardInterrupt())]),
+    ),
     "parameters": (RUN.parameters, " ".join(dir({}))),
     "grads": (NET.gradient(RUN.parameters, X, Y)[1], " ".join(dir({}))),
     "cache": (fx.forward_prop(X, RUN.parameters)[1], " ".join(dir({}))),

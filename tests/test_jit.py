@@ -32,7 +32,7 @@ def kernel(monkeypatch):
 
 
 def test_the_kernels_are_found():
-    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend"}
+    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend", "jacobian", "substitute"}
 
 
 def test_flags():
@@ -116,7 +116,7 @@ def njit(**flags):
 
 numba.njit = njit
 X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
-net = fx.Network([2, 3, 1])
+net, line = fx.Network([2, 3, 1]), fx.Network([2, 3, 1], output="identity")
 
 def everything():
     start = net.initialize(0)
@@ -128,6 +128,7 @@ def everything():
         net.forward(start, X), net.cost(start, X, Y), *net.gradient(start, X, Y)[1].values(),
         *fx.train(net, X, Y, iterations=20, random_state=0).parameters.values(),
         *fx.train(net, X, Y, iterations=20, random_state=0, batch_size=3, optimizer=fx.Adam()).parameters.values(),
+        *fx.train(line, X, Y, iterations=3, random_state=0, optimizer=fx.LevenbergMarquardt()).parameters.values(),
         *fx.model(X, Y, 2, 2, 1, 20, 0.3, print_cost=False, random_state=0).values(),
     ]
 

@@ -284,7 +284,9 @@ TRAIN = {"network": ONE["sigmoid"], "X": X, "Y": Y}
     ],
 )
 def test_what_to_write_for_an_optimizer(wrong, hint):
-    with pytest.raises(TypeError, match=r"optimizer must be SGD\(…\) or Adam\(…\).*; " + re.escape(hint) + "$"):
+    with pytest.raises(
+        TypeError, match=r"optimizer must be SGD\(…\), Adam\(…\), .* or LBFGS\(…\).*; " + re.escape(hint) + "$"
+    ):
         fx.train(**TRAIN, optimizer=wrong)
 
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from engine_cases import ENDS, OPTIMIZERS, Job, assert_close
+from engine_cases import ENDS, assert_close, job_with, optimizers_with
 from support import X, Y, assert_same_dict
 
 import fastxor as fx
@@ -46,12 +46,12 @@ def test_every_sample_is_in_one_part(samples, widest, order):
 @pytest.mark.parametrize("m", [1, 2, 3, 8, 17])
 @pytest.mark.parametrize(("output", "loss"), ENDS)
 def test_parts_add_up_to_the_whole(monkeypatch, output, loss, m):
-    job = Job((3, 5, 4, 2), ("gelu", "relu"), output, loss, "adam", None, m, "float64")
+    job = job_with((3, 5, 4, 2), ("gelu", "relu"), output, loss, "adam", None, m, "float64")
     passes, runs = [], []
     for parts in (False, True):
         if parts:
             cut_small(monkeypatch)
-        net, parameters, data = job.network(), job.parameters(), job.data()
+        net, parameters, data = job.network, job.start, job.data
         cost, grads = net.gradient(parameters, *data, backend="numpy")
         assert cost == pytest.approx(net.cost(parameters, *data, backend="numpy"), rel=1e-14)
         passes.append((cost, grads))
@@ -135,15 +135,15 @@ def test_costs_are_worked_out_where_they_are_recorded(monkeypatch, interval, bat
     assert len(worked_out) == len(history) + around
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", [name for name, _ in optimizers_with(5)])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_run_leaves_the_data_as_they_are(optimizer, order):
     """Laid out anew or not, they are the same data, and give the same bits."""
-    job = Job((3, 4, 1), ("tanh",), "sigmoid", "binary_cross_entropy", optimizer, 5, 23, "float64")
-    data = [np.array(array, order=order) for array in job.data()]
+    job = job_with((3, 4, 1), ("tanh",), "sigmoid", "binary_cross_entropy", optimizer, 5, 23, "float64")
+    data = [np.array(array, order=order) for array in job.data]
     kept = [array.copy() for array in data]
-    settings = {"parameters": job.parameters(), "iterations": 12, "batch_size": 5, "backend": "numpy"}
-    runs = [fx.train(job.network(), *arrays, random_state=1, **settings) for arrays in (data, job.data())]
+    settings = {"parameters": job.start, "iterations": 12, "batch_size": 5, "backend": "numpy"}
+    runs = [fx.train(job.network, *arrays, random_state=1, **settings) for arrays in (data, job.data)]
     assert_same_dict(runs[0].parameters, runs[1].parameters, rtol=0)
     for array, before in zip(data, kept, strict=True):
         np.testing.assert_array_equal(array, before)

@@ -232,7 +232,7 @@ def networks(draw):
     depth = draw(st.integers(0, 5))
     hidden = draw(st.lists(st.sampled_from([1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24]), min_size=depth, max_size=depth))
     sizes = [draw(st.integers(1, 9)), *hidden, draw(st.integers(1, 4))]
-    activations = [draw(st.sampled_from(list(specialised._ACTIVATIONS))) for _ in hidden]
+    activations = [draw(st.sampled_from(list(specialised.ACTIVATIONS))) for _ in hidden]
     network = fx.Network(sizes, activations, draw(st.sampled_from(["sigmoid", "identity"])))
     assume(specialised.fits(network, fx.SGD(), 1, np.dtype(float)))
     return network
@@ -275,7 +275,7 @@ def not_kept():
         yield
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=16, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(run=runs())
 def test_any_network_that_fits(not_kept, run):
     ends_alike(*run)
@@ -320,12 +320,12 @@ def eligible(depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_shapes_all_over_are_written_and_traced(depth):
-    """To nowhere, which takes a fraction of the time of compiling: some forty shapes, and all numbers of samples."""
+    """To nowhere, which takes a fraction of the time of compiling: some twenty shapes, and all numbers of samples."""
     kinds = (Memory, tracing.FLOAT64), (Memory, tracing.FLOAT64), (Traced, tracing.INT)
     kinds += (Traced, tracing.FLOAT64), (Traced, tracing.INT), (Traced, tracing.INT)
     shapes = list(eligible(depth))
     counts = itertools.cycle(range(1, VECTOR_BITS // 64 + 1))
-    for sizes, count in zip(shapes[:: max(1, len(shapes) // 40)], counts, strict=False):
+    for sizes, count in zip(shapes[:: max(1, len(shapes) // 20)], counts, strict=False):
         train = specialised.written(fx.Network(sizes), count, np.dtype(float))
         assert tracing._trial.__wrapped__(train, kinds, ()) == tracing.BOOL
     assert len(shapes) > 20

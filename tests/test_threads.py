@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_cases import OPTIMIZERS, Job
+from engine_cases import OPTIMIZERS, job_with, optimizers_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import assert_same_dict, run_python
@@ -19,7 +19,7 @@ from fastxor.backends.fused import choices, workspace
 from fastxor.backends.fused import threads as sharing
 
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
-JOB = Job((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
+JOB = job_with((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
 DTYPE = np.dtype(JOB.dtype)
 
 
@@ -48,11 +48,10 @@ def started(monkeypatch):
     return threads
 
 
-@pytest.mark.parametrize("batch_size", [None, 800])
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 800))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
-    job = replace(JOB, optimizer=optimizer, dtype=dtype, batch_size=batch_size)
+    job = replace(JOB, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size)
     alone = job.train("numba", threads=1)
     assert not started
     for threads in (2, 3, 8):
@@ -65,20 +64,19 @@ def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
 @pytest.mark.parametrize("m", [4097, 4600])
 def test_the_same_bits_of_many_tiles(hidden, m):
     """More threads than cores, so that some are far behind; with room for several gradients each, and for one."""
-    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64")
-    ahead = workspace.plan(job.network(), m, np.dtype(job.dtype)).entries[workspace.AHEAD]
+    job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64", iterations=5)
+    ahead = workspace.plan(job.network, m, np.dtype(job.dtype)).entries[workspace.AHEAD]
     assert (ahead > 1) == (hidden == 5)
     alone = job.train("numba", threads=1)
     for threads in (2, 3, 5, 9):
         same(job.train("numba", threads=threads), alone)
 
 
-@pytest.mark.parametrize("batch_size", [None, 70])
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 70))
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.usefixtures("lockstep")
 def test_the_same_bits_in_lockstep(started, optimizer, dtype, batch_size):
-    job = replace(LOCKED, optimizer=optimizer, dtype=dtype, batch_size=batch_size)
+    job = replace(LOCKED, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size)
     alone = job.train("numba", threads=1)
     assert not started
     for threads in (2, 3):
@@ -126,7 +124,7 @@ def test_no_more_threads_than_tiles(started):
     LOCKED.train("numba", threads=8)  # of one tile, and too little work for lockstep
     assert not started
     JOB.train("numba", threads=100)
-    width = workspace.plan(JOB.network(), JOB.m, np.dtype(JOB.dtype)).entries[workspace.WIDTH]
+    width = workspace.plan(JOB.network, JOB.m, np.dtype(JOB.dtype)).entries[workspace.WIDTH]
     assert 0 < len(started) < -(-JOB.m // int(width))
 
 
@@ -181,12 +179,12 @@ def test_the_first_thread_never_comes(monkeypatch, job):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.usefixtures("lockstep")
 def test_a_run_that_overflows_ends_alike(threads, job):
-    job = replace(job, hidden=("identity", "identity"), output="identity", loss="squared_error", optimizer="sgd")
+    job = replace(job, hidden="identity", output="identity", loss="squared_error", optimizer=fx.SGD(50.0))
     with pytest.warns(fx.DivergenceWarning, match="iteration .* first in layer"):
-        alone = job.train("numba", threads=1, optimizer=fx.SGD(50.0), iterations=1000)
+        alone = job.train("numba", threads=1, iterations=1000)
     assert 0 < alone.iterations < 1000
     with pytest.warns(fx.DivergenceWarning, match="iteration .* first in layer"):
-        same(job.train("numba", threads=threads, optimizer=fx.SGD(50.0), iterations=1000), alone)
+        same(job.train("numba", threads=threads, iterations=1000), alone)
 
 
 def test_many_callers_with_threads_of_their_own():
@@ -378,15 +376,15 @@ if hasattr(os, "fork") and sys.platform != "darwin":  # macOS: the system's own 
 @pytest.mark.parametrize("sizes", [(3, 4, 1), (16, 5, 2), (33, 17, 3)])
 def test_rows_and_columns_give_the_same_bits(sizes, dtype, batch_size):
     """Data as scikit-learn has them, one sample after the other, transposed; and one row after the other."""
-    job = Job(sizes, ("tanh",), "sigmoid", "squared_error", "adam", batch_size, 65, dtype)
-    X, Y = job.data()
-    net, start = job.network(), job.parameters()
+    job = job_with(sizes, ("tanh",), "sigmoid", "squared_error", "adam", batch_size, 65, dtype)
+    X, Y = job.data
+    net, start = job.network, job.start
     wanted = job.train("numba")
     for x in (X, np.asfortranarray(X)):
         for y in (Y, np.asfortranarray(Y)):
             run = fx.train(
                 net, x, y, parameters=start, optimizer=fx.Adam(0.01), iterations=job.iterations,
-                batch_size=batch_size, random_state=0, interval=3, backend="numba",
+                batch_size=batch_size, random_state=job.generator(), interval=3, backend="numba",
             )  # fmt: skip
             same(run, wanted)
             grads = [net.gradient(start, *data, backend="numba") for data in ((x, y), (X, Y))]

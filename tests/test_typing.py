@@ -45,6 +45,7 @@ def test_right_programs_run(program, monkeypatch):
 
 def test_right_programs_run_with_files(tmp_path):
     typed_programs.researcher(tmp_path)
+    typed_programs.patient(tmp_path)
 
 
 def test_checkers_are_told_that_there_are_types():

@@ -49,12 +49,13 @@ def practitioner() -> None:
     assert_type(net.output, Output)
     assert_type(net.loss, Loss)
     assert_type(net.count, int)
-    optimizers = fx.SGD(0.1, momentum=0.9, nesterov=True), fx.Adam(1e-3)
+    optimizers = fx.SGD(0.1, momentum=0.9, nesterov=True), fx.Adam(1e-3), fx.AdamW(weight_decay=0.1), fx.RMSprop()
     for optimizer in optimizers:
         run = fx.train(net, X, Y, optimizer=optimizer, iterations=20, batch_size=2, random_state=0, threads=1)
         assert_type(run, fx.Result)
         print((run.predict(X) == Y).mean(), float((run.predict(LISTS[0]) == LISTS[1]).mean()))
-        assert_type(run.history, dict[int, float])
+        assert_type(run.history, fx.History)
+        assert_type(run.history[0], float)
         assert_type(run.parameters, dict[str, NDArray[Any]])
         assert_type(run.iterations, int)
         assert_type(run.network, fx.Network)
@@ -102,6 +103,30 @@ def researcher(folder: Path) -> None:
     print(double.sum(), fx.sigmoid([1.0, 2.0]).shape, fx.sigmoid(np.float32(2)) + 1)
 
 
+def patient(folder: Path) -> None:
+    """Somebody who watches, keeps and goes on."""
+    net = fx.Network([2, 3, 1])
+    seen: list[float] = []
+
+    def look(moment: fx.Moment) -> bool:
+        assert_type(moment.iteration, int)
+        assert_type(moment.parameters, dict[str, NDArray[Any]])
+        seen.append(moment.cost)
+        return moment.epoch > 3
+
+    run = fx.train(net, X, Y, epochs=5, batch_size=2, shuffle=False, drop_last=True, callback=look, random_state=0)
+    stop = fx.EarlyStopping(patience=3, min_delta=1e-3)
+    run = fx.train(net, X, Y, resume=run, validation=(X, Y), early_stopping=stop, checkpoint=folder / "run.npz")
+    fx.train(net, X, Y, validation=0.5, target_cost=0.1, callback=lambda moment: seen.append(moment.validation_cost))
+    run.save(folder / "run.npz")
+    again = fx.load(str(folder / "run.npz"))
+    assert_type(again, fx.Result)
+    assert_type(again.cost(X, Y), float)
+    assert_type(again.forward(X), NDArray[Any])
+    assert_type(again.history.to_dict(), dict[str, NDArray[Any]])
+    print(again.history.validation_cost.mean(), {iteration: cost for iteration, cost in run.history.items()})
+
+
 def names() -> None:
     """Names from a program, a command line or a file."""
     parser = argparse.ArgumentParser()
@@ -140,6 +165,7 @@ def endings() -> None:
     except fx.TrainingInterrupted as error:
         assert_type(error.parameters, dict[str, NDArray[Any]])
         assert_type(error.iterations, int)
+        assert_type(error.result, fx.Result | None)
     assert issubclass(fx.DivergenceWarning, RuntimeWarning)
 
 
@@ -170,6 +196,9 @@ def wrong(text: str) -> None:
     fx.model(X, Y, 2, 2, 1, 100, "0.3")  # type: ignore[arg-type]
     fx.train(net, X, Y, optimizer="adam")  # type: ignore[arg-type]
     fx.train(net, X, Y, backend="torch")  # type: ignore[arg-type]
+    fx.train(net, X, Y, resume="run.npz")  # type: ignore[arg-type]
+    fx.train(net, X, Y, early_stopping=5)  # type: ignore[arg-type]
+    fx.train(net, X, Y, callback=print, progress="yes")  # type: ignore[arg-type]
     fx.train(net, X, Y, learning_rate=0.3)  # type: ignore[arg-type]
     fx.train(net, X, Y).predict(X, backend=1)  # type: ignore[arg-type]
     fx.train(net, X, Y).iterations.real = 2  # type: ignore[misc]

@@ -115,7 +115,7 @@ def compared(step: Step, problem: Problem) -> Run | None:
     """The step, once its result is plain numpy's."""
     run = step.on(problem)
     if run is not None:
-        difference = problem.difference(run(problem.check), numpy_peer.reference(problem))
+        difference = problem.difference(run(problem.iterations), numpy_peer.reference(problem))
         if not difference <= problem.tolerance:
             sys.exit(f"{step.name} on {problem.name}: its result is {difference:.1e} from numpy's")
     return run

@@ -50,15 +50,26 @@ class Session(Protocol):
 
     speed: float  # steps per second, a guess
 
+    @property
+    def recorded(self) -> dict[int, float]:
+        """The costs of the last `advance`, by iteration, also where it was interrupted: as far as `state`."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further step makes the parameters better."""
+
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         """Take so many steps; how many were good, and the costs before steps first, first + interval, … of them.
 
         Fewer than asked for are good where a cost or a parameter was no longer finite at the next one. Of that one,
-        the cost is there too, if it is finite.
+        the cost is there too, if it is finite. Or the session is `finished`.
         """
 
     def state(self) -> State:
         """How far it is: after the last good step, and nobody changes what is returned."""
+
+    def close(self) -> None:
+        """No more steps are to come. Sessions that are not closed are let go like any object."""
 
 
 class Compiled(NamedTuple):
@@ -99,6 +110,17 @@ class Backend(Protocol):
     def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""
 
+    def residuals(self, network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
+        """A function of theta that goes through the samples in parts, for the squared error.
+
+        Of each part it yields a matrix with a column for each residual, output less target: the residuals' derivatives
+        by each parameter, row by row, and themselves in a last row. Columns of 0 may be among them, which stand for no
+        sample. The matrix is good until the next one is asked for.
+        """
+
+    def solve(self, factor: Array, b: Array) -> Array:
+        """x with L L' x = b, for a lower triangular L, the factor, in float64."""
+
     def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
 
@@ -108,7 +130,7 @@ class Backend(Protocol):
         What the caller changes later in theta and X does not matter to the way back.
         """
 
-    def jacobian(self, network: Architecture, theta: Array, X: Array) -> Array | None:
+    def input_jacobian(self, network: Architecture, theta: Array, X: Array) -> Array | None:
         """The derivatives (n_y, n_x, m) of the outputs by the inputs; or None."""
 
     def hvp(self, network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:

@@ -6,15 +6,16 @@ Every array is (neurons, samples); `theta` is the flat vector of all parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.backends import Pullback
+from fastxor.optimizers import SecondOrder
 from fastxor.state import Job, State
-from fastxor.validation import SUM_TOLERANCE
+from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
 
 # Many samples are worked on in parts, so that a layer's values stay in the cache, and their memory need not come from
@@ -22,6 +23,8 @@ from fastxor.views import Array
 # to make the products of matrices worth more than adding up the parts' gradients.
 _PART_VALUES = 2**15
 _PART_SAMPLES = 256
+
+_SQUARE = 64  # unknowns
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 
@@ -139,7 +142,7 @@ def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Arr
 @_quiet
 def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
     """A1, A2, … in one vector."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     _Z, A = _forward(network, _weights(network, theta), X)
     return _if_finite(np.concatenate(A[1:], axis=None))
@@ -148,7 +151,7 @@ def forward(network: Architecture, theta: Array, X: Array) -> Array | None:
 @_quiet
 def outputs(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The last of them."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     return _if_finite(_forward(network, _weights(network, theta), X)[1][-1])
 
@@ -166,7 +169,7 @@ def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Ar
 @_quiet
 def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
     """The cost."""
-    if not (_finite(theta) and _finite(X) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     weights, cost = _weights(network, theta), 0.0
     for x, y in _parts(network, X, Y):
@@ -178,26 +181,26 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
 @_quiet
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    if not (_finite(theta) and _finite(X) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y)
-    return (cost, gradient) if math.isfinite(cost) and _finite(gradient) else None
+    return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
 
 
 def _cost_and_gradient(
     network: Architecture, theta: Array, X: Array, Y: Array, with_cost: bool = True
 ) -> tuple[float, Array, bool]:
     """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
-    weights, cost, finite = _weights(network, theta), 0.0, True
+    weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
     for x, y in _parts(network, X, Y):
         Z, A = _forward(network, weights, x)
-        finite = finite and _finite(Z[-1])
+        fine = fine and finite(Z[-1])
         if with_cost:
             cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
         part = _backward(network, weights, Z, A, y, X.shape[1])
         gradient = part if gradient is None else gradient + part
-    return cost, gradient, finite
+    return cost, gradient, fine
 
 
 def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array]]:
@@ -231,7 +234,49 @@ def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Arr
 def _let_through(slope: Array, dA: Array) -> Array:
     """slope * dA, which is 0 where the slope is, also if dA is infinite."""
     dZ = slope * dA
-    return dZ if _finite(dZ) else np.where(slope == 0, 0, dZ)
+    return dZ if finite(dZ) else np.where(slope == 0, 0, dZ)
+
+
+def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
+    """The residuals' Jacobian, and themselves in a last row, as a function of theta, part by part."""
+
+    def parts(theta: Array) -> Iterator[Array]:
+        weights = _weights(network, theta)
+        for x, y in _parts(network, X, Y):
+            yield _residuals(network, weights, x, y)
+
+    return parts
+
+
+@_quiet
+def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> Array:
+    """A row of derivatives for each parameter and one of the residuals, with n_y m columns."""
+    Z, A = _forward(network, weights, X)
+    n_y, m = A[-1].shape
+    rows = np.zeros((network.count + 1, n_y, m), A[-1].dtype)
+    rows[-1] = A[-1] - Y
+    for o in range(n_y):
+        dZ = np.zeros_like(A[-1])
+        dZ[o] = ACTIVATIONS[network.output][1](Z[-1], A[-1])[o]
+        for number in reversed(range(len(network.layers))):
+            layer = network.layers[number]
+            rows[layer.weight, o] = (dZ[:, None] * A[number]).reshape(-1, m)
+            rows[layer.bias, o] = dZ
+            if number > 0:
+                slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
+                dZ = _let_through(slope, np.dot(weights[number][0].T, dZ))
+    return rows.reshape(network.count + 1, -1)
+
+
+@_quiet
+def solve(factor: Array, b: Array) -> Array:
+    """x with L L' x = b, as square systems of a few unknowns at a time: numpy knows no triangular ones."""
+    x, blocks = b.copy(), [slice(start, start + _SQUARE) for start in range(0, len(b), _SQUARE)]
+    for part in blocks:
+        x[part] = np.linalg.solve(factor[part, part], x[part] - factor[part, : part.start] @ x[: part.start])
+    for part in reversed(blocks):
+        x[part] = np.linalg.solve(factor[part, part].T, x[part] - factor[part.stop :, part].T @ x[part.stop :])
+    return x
 
 
 @_quiet
@@ -243,17 +288,17 @@ def layer_inputs(network: Architecture, theta: Array, X: Array) -> list[Array]:
 @_quiet
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
     """The outputs, and the way back from them."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     weights = _weights(network, theta.copy())
     Z, A = _forward(network, weights, X.copy(order="K"))
-    if not all(map(_finite, A)):
+    if not all(map(finite, A)):
         return None
 
     @_quiet
     def pullback(dA: Array) -> tuple[Array, Array] | None:
         gradient, dX = _pulled_back(network, weights, Z, A, dA)
-        return (gradient, dX) if _finite(gradient) and _finite(dX) else None
+        return (gradient, dX) if finite(gradient) and finite(dX) else None
 
     return A[-1].copy(), pullback
 
@@ -267,9 +312,9 @@ def _pulled_back(
 
 
 @_quiet
-def jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs, all outputs' at once."""
-    if not (_finite(theta) and _finite(X)):
+    if not (finite(theta) and finite(X)):
         return None
     weights = _weights(network, theta)
     return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _x in _parts(network, X, X)], axis=2))
@@ -316,7 +361,7 @@ def derivatives(network: Architecture, gradient: Array) -> dict[str, Array]:
 @_quiet
 def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
-    if not (_finite(theta) and _finite(X) and _finite(activations) and _targets(network, Y)):
+    if not (finite(theta) and finite(X) and finite(activations) and _targets(network, Y)):
         return None
     return _if_finite(tutorial_gradient(network, theta, X, Y, activations))
 
@@ -401,34 +446,45 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 class Session:
     """A run, one step after the other."""
 
+    finished = False
+
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
         self._X, self._Y = job.X, job.Y
-        if job.iterations - state.completed > job.steps_per_epoch:  # a sample in one piece is sooner read
-            self._X, self._Y = np.asfortranarray(job.X), np.asfortranarray(job.Y)
+        self._weights = job.network._weight_mask(state.theta.dtype)
+        self.recorded: dict[int, float] = {}
+        if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
+            self._X, self._Y = (
+                np.asfortranarray(job.X),
+                np.asfortranarray(job.Y),
+            )  # a sample in one piece is sooner read
         self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state
 
+    def close(self) -> None:
+        """Nothing is kept."""
+
     @_quiet
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         job = self._job
-        costs: list[float] = []
+        self.recorded = {}
         for step in range(steps):
             state, record = self._state, step >= first and (step - first) % interval == 0
             batch = job.batch(state.completed)
-            X, Y = self._X[:, batch], self._Y[:, batch]
-            cost, gradient, finite = _cost_and_gradient(job.network, state.theta, X, Y, record)
-            if not (finite and math.isfinite(cost)):
-                return step, costs
+            # In one layout, however the data lie: BLAS rounds differently in each.
+            X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
+            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            if not (fine and math.isfinite(cost)):
+                return step, [*self.recorded.values()]
             if record:
-                costs.append(cost)
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory)
-            if not _finite(theta):
-                return step, costs
+                self.recorded[state.completed] = cost
+            theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
+            if not finite(theta):
+                return step, [*self.recorded.values()]
             self._state = State(theta, memory, state.completed + 1)
-        return steps, costs
+        return steps, [*self.recorded.values()]
 
 
 open = Session
@@ -441,13 +497,14 @@ def first_overflow(job: Job, state: State) -> int:
     X, Y = job.X[:, batch], job.Y[:, batch]
     weights = _weights(job.network, state.theta)
     inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
-    bad = {number for Z in inputs for number, z in Z if not _finite(z)}
-    if bad:
-        return min(bad)
+    bad = {number for Z in inputs for number, z in Z if not finite(z)}
+    if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
+        return min(bad, default=len(job.network.layers))
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
-    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory)
+    mask = job.network._weight_mask(state.theta.dtype)
+    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
-    bad = {number for number, (W, b) in layers if not (_finite(W) and _finite(b))}
+    bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.
     return max(bad, default=len(job.network.layers))
 
@@ -464,13 +521,8 @@ def _weights(network: Architecture, theta: Array) -> Weights:
     ]
 
 
-def _finite(array: Array) -> bool:
-    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
-    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
-
-
 def _if_finite(array: Array) -> Array | None:
-    return array if _finite(array) else None
+    return array if finite(array) else None
 
 
 def _probabilities(array: Array) -> bool:
@@ -481,4 +533,4 @@ def _targets(network: Architecture, Y: Array) -> bool:
     """Whether the values of Y are what the loss wants."""
     if network.loss == "cross_entropy":
         return _probabilities(Y) and bool((np.abs(Y.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
-    return _probabilities(Y) if network.loss == "binary_cross_entropy" else _finite(Y)
+    return _probabilities(Y) if network.loss == "binary_cross_entropy" else finite(Y)

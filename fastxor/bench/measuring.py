@@ -110,7 +110,7 @@ def candidates(
                 outcome.left_out[way[0]] = "it compiles for too long for a quick run"
                 continue
             try:
-                difference = problem.difference(worker("run", way, problem.check), expected)
+                difference = problem.difference(worker("run", way, problem.iterations), expected)
             except (Refused, AssertionError) as refusal:
                 wrong[way] = str(refusal)
                 continue

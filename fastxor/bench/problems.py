@@ -1,16 +1,25 @@
-"""What is timed, as problems: data, starting parameters and batch order, the same bits for every peer."""
+"""The one table of jobs: what `fastxor bench` and the benchmarks time, and what the tests hold both cores to.
+
+A job is a `Problem`: a network, data, starting weights, an optimizer and the order of the samples, the same bits for
+every core and peer. `PROBLEMS` are the cases of `fastxor bench`, `TUTORIAL` is a grid of the tutorial's networks,
+`BASES` are what other benchmarks start from and vary.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import fastxor as fx
 from fastxor import validation
+from fastxor.names import Activation, Loss, Output
+from fastxor.optimizers import Optimizer
 from fastxor.state import Shuffle
 
 Array = NDArray[Any]
@@ -19,126 +28,32 @@ Run = Callable[[int], Result]  # this many iterations (or calls) from the start,
 Contenders = dict[str, dict[str, Run]]  # by name, the ways each has of doing it: the fastest speaks for it
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, in every peer
+TOLERANCE = {"float64": 1e-8, "float32": 1e-2}  # where no problem has one of its own
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One case. `train` runs iterations, one update each, in one call; `functions` makes them from the tutorial's
-    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python."""
-
-    name: str
-    sizes: tuple[int, ...]
-    hidden: str  # tanh or relu
-    output: str  # sigmoid, softmax or identity, with the loss that belongs to it
-    m: int
-    dtype: str
-    learning_rate: float
-    adam: bool = False
-    batch: int | None = None  # samples per update, reshuffled each epoch; None: all of them, in order
-    kind: str = "train"
-    unit: str = "step"  # what a stated time is for
-    check: int = 20  # iterations after which results are compared
-    tolerance: float = 1e-9  # of a parameter array's movement since the start, in the root mean square
-    seed: int = 0  # of the starting parameters and of the batch order
-
-    @property
-    def loss(self) -> str:
-        return {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}[self.output]
-
-    @property
-    def layers(self) -> range:
-        return range(1, len(self.sizes))
-
-    @property
-    def per_epoch(self) -> int:
-        return 1 if self.batch is None else self.m // self.batch
-
-    @property
-    def per_unit(self) -> int:
-        """Iterations in one of the units that times are stated for."""
-        return self.per_epoch if self.unit == "epoch" else 1
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of all samples once: products forward, for the weights' gradients, and back to all but the inputs."""
-        weights = [n * k for n, k in zip(self.sizes[1:], self.sizes, strict=False)]
-        return self.m * (sum(weights) if self.kind == "predict" else 3 * sum(weights) - weights[0])
-
-    @property
-    def description(self) -> str:
-        layers = f"{'-'.join(map(str, self.sizes))} {self.hidden}/{self.output}"
-        samples = "one sample" if self.m == 1 else f"{self.m:,} samples"
-        batch = "" if self.batch is None else f" in batches of {self.batch}"
-        rule = "" if self.kind in ("gradient", "predict") else ", Adam" if self.adam else ", gradient descent"
-        loop = ", the tutorial's functions in one's own loop" if self.kind == "functions" else ""
-        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}; one {self.unit}"
-
-    @cached_property
-    def data(self) -> tuple[Array, Array]:
-        """X (n_x, m) and Y (n_y, m)."""
-        X, Y = DATA.get(self.name.partition("-")[0], random_data)(self)
-        return np.ascontiguousarray(X, self.dtype), np.ascontiguousarray(Y, self.dtype)
-
-    @cached_property
-    def start(self) -> Result:
-        """Starting parameters; read only, so that a peer that trains in place is found out."""
-        random = np.random.default_rng([2, self.seed])
-        parameters = {}
-        for layer, n, k in zip(self.layers, self.sizes[1:], self.sizes, strict=False):
-            parameters[f"W{layer}"] = (random.standard_normal((n, k)) / np.sqrt(k)).astype(self.dtype)
-            parameters[f"b{layer}"] = np.zeros((n, 1), self.dtype)
-        for value in parameters.values():
-            value.flags.writeable = False
-        return parameters
-
-    def generator(self) -> np.random.Generator:
-        """Where fastxor has the seed from that the orders of all epochs follow from."""
-        return np.random.default_rng(self.seed)
-
-    def orders(self, iterations: int) -> Array:
-        """The samples of each mini-batch, (iterations, batch): part of a run, so every peer draws them in its own."""
-        assert self.batch is not None
-        shuffle = Shuffle(validation.seed(self.generator()), self.m)
-        epochs = -(-iterations // self.per_epoch)
-        drawn = np.concatenate([shuffle.order(epoch) for epoch in range(epochs)])
-        return drawn.reshape(-1, self.batch)[:iterations].astype(np.int32)
-
-    def difference(self, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
-        """The largest distance over the arrays, each as a share of how far the expected one has moved."""
-        assert set(actual) == set(expected), f"{set(actual)} is not {set(expected)}"
-        worst = 0.0
-        for key, value in expected.items():
-            found = np.asarray(actual[key])
-            assert found.shape == value.shape, f"{key} is {found.shape}, not {value.shape}"
-            assert found.dtype == self.dtype, f"{key} is {found.dtype}, not {self.dtype}"
-            wanted = value.astype(float)
-            moved = np.linalg.norm(wanted - self.start.get(key, 0))
-            worst = max(worst, float(np.linalg.norm(found - wanted) / max(moved, np.finfo(self.dtype).tiny)))
-        return worst
+# ---------------------------------------------------------------- data: X (n_x, m) and Y (n_y, m)
 
 
-def flat(parameters: Mapping[str, Array]) -> Array:
-    """W1, b1, W2, ... in one new vector."""
-    return np.concatenate([value.ravel() for value in parameters.values()])
+def labelled(problem: Problem) -> tuple[Array, Array]:
+    """Normal features; random labels of 0 and 1, one-hot for softmax, or values on both sides of them."""
+    draw, n_y = np.random.RandomState([problem.seed, problem.m]), problem.sizes[-1]
+    X = draw.standard_normal((problem.sizes[0], problem.m))
+    if problem.network.loss == "cross_entropy":
+        return X, np.eye(n_y)[:, draw.randint(n_y, size=problem.m)]
+    if problem.network.loss == "binary_cross_entropy":
+        return X, (draw.random_sample((n_y, problem.m)) < 0.5).astype(float)
+    return X, 1.5 * draw.standard_normal((n_y, problem.m))
 
 
-def views(vector: Array, like: Mapping[str, Array]) -> Result:
-    """The arrays that `flat` joined, as views."""
-    ends = np.cumsum([value.size for value in like.values()])
-    parts = np.split(vector, ends[:-1])
-    return {key: part.reshape(value.shape) for (key, value), part in zip(like.items(), parts, strict=True)}
-
-
-def random_data(problem: Problem) -> tuple[Array, Array]:
-    """Normal features; random targets of the output's kind."""
-    random = np.random.default_rng(1)
-    X = random.standard_normal((problem.sizes[0], problem.m))
-    n = problem.sizes[-1]
-    if problem.output == "softmax":
-        return X, np.eye(n)[random.integers(n, size=problem.m)].T
-    if problem.output == "sigmoid":
-        return X, random.integers(2, size=(n, problem.m))
-    return X, random.standard_normal((n, problem.m))
+def soft(problem: Problem) -> tuple[Array, Array]:
+    """The same, where every other sample has probabilities in the place of labels."""
+    X, Y = labelled(problem)
+    draw, others = np.random.RandomState([problem.seed, problem.m, 1]), Y[:, 1::2]
+    if problem.network.loss == "cross_entropy":
+        others[:] = draw.dirichlet(np.ones(len(Y)), others.shape[1]).T
+    elif problem.network.loss == "binary_cross_entropy":
+        others[:] = draw.random_sample(others.shape)
+    return X, Y
 
 
 def xor(problem: Problem) -> tuple[Array, Array]:
@@ -169,22 +84,190 @@ def digits_split(problem: Problem) -> tuple[tuple[Array, Array], tuple[Array, Ar
     return (X[:, :m], Y[:, :m]), (X[:, m:], Y[:, m:])
 
 
-DATA = {"xor": xor, "functions": xor, "expm": matrix_exponential, "digits": digits}
+# ---------------------------------------------------------------- starting weights and biases, of each layer
+
+
+def spread(problem: Problem) -> list[tuple[Array, Array]]:
+    """Sums of about 1 in every layer, and biases that are not zero, so that a forgotten one shows."""
+    draw = np.random.RandomState([problem.seed, 7])
+    return [
+        (draw.standard_normal((n, k)) / np.sqrt(k), 0.3 * draw.standard_normal((n, 1)))
+        for n, k in zip(problem.sizes[1:], problem.sizes, strict=False)
+    ]
+
+
+def tutorials(problem: Problem, scale: float = 1.0) -> list[tuple[Array, Array]]:
+    """As the tutorial draws them after `np.random.seed(seed)`, times `scale`: wide layers would start saturated."""
+    draw = np.random.RandomState(problem.seed)
+    return [
+        (scale * draw.standard_normal((n, k)), np.zeros((n, 1)))
+        for n, k in zip(problem.sizes[1:], problem.sizes, strict=False)
+    ]
+
+
+# ---------------------------------------------------------------- a row of the table
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One job. `train` runs iterations, one update each, in one call; `functions` makes them from the tutorial's
+    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python."""
+
+    name: str
+    sizes: tuple[int, ...]
+    hidden: Activation | tuple[Activation, ...]  # tanh or relu in what peers are given, for all hidden layers
+    output: Output
+    m: int
+    dtype: str
+    optimizer: Optimizer
+    batch: int | None = None  # samples per update, reshuffled each epoch; None: all of them, in order
+    loss: Loss | None = None  # None: the one that belongs to the output
+    source: Callable[[Problem], tuple[Array, Array]] = labelled
+    weights: Callable[[Problem], list[tuple[Array, Array]]] = spread
+    kind: str = "train"
+    unit: str = "step"  # what a stated time is for
+    iterations: int = 20  # after which results are compared
+    tolerance: float = 1e-9  # of a parameter array's movement since the start, in the root mean square
+    seed: int = 0  # of the data, unless they are fixed, of the starting parameters and of the batch order
+
+    @cached_property
+    def network(self) -> fx.Network:
+        return fx.Network(self.sizes, self.hidden, self.output, self.loss)
+
+    @property
+    def adam(self) -> bool:
+        return isinstance(self.optimizer, fx.Adam)
+
+    @property
+    def learning_rate(self) -> float:
+        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr]  # of all that have jobs here
+        return rate
+
+    @property
+    def layers(self) -> range:
+        return range(1, len(self.sizes))
+
+    @property
+    def per_epoch(self) -> int:
+        return 1 if self.batch is None else -(-self.m // self.batch)
+
+    @property
+    def per_unit(self) -> int:
+        """Iterations in one of the units that times are stated for."""
+        return self.per_epoch if self.unit == "epoch" else 1
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of all samples once: products forward, for the weights' gradients, and back to all but the inputs."""
+        weights = [n * k for n, k in zip(self.sizes[1:], self.sizes, strict=False)]
+        return self.m * (sum(weights) if self.kind == "predict" else 3 * sum(weights) - weights[0])
+
+    @property
+    def description(self) -> str:
+        layers = f"{'-'.join(map(str, self.sizes))} {'+'.join(dict.fromkeys(self.network.hidden))}/{self.output}"
+        samples = "one sample" if self.m == 1 else f"{self.m:,} samples"
+        batch = "" if self.batch is None else f" in batches of {self.batch}"
+        rule = "" if self.kind in ("gradient", "predict") else ", Adam" if self.adam else ", gradient descent"
+        loop = ", the tutorial's functions in one's own loop" if self.kind == "functions" else ""
+        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}; one {self.unit}"
+
+    @cached_property
+    def data(self) -> tuple[Array, Array]:
+        """X (n_x, m) and Y (n_y, m)."""
+        X, Y = self.source(self)
+        return np.ascontiguousarray(X, self.dtype), np.ascontiguousarray(Y, self.dtype)
+
+    @cached_property
+    def start(self) -> Result:
+        """Starting parameters; read only, so that a peer that trains in place is found out."""
+        parameters = {}
+        for layer, (W, b) in zip(self.layers, self.weights(self), strict=True):
+            parameters[f"W{layer}"], parameters[f"b{layer}"] = W.astype(self.dtype), b.astype(self.dtype)
+        for value in parameters.values():
+            value.flags.writeable = False
+        return parameters
+
+    def generator(self) -> np.random.Generator:
+        """Where fastxor has the seed from that the orders of all epochs follow from."""
+        return np.random.default_rng(self.seed)
+
+    def batches(self) -> Iterator[Array | None]:
+        """Endlessly, the samples of each step: all, or the next of an epoch's order. The last may be fewer."""
+        return batches(self.m, self.batch, validation.seed(self.generator()))
+
+    def orders(self, iterations: int) -> Array:
+        """The same in one array, (iterations, batch): part of a run, so every peer draws them in its own."""
+        assert self.batch is not None
+        assert self.m % self.batch == 0
+        shuffle = Shuffle(validation.seed(self.generator()), self.m)
+        epochs = -(-iterations // self.per_epoch)
+        drawn = np.concatenate([shuffle.order(epoch) for epoch in range(epochs)])
+        return drawn.reshape(-1, self.batch)[:iterations].astype(np.int32)
+
+    def train(self, backend: str, **changes: Any) -> fx.Result:
+        """A run by fastxor, of this problem as it is or with other arguments."""
+        arguments: dict[str, Any] = {
+            "parameters": self.start,
+            "optimizer": self.optimizer,
+            "iterations": self.iterations,
+            "batch_size": self.batch,
+            "random_state": self.generator(),
+            "interval": 3,  # so that costs on the way can be compared as well
+            "backend": backend,
+        }
+        return fx.train(self.network, *self.data, **arguments | changes)
+
+    def difference(self, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+        """The largest distance over the arrays, each as a share of how far the expected one has moved."""
+        assert set(actual) == set(expected), f"{set(actual)} is not {set(expected)}"
+        worst = 0.0
+        for key, value in expected.items():
+            found = np.asarray(actual[key])
+            assert found.shape == value.shape, f"{key} is {found.shape}, not {value.shape}"
+            assert found.dtype == self.dtype, f"{key} is {found.dtype}, not {self.dtype}"
+            wanted = value.astype(float)
+            moved = np.linalg.norm(wanted - self.start.get(key, 0))
+            worst = max(worst, float(np.linalg.norm(found - wanted) / max(moved, np.finfo(self.dtype).tiny)))
+        return worst
+
+
+def flat(parameters: Mapping[str, Array]) -> Array:
+    """W1, b1, W2, ... in one new vector."""
+    return np.concatenate([value.ravel() for value in parameters.values()])
+
+
+def views(vector: Array, like: Mapping[str, Array]) -> Result:
+    """The arrays that `flat` joined, as views."""
+    ends = np.cumsum([value.size for value in like.values()])
+    parts = np.split(vector, ends[:-1])
+    return {key: part.reshape(value.shape) for (key, value), part in zip(like.items(), parts, strict=True)}
+
+
+def batches(m: int, size: int | None, seed: int) -> Iterator[Array | None]:
+    """As `Problem.batches`; None for all samples."""
+    if size is None:
+        return repeat(None)
+    shuffle = Shuffle(seed, m)
+    return (shuffle.order(epoch)[start : start + size] for epoch in count() for start in range(0, m, size))
+
+
+# ---------------------------------------------------------------- the cases of `fastxor bench`
 
 XOR: dict[str, Any] = {
     "hidden": "tanh",
     "output": "sigmoid",
     "m": 4,
     "dtype": "float64",
-    "learning_rate": 0.3,
-    "check": 1000,
+    "optimizer": fx.SGD(0.3),
+    "source": xor,
+    "iterations": 1000,
 }
 EXPM: dict[str, Any] = {
     "sizes": (4, 32, 16, 4),
     "hidden": "tanh",
     "output": "identity",
     "dtype": "float32",
-    "learning_rate": 1e-3,
+    "optimizer": fx.Adam(1e-3),
 }
 
 PROBLEMS = {
@@ -194,7 +277,7 @@ PROBLEMS = {
         Problem("xor-wide-8", (2, 8, 1), **XOR),
         Problem("xor-wide-32", (2, 32, 1), **XOR),
         Problem("functions", (2, 2, 1), kind="functions", **XOR),
-        Problem("expm", m=10_000, adam=True, unit="epoch", tolerance=1e-2, **EXPM),
+        Problem("expm", m=10_000, source=matrix_exponential, unit="epoch", tolerance=1e-2, **EXPM),
         Problem(
             "digits",
             (64, 32, 10),
@@ -202,19 +285,22 @@ PROBLEMS = {
             "softmax",
             1440,
             "float32",
-            1e-3,
-            True,
-            32,
+            fx.Adam(1e-3),
+            batch=32,
+            source=digits,
             unit="epoch",
-            check=45,
+            iterations=45,
             tolerance=1e-2,
         ),
-        Problem("mid", (64, 128, 1), "tanh", "sigmoid", 1024, "float32", 0.3, tolerance=1e-3),
-        Problem("wide", (784, 256, 10), "relu", "softmax", 256, "float32", 0.1, tolerance=1e-3),
-        Problem("gradient", (24, 8, 2), "tanh", "identity", 200, "float64", 0, kind="gradient", unit="call", check=1),
-        Problem("predict", m=1, kind="predict", unit="call", check=1, tolerance=1e-5, **EXPM),
+        Problem("mid", (64, 128, 1), "tanh", "sigmoid", 1024, "float32", fx.SGD(0.3), tolerance=1e-3),
+        Problem("wide", (784, 256, 10), "relu", "softmax", 256, "float32", fx.SGD(0.1), tolerance=1e-3),
+        Problem(
+            "gradient", (24, 8, 2), "tanh", "identity", 200, "float64", fx.SGD(), kind="gradient", unit="call",
+            iterations=1,
+        ),
+        Problem("predict", m=1, kind="predict", unit="call", iterations=1, tolerance=1e-5, **EXPM),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -233,7 +319,7 @@ def sweeps(points: int) -> dict[str, Sweep]:
         return sorted({int(value) for value in np.geomspace(1, most, points).round()})
 
     def problem(name: str, hidden: int, m: int) -> Problem:
-        return Problem(name, (8, hidden, 1), "tanh", "sigmoid", m, "float32", 0.1, tolerance=1e-3)
+        return Problem(name, (8, hidden, 1), "tanh", "sigmoid", m, "float32", fx.SGD(0.1), tolerance=1e-3)
 
     rule = "tanh/sigmoid, {}, float32, gradient descent on all samples; one step"
     return {
@@ -248,3 +334,55 @@ def sweeps(points: int) -> dict[str, Sweep]:
             {m: problem(f"samples-{m}", 32, m) for m in scale(65536)},
         ),
     }
+
+
+# ---------------------------------------------------------------- the tutorial's networks, and what others vary
+
+
+def in_dtype(problem: Problem, dtype: str) -> Problem:
+    return problem if dtype == problem.dtype else replace(problem, dtype=dtype, tolerance=TOLERANCE[dtype])
+
+
+# sizes: the numbers of samples, then what differs from the rest. No run is chaotic: plain numpy stays within a tenth of
+# the tests' tolerance of the same run in the next wider precision (which the last row's seed is chosen for: of its
+# 6,400 weights none ends at zero).
+_GRID: dict[tuple[int, int, int], tuple[tuple[int, ...], dict[str, Any]]] = {
+    (2, 2, 1): ((1, 2, 3, 5, 7, 1000), {}),
+    (1, 1, 1): ((1, 2, 4, 9, 100, 1000), {}),
+    (3, 5, 2): ((1, 3, 4, 8, 17, 129), {}),
+    (7, 13, 3): ((2, 5, 7, 9, 100, 1000), {}),
+    (64, 100, 10): (
+        (1, 3, 8, 17, 129),
+        {"optimizer": fx.SGD(0.05), "weights": partial(tutorials, scale=0.1), "seed": 7},
+    ),
+}
+
+
+def _tutorial() -> dict[str, Problem]:
+    """The golden run, then the grid; first in float64, then in float32."""
+    base = Problem(
+        "", (1, 1, 1), "tanh", "sigmoid", 1, "float64", fx.SGD(0.1), weights=tutorials,
+        iterations=1001,  # as many updates as `model` makes of `num_of_iters` 1000
+        tolerance=TOLERANCE["float64"],
+    )  # fmt: skip
+    rows = [replace(base, name="xor", sizes=(2, 2, 1), m=4, optimizer=fx.SGD(0.3), source=xor, seed=2)]
+    for sizes, (samples, changes) in _GRID.items():
+        rows += [replace(base, sizes=sizes, m=m, **changes) for m in samples]
+    table = {}
+    for dtype in ("float64", "float32"):
+        for row in rows:
+            name = "-".join(filter(None, [row.name, *map(str, row.sizes), f"m{row.m}", dtype]))
+            table[name] = replace(in_dtype(row, dtype), name=name)
+    return table
+
+
+TUTORIAL = _tutorial()
+
+BASES = {
+    problem.name: problem
+    for problem in (
+        Problem("small", (8, 16, 16, 3), "tanh", "softmax", 100, "float64", fx.SGD(0.1)),
+        Problem("scaling", (16, 32, 4), "tanh", "identity", 256, "float32", fx.SGD(1e-3), tolerance=1e-3),
+        Problem("batches", (4, 8, 2), "tanh", "softmax", 2048, "float64", fx.Adam(1e-3), batch=2048),
+    )
+}

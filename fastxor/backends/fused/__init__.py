@@ -11,7 +11,7 @@ from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, hessian, kernels, specialised, workspace
+from . import choices, hessian, jacobian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
@@ -58,7 +58,7 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     return result and result[1]
 
 
-def jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs."""
     J = np.empty((network.sizes[-1], *X.shape), theta.dtype)
     return J if _pass(kernels.JACOBIAN, network, theta, X, X, J.ravel()) else None
@@ -98,7 +98,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
 
 
 def warmup(network: Architecture | None, samples: int) -> None:
-    """Compile every kernel for float64 and float32, or load it from the cache."""
+    """Compile the kernels for float64 and float32, or load them from the cache; not those of one optimizer alone."""
     for dtype in map(np.dtype, (np.float64, np.float32)):
         for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
             kernel[dtype]
@@ -108,6 +108,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
                 specialised.code(train, dtype)
 
 
+residuals, solve = jacobian.residuals, jacobian.solve
 open = Session
 
 

@@ -25,7 +25,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -138,12 +138,21 @@ def _digest(sources: Any, settings: tuple) -> bytes:
     """Of what every kernel depends on: the sources in that folder, as they are imported now, and what compiles them."""
     versions = sys.version, numba.__version__, llvmlite.__version__, np.__version__
     digest = hashlib.sha256(repr((versions, settings)).encode())
-    files = sorted((file for file in sources.iterdir() if file.name.endswith(".py")), key=lambda file: file.name)
+    files = dict(_sources(sources))
     if not files:
         raise FileNotFoundError(f"no sources in {sources}")
-    for file in files:
-        digest.update(b"\0" + file.name.encode() + b"\0" + file.read_bytes())
+    for name in sorted(files):
+        digest.update(b"\0" + name.encode() + b"\0" + files[name])
     return digest.digest()
+
+
+def _sources(folder: Any, inside: str = "") -> Iterator[tuple[str, bytes]]:
+    """Name and text of every Python file in the folder and below."""
+    for entry in folder.iterdir():
+        if entry.name.endswith(".py"):
+            yield inside + entry.name, entry.read_bytes()
+        elif entry.is_dir():
+            yield from _sources(entry, f"{inside}{entry.name}/")
 
 
 def _places() -> list[Path]:

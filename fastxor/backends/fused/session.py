@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import lru_cache
 
 import numpy as np
 
-from fastxor.optimizers import Memory
+from fastxor.architecture import Architecture
+from fastxor.optimizers import Memory, Optimizer
 from fastxor.state import Job, State
 from fastxor.views import Array
 
 from . import choices, kernels, specialised, update, workspace
 from ._jit import VECTOR_BITS
-from .threads import Crew, together, useful_threads
+from .threads import Crew, is_little, together, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
@@ -23,25 +25,53 @@ ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 _spent: dict[tuple, float] = defaultdict(float)
 
 
+class _Desk:
+    """What a run works on, and all that follows from its kind alone. It serves one run at a time, many in turn."""
+
+    def __init__(
+        self, network: Architecture, batch: int, dtype: np.dtype, optimizer: Optimizer, threads: int | None
+    ) -> None:
+        narrow = batch * dtype.itemsize <= VECTOR_BITS // 8
+        plan = workspace.plan(network, batch, dtype, narrow)
+        self.threads, self.lockstep = useful_threads(threads, network, batch, plan)
+        self.plan = plan.entries
+        self.work = workspace.allocate(plan, self.threads, dtype)
+        self.theta = self.work[: network.count]  # THETA stands first
+        self.rows = [self.work[start : start + network.count] for start in plan.moments][: optimizer._rows]
+        if optimizer._kind == "adamw":
+            self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
+        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])))
+        self.powers = self.hyper[update.POWERS]
+        self.engine = kernels.engine[dtype]
+        # Of larger runs it would take much memory, and the number of threads may be another one next time.
+        self.is_kept = self.threads == 1 and self.work.nbytes <= choices.KEPT_BYTES and is_little(network, batch)
+
+
+@lru_cache(maxsize=32)
+def _idle_desks(*kind: Hashable) -> list[_Desk]:
+    """The desks that no run is using; a run takes one away, which is atomic, or makes one."""
+    return []
+
+
 class Session:
     """See `fastxor.backends.Session`."""
+
+    finished = False
 
     def __init__(self, job: Job, state: State) -> None:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
         self._job, self._state = job, state
         self._batch = min(job.batch_size or samples, samples)
-        narrow = self._batch * dtype.itemsize <= VECTOR_BITS // 8
-        self._plan = workspace.plan(network, self._batch, dtype, narrow)
-        threads, self._lockstep = useful_threads(job.threads, network, self._batch, self._plan)
-        self._crew = Crew(threads, job.threads is None)
-        self._work = workspace.allocate(self._plan, threads, dtype)
-        ring = threads * (1 + int(self._plan.entries[workspace.AHEAD]))
-        self._hyper = update.numbers(job.optimizer, ring)
-        self._theta = self._work[: network.count]  # THETA stands first
-        self._rows = [self._work[start : start + network.count] for start in self._plan.moments][: job.optimizer._rows]
-        self._engine = kernels.engine[dtype]
+        kind = network, self._batch, dtype, job.optimizer, job.threads
+        self._idle = _idle_desks(*kind)
+        try:
+            self._desk = self._idle.pop()
+        except IndexError:
+            self._desk = _Desk(*kind)
+        self._crew = Crew(self._desk.threads, job.threads is None)
         shuffled = job.batch_size is not None
-        turned = shuffled and job.iterations - state.completed > job.steps_per_epoch
+        # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
+        turned = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
         self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= choices.SMALL_BYTES))
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
@@ -50,6 +80,7 @@ class Session:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False
+        self.recorded: dict[int, float] = {}
         drawing = (1e-5 + 1e-8 * samples) / job.steps_per_epoch if shuffled else 0.0  # the order of an epoch
         self.speed = 1 / ((3 * network.count * self._batch + 500) / 5e9 + drawing)
         self._restore()
@@ -57,18 +88,22 @@ class Session:
     def state(self) -> State:
         return self._state
 
+    def close(self) -> None:
+        """No more steps are to come: the next run of the kind may have what this one worked on."""
+        if self._desk.is_kept:
+            self._idle.append(self._desk)
+
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
-        costs: list[float] = []
+        self.recorded = {}
         done = 0
         while done < steps:
             chunk, order = self._next(min(steps - done, self._crew.most(self.speed)))
-            good, some = self._take(chunk, order, first, interval)
-            costs += some
+            good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
             done += good
             if good < chunk:
                 break
-        return done, costs
+        return done, [*self.recorded.values()]
 
     def _next(self, steps: int) -> tuple[int, np.ndarray]:
         """How many of so many steps to take at once, and the order of their samples, from where the run is."""
@@ -80,17 +115,17 @@ class Session:
         most = max(1, choices.DRAWN // self._job.samples) * per_epoch - number
         steps = min(steps, most)
         epochs = range(epoch, epoch + -(-(number + steps) // per_epoch))
-        orders = [self._job.shuffle.order(epoch) for epoch in epochs]
+        orders = [self._job.shuffle.order(epoch)[: self._job.samples_per_epoch] for epoch in epochs]
         return steps, (orders[0] if len(orders) == 1 else np.concatenate(orders))[number * size :]
 
-    def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> tuple[int, list[float]]:
-        """Take the steps, whose samples stand at the order's beginning."""
+    def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> int:
+        """Take the steps, whose samples stand at the order's beginning; how many were good."""
         costs = np.full((steps - 1 - first) // interval + 1 if first < steps else 0, np.nan)
         train = self._specialised()
         if train is not None:
             rate = self._job.optimizer.learning_rate
-            fine = train(self._work, costs, steps, rate, first, interval)
-            if not (fine and np.isfinite(self._theta).all() and np.isfinite(costs).all()):
+            fine = train(self._desk.work, costs, steps, rate, first, interval)
+            if not (fine and np.isfinite(self._desk.theta).all() and np.isfinite(costs).all()):
                 train, self._special = None, None  # the engine finds out where it went wrong
                 self._restore()
         if train is None:
@@ -101,14 +136,17 @@ class Session:
                 self._run(good, order, np.empty(0), good, 1)
         else:
             good = steps
+        done = self._state.completed
+        known = costs.tolist() if good == steps else [cost for cost in costs.tolist() if cost == cost]
+        self.recorded |= zip(range(done + first, done + steps, interval), known, strict=False)  # before the state
         self._keep(good)
-        return good, [cost for cost in costs.tolist() if cost == cost]
+        return good
 
     def _specialised(self) -> Callable | None:
         """The machine code of the kernel for the exact sizes, with the samples in place; None where it does not pay."""
         if not self._special:
             return None
-        dtype = self._theta.dtype
+        dtype, desk = self._state.theta.dtype, self._desk
         left = (self._job.iterations - self._state.completed) / self.speed
         if not specialised.pays_off(self._special, dtype, left, _spent[self._key]):
             return None
@@ -116,7 +154,7 @@ class Session:
         if train is None:
             self._special = None
         elif not self._fetched:
-            kernels.fetch[dtype](self._plan.entries, self._work, self._X, self._Y, self._by_sample, self._job.samples)
+            kernels.fetch[dtype](desk.plan, desk.work, self._X, self._Y, self._by_sample, self._job.samples)
             self._fetched = True
         return train
 
@@ -124,10 +162,10 @@ class Session:
         """So many steps of the engine; how many were good."""
         if not steps:
             return 0
-        began = time.perf_counter()
-        data = self._X, self._Y, self._by_sample, self._job.samples, order, self._batch
-        arguments = kernels.TRAIN, self._plan.entries, self._work, *data, self._theta, costs, self._hyper
-        good = together(self._engine, self._crew.size, self._lockstep, arguments, (steps, first, interval))
+        began, desk = time.perf_counter(), self._desk
+        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
+        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.theta, costs, desk.hyper
+        good = together(desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
         self._crew.took(steps, seconds)
@@ -137,16 +175,16 @@ class Session:
 
     def _restore(self) -> None:
         """Put the state into the workspace."""
-        self._theta[:] = self._state.theta
-        for row, kept in zip(self._rows, self._state.memory.rows, strict=True):
+        self._desk.theta[:] = self._state.theta
+        for row, kept in zip(self._desk.rows, self._state.memory.rows, strict=True):
             row[:] = kept
-        self._hyper[update.POWERS] = self._state.memory.powers
+        self._desk.powers[:] = self._state.memory.powers
 
     def _keep(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        rows = np.array(self._rows).reshape(len(self._rows), self._theta.size)
-        memory = Memory(rows, self._hyper[update.POWERS].copy())
-        self._state = State(self._theta.copy(), memory, self._state.completed + steps)
+        desk, rows = self._desk, self._state.memory.rows  # an optimizer without a memory has the same at every step
+        memory = Memory(np.array(desk.rows) if desk.rows else rows, desk.powers.copy())
+        self._state = State(desk.theta.copy(), memory, self._state.completed + steps)
 
 
 def laid_out(array: Array, turned: bool = False) -> tuple[Array, bool]:

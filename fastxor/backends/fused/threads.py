@@ -23,6 +23,11 @@ from .workspace import WIDTH, Plan
 ALONE = np.zeros(0, np.int64)  # as what threads share
 
 
+def is_little(network: Architecture, samples: int) -> bool:
+    """Whether a step is too little work for more threads than one, if nobody asks for them."""
+    return 6 * network.count * samples <= choices.WORTH_THREADS
+
+
 def useful_threads(threads: int | None, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
     """How many threads a run takes, and whether they go in lockstep.
 
@@ -31,7 +36,7 @@ def useful_threads(threads: int | None, network: Architecture, samples: int, pla
     """
     work, tiles = 6 * network.count * samples, -(-samples // int(plan.entries[WIDTH]))
     if threads is None:
-        threads = available_cores() if work > choices.WORTH_THREADS else 1
+        threads = 1 if is_little(network, samples) else available_cores()
     lockstep = tiles == 1 and not plan.narrow and work > choices.WORTH_LOCKSTEP
     most = max(network.sizes[1:]) // choices.ROWS if lockstep else tiles
     return max(1, min(threads, most)), lockstep

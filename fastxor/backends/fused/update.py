@@ -8,17 +8,26 @@ from functools import partial
 import numpy as np
 
 from ._jit import inlined
-from .simd import fma, full, get, lanes, load, sqrt, store, sum_lanes
+from .simd import fma, full, get, lanes, load, select_less, sqrt, store, sum_lanes
 from .tracing import fori_loop, switch, traced
-from .vmath import flush
+from .vmath import clamp, flush
 
-DESCENT, MOMENTUM, NESTEROV, ADAM = range(4)
-KINDS = {"descent": DESCENT, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
+DESCENT, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, RMSPROP_MOMENTUM, RPROP = range(8)
+KINDS = {
+    "descent": DESCENT,
+    "momentum": MOMENTUM,
+    "nesterov": NESTEROV,
+    "adam": ADAM,
+    "adamw": ADAMW,
+    "rmsprop": RMSPROP,
+    "rmsprop with momentum": RMSPROP_MOMENTUM,
+    "rprop": RPROP,
+}
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
 # the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; the costs of tiles in
 # the threads' ring follow.
-KIND, RATE, SECOND, THIRD, FOURTH, POWER1, POWER2, TOTAL, SHARES, RING = range(10)
+KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES, RING = range(11)
 POWERS = slice(POWER1, POWER2 + 1)
 
 
@@ -36,7 +45,7 @@ def numbers(optimizer, ring):
 @inlined
 def begin(hyper):
     """To be called once in a step, whatever the number of threads that take part in it."""
-    if hyper[KIND] == ADAM:
+    if hyper[KIND] == ADAM or hyper[KIND] == ADAMW:
         hyper[POWER1] *= hyper[SECOND]
         hyper[POWER2] *= hyper[THIRD]
 
@@ -46,7 +55,8 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
     """One step of the parameters `first` to `stop`: those at `theta` and the gradient in, those at `after` out; are
     they finite?
 
-    The optimizer's vectors, of n numbers, stand one after the other at `moments`.
+    The optimizer's two vectors, of n numbers, stand one after the other at `moments`; then comes one with a 1 for
+    each weight, 0 for biases.
     """
 
     def apply(begin):
@@ -103,4 +113,62 @@ def _adam(work, n, moments, hyper):
     return move
 
 
-_MOVES = {DESCENT: _descent, MOMENTUM: _momentum, NESTEROV: _nesterov, ADAM: _adam}
+def _adamw(work, n, moments, hyper):
+    move, decay = _adam(work, n, moments, hyper), get(hyper, RATE) * get(hyper, FIFTH)
+    return lambda i, x, g: move(i, fma(load(work, moments + 2 * n + i) * x, -decay, x), g)
+
+
+def _scaled(work, i, moments, hyper, g):
+    """The gradient, divided by the root of the mean of its squares."""
+    alpha, epsilon = get(hyper, SECOND), get(hyper, THIRD)
+    v = fma(load(work, moments + i), alpha, g * g * (1.0 - alpha))
+    store(work, moments + i, v)
+    return g / (sqrt(v) + epsilon)
+
+
+def _rmsprop(work, n, moments, hyper):
+    rate = get(hyper, RATE)
+    return lambda i, x, g: fma(_scaled(work, i, moments, hyper, g), -rate, x)
+
+
+def _rmsprop_momentum(work, n, moments, hyper):
+    rate, momentum = get(hyper, RATE), get(hyper, FOURTH)
+
+    def move(i, x, g):
+        return fma(_velocity(work, i, moments + n, momentum, _scaled(work, i, moments, hyper, g)), -rate, x)
+
+    return move
+
+
+def _rprop(work, n, moments, hyper):
+    begin, minus, plus, smallest, largest = (get(hyper, i) for i in (RATE, SECOND, THIRD, FOURTH, FIFTH))
+
+    def move(i, x, g):
+        size = load(work, moments + n + i)
+        size = select_less(0.0, size, size, begin)  # 0 before the first step, and never again
+        agreement = _sign(g) * _sign(load(work, moments + i))
+        factor = select_less(0.0, agreement, plus, select_less(agreement, 0.0, minus, 1.0))
+        size = clamp(size * factor, smallest, largest)
+        bad = g - g  # 0, or NaN: the sign of infinity would hide it
+        g = select_less(agreement, 0.0, 0.0, g)
+        store(work, moments + i, g)
+        store(work, moments + n + i, size)
+        return x - size * (_sign(g) + bad)
+
+    return move
+
+
+def _sign(x):
+    return select_less(0.0, x, 1.0, select_less(x, 0.0, -1.0, 0.0))
+
+
+_MOVES = {
+    DESCENT: _descent,
+    MOMENTUM: _momentum,
+    NESTEROV: _nesterov,
+    ADAM: _adam,
+    ADAMW: _adamw,
+    RMSPROP: _rmsprop,
+    RMSPROP_MOMENTUM: _rmsprop_momentum,
+    RPROP: _rprop,
+}

@@ -30,7 +30,7 @@ THETA = 6  # parameters; stands first in `work`
 AFTER = 7  # parameters after the step
 BEFORE = 8  # parameters before the last step
 GRADIENT = 9
-MOMENTS = 10  # two vectors for the optimizer
+MOMENTS = 10  # two vectors for the optimizer, and one with a 1 for each weight, 0 for biases
 # From here on every thread has its own; these are the first one's.
 OWN = 11  # gradients of single tiles
 TARGET = 12  # tile of Y
@@ -53,6 +53,7 @@ class Plan(NamedTuple):
     private: int  # of what each of them has for itself
     gradient: int  # where it begins in `work`
     moments: tuple[int, int]  # likewise
+    weights: int  # likewise
     narrow: bool  # a tile is a single vector
 
 
@@ -80,7 +81,8 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
         return start
 
     count = network.count
-    vectors = [place(count) for _ in range(6)]
+    vectors = [place(count) for _ in range(4)]
+    moments = place(3 * padded(count))  # one after the other, as the kernel finds them
     private = end
     ahead = max(1, min(choices.AHEAD, choices.AHEAD_BYTES // (padded(count) * dtype.itemsize)))
     own = [place(0 if width >= samples else ahead * padded(count)), place(network.sizes[-1] * width), place(width)]
@@ -91,8 +93,9 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
     scratch = [place(n * width) for n in (padded(max(network.sizes)) * (1 + spare), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
-    entries = np.array([*numbers, *vectors[:5], *own, *scratch, *tiles], np.int64)
-    return Plan(entries, private, end - private, vectors[3], (vectors[4], vectors[5]), narrow)
+    entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
+    rows = [moments + row * padded(count) for row in range(3)]
+    return Plan(entries, private, end - private, vectors[3], (rows[0], rows[1]), rows[2], narrow)
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:

@@ -1,24 +1,21 @@
-"""Hand-written numpy: the textbook's lines, the same without temporaries, and the tutorial's own program."""
+"""Hand-written numpy: the textbook's lines, and the tutorial's own program."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 
 import numpy as np
 
+import fastxor as fx
 from fastxor.bench import tutorial_numpy
-from fastxor.bench.problems import BETA1, BETA2, EPSILON, Array, Contenders, Problem, Result, flat, views
+from fastxor.bench.problems import Array, Contenders, Problem, Result, flat, views, xor
 
 KINDS = ("train", "functions", "gradient", "predict")
 
-
-def hidden(problem: Problem, Z: Array, out: Array | None = None) -> Array:
-    return np.tanh(Z, out=out) if problem.hidden == "tanh" else np.maximum(Z, 0, out=out)
-
-
-def slope(problem: Problem, A: Array) -> Array:
-    """The hidden activation's derivative, from its value."""
-    return 1 - A * A if problem.hidden == "tanh" else A > 0
+HIDDEN = {"tanh": np.tanh, "relu": lambda Z: np.maximum(Z, 0)}
+SLOPES = {"tanh": lambda A: 1 - A * A, "relu": lambda A: A > 0}  # from the activation's value
 
 
 def output(problem: Problem, Z: Array) -> Array:
@@ -32,92 +29,77 @@ def output(problem: Problem, Z: Array) -> Array:
 
 def forward(problem: Problem, parameters: Result, X: Array) -> list[Array]:
     """X and every layer's activations."""
-    activations = [X]
-    for layer in problem.layers:
-        Z = parameters[f"W{layer}"] @ activations[-1] + parameters[f"b{layer}"]
-        activations.append(output(problem, Z) if layer == len(problem.layers) else hidden(problem, Z))
-    return activations
+    A = [X]
+    for layer, activation in enumerate(problem.network.hidden, 1):
+        A.append(HIDDEN[activation](parameters[f"W{layer}"] @ A[-1] + parameters[f"b{layer}"]))
+    last = len(A)
+    return [*A, output(problem, parameters[f"W{last}"] @ A[-1] + parameters[f"b{last}"])]
 
 
-def gradient(problem: Problem, parameters: Result, X: Array, Y: Array) -> tuple[Array, Result]:
-    """The outputs and the mean cost's gradient, by parameter: every output here goes with a loss where dZ = A - Y."""
-    activations = forward(problem, parameters, X)
-    grads = {}
-    dZ = (activations[-1] - Y) / X.shape[1]
+def gradient(problem: Problem, parameters: Result, X: Array, Y: Array, grads: Result) -> Array:
+    """Fill `grads`, by parameter, with the mean cost's gradient: every output here goes with a loss where dZ = A - Y.
+    The outputs."""
+    A = forward(problem, parameters, X)
+    dZ = (A[-1] - Y) / X.shape[1]
     for layer in reversed(problem.layers):
-        grads[f"W{layer}"] = dZ @ activations[layer - 1].T
-        grads[f"b{layer}"] = dZ.sum(axis=1, keepdims=True)
+        np.matmul(dZ, A[layer - 1].T, out=grads[f"W{layer}"])
+        dZ.sum(axis=1, keepdims=True, out=grads[f"b{layer}"])
         if layer > 1:
-            dZ = parameters[f"W{layer}"].T @ dZ * slope(problem, activations[layer - 1])
-    return activations[-1], {key: grads[key] for key in parameters}
+            dZ = parameters[f"W{layer}"].T @ dZ * SLOPES[problem.network.hidden[layer - 2]](A[layer - 1])
+    return A[-1]
+
+
+def steps(problem: Problem, start: Result, batches: Iterable[Array | None]) -> Iterator[tuple[Result, Array]]:
+    """Each optimizer as its paper has it: the parameters after each step, and the outputs that it began with."""
+    X, Y = problem.data
+    if problem.batch is not None:
+        X, Y = np.asfortranarray(X), np.asfortranarray(Y)  # a sample in one piece is sooner read
+    optimizer, theta = problem.optimizer, flat(start)
+    slope, first, second = (np.zeros_like(theta) for _ in range(3))
+    parameters, grads = views(theta, start), views(slope, start)
+    if isinstance(optimizer, fx.Rprop):
+        second += optimizer.learning_rate
+    for t, batch in enumerate(batches, 1):
+        x, y = (X, Y) if batch is None else (X[:, batch], Y[:, batch])
+        outputs = gradient(problem, parameters, x, y, grads)
+        if isinstance(optimizer, fx.AdamW):
+            for layer in problem.layers:
+                parameters[f"W{layer}"] *= 1 - optimizer.learning_rate * optimizer.weight_decay
+        step, first, second = move(optimizer, t, slope, first, second)
+        theta -= step
+        yield parameters, outputs
+
+
+def move(optimizer: fx.optimizers.Optimizer, t: int, slope: Array, first: Array, second: Array) -> list[Array]:
+    """What step t takes from the parameters, and the optimizer's two memories after it."""
+    if isinstance(optimizer, fx.Adam):
+        first = optimizer.beta1 * first + (1 - optimizer.beta1) * slope
+        second = optimizer.beta2 * second + (1 - optimizer.beta2) * slope**2
+        mean, square = first / (1 - optimizer.beta1**t), second / (1 - optimizer.beta2**t)
+        step = mean / (np.sqrt(square) + optimizer.epsilon)
+    elif isinstance(optimizer, fx.RMSprop):
+        second = optimizer.alpha * second + (1 - optimizer.alpha) * slope**2
+        step = first = optimizer.momentum * first + slope / (np.sqrt(second) + optimizer.epsilon)
+    elif isinstance(optimizer, fx.Rprop):
+        up, down = slope * first > 0, slope * first < 0
+        second = np.where(up, second * optimizer.eta_plus, np.where(down, second * optimizer.eta_minus, second))
+        second = np.clip(second, optimizer.min_step, optimizer.max_step)
+        first = np.where(down, 0, slope)
+        return [second * np.sign(first), first, second]
+    else:
+        assert isinstance(optimizer, fx.SGD), "the others are no step by the gradient"
+        step = slope
+        if optimizer.momentum:
+            first = optimizer.momentum * first + slope
+            step = slope + optimizer.momentum * first if optimizer.nesterov else first
+    return [optimizer.learning_rate * step, first, second]
 
 
 def textbook(problem: Problem, iterations: int) -> Result:
-    """The lines of the textbook, with new arrays all the time: the reference."""
-    X, Y = problem.data
-    parameters = {key: value.copy() for key, value in problem.start.items()}
-    momentum = {key: np.zeros_like(value) for key, value in parameters.items()}
-    squares = {key: np.zeros_like(value) for key, value in parameters.items()}
-    orders = None if problem.batch is None else problem.orders(iterations)
-    for t in range(1, iterations + 1):
-        x, y = (X, Y) if orders is None else (X[:, orders[t - 1]], Y[:, orders[t - 1]])
-        _, grads = gradient(problem, parameters, x, y)
-        for key, grad in grads.items():
-            if problem.adam:
-                momentum[key] = BETA1 * momentum[key] + (1 - BETA1) * grad
-                squares[key] = BETA2 * squares[key] + (1 - BETA2) * grad**2
-                step = momentum[key] / (1 - BETA1**t) / (np.sqrt(squares[key] / (1 - BETA2**t)) + EPSILON)
-            else:
-                step = grad
-            parameters[key] = parameters[key] - problem.learning_rate * step
-    return parameters
-
-
-def in_place(problem: Problem, iterations: int) -> Result:
-    """The same with every array allocated once, and one flat vector for the optimizer."""
-    X, Y = problem.data
-    m = problem.batch or problem.m
-    P = flat(problem.start)
-    G, M, V, step = (np.zeros_like(P) for _ in range(4))
-    parameters, grads = views(P, problem.start), views(G, problem.start)
-    A = [X, *(np.empty((n, m), problem.dtype) for n in problem.sizes[1:])]
-    D = [np.empty_like(a) for a in A]
-    last = len(problem.layers)
-    orders = None if problem.batch is None else problem.orders(iterations)
-    rows = None if orders is None else (np.ascontiguousarray(X.T), np.ascontiguousarray(Y.T))
-    y = Y
-    for t in range(1, iterations + 1):
-        if rows is not None:
-            A[0], y = (array[orders[t - 1]].T for array in rows)
-        for layer in problem.layers:
-            np.matmul(parameters[f"W{layer}"], A[layer - 1], out=A[layer])
-            A[layer] += parameters[f"b{layer}"]
-            if layer < last:
-                hidden(problem, A[layer], A[layer])
-        A[last] = output(problem, A[last])
-        np.subtract(A[last], y, out=D[last])
-        D[last] *= 1 / m
-        for layer in reversed(problem.layers):
-            np.matmul(D[layer], A[layer - 1].T, out=grads[f"W{layer}"])
-            np.sum(D[layer], axis=1, keepdims=True, out=grads[f"b{layer}"])
-            if layer > 1:
-                np.matmul(parameters[f"W{layer}"].T, D[layer], out=D[layer - 1])
-                D[layer - 1] *= slope(problem, A[layer - 1])
-        if problem.adam:
-            M *= BETA1
-            M += np.multiply(G, 1 - BETA1, out=step)
-            V *= BETA2
-            np.multiply(G, G, out=step)
-            step *= 1 - BETA2
-            V += step
-            np.multiply(V, 1 / (1 - BETA2**t), out=step)
-            np.sqrt(step, out=step)
-            step += EPSILON
-            np.divide(M, step, out=step)
-            step *= problem.learning_rate / (1 - BETA1**t)
-        else:
-            np.multiply(G, problem.learning_rate, out=step)
-        P -= step
+    """The reference."""
+    parameters = problem.start
+    for parameters, _ in steps(problem, problem.start, islice(problem.batches(), iterations)):  # noqa: B007
+        pass
     return parameters
 
 
@@ -136,7 +118,8 @@ def functions(problem: Problem, iterations: int) -> Result:
 def gradient_calls(problem: Problem, calls: int) -> Result:
     X, Y = problem.data
     for _ in range(calls):
-        A, grads = gradient(problem, problem.start, X, Y)
+        grads = {key: np.empty_like(value) for key, value in problem.start.items()}
+        A = gradient(problem, problem.start, X, Y, grads)
         cost = ((A - Y) ** 2).sum() / (2 * problem.m)
     return {"cost": cost, **{f"d{key}": value for key, value in grads.items()}}
 
@@ -155,8 +138,8 @@ def contenders(problem: Problem, threads: int) -> Contenders:
         return {"numpy": {"textbook": partial(predict_calls, problem)}}
     if problem.kind == "functions":
         return {"tutorial": {"own loop": partial(functions, problem)}}
-    runs: Contenders = {"numpy": {"textbook": partial(textbook, problem), "in place": partial(in_place, problem)}}
-    if problem.name.startswith("xor"):
+    runs: Contenders = {"numpy": {"textbook": partial(textbook, problem)}}
+    if problem.source is xor:
         runs["tutorial"] = {"the tutorial's program": partial(tutorial, problem)}
     return runs
 
@@ -166,6 +149,6 @@ def version() -> str:
 
 
 def reference(problem: Problem) -> Result:
-    """What every run of `problem.check` iterations is compared with."""
+    """What every run of `problem.iterations` iterations is compared with."""
     calls = {"train": textbook, "functions": textbook, "gradient": gradient_calls, "predict": predict_calls}
-    return calls[problem.kind](problem, problem.check)
+    return calls[problem.kind](problem, problem.iterations)

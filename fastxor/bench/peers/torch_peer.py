@@ -13,7 +13,7 @@ os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # its pool of compi
 import torch
 from torch import Tensor, nn
 
-from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
+from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, xor
 
 KINDS = ("train", "gradient", "predict")
 HIDDEN = {"tanh": torch.tanh, "relu": torch.relu}
@@ -214,7 +214,7 @@ def contenders(problem: Problem, threads: int) -> Contenders:
         "modules": with_modules(problem, fused=True, compiled=True),
         "by hand": by_hand(problem, compiled=True),
     }
-    if problem.name.startswith("xor"):
+    if problem.source is xor:
         compiled["by hand, sums, blocks of 10 steps"] = by_hand(problem, 10, compiled=True, multiply=sums)
     elif problem.batch:
         compiled["by hand, blocks of 5 steps"] = by_hand(problem, 5, compiled=True)

@@ -1,0 +1,227 @@
+"""What was recorded of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastxor.optimizers import Optimizer
+from fastxor.state import Job
+from fastxor.views import Array
+
+
+class History(Mapping[int, float]):
+    """What was recorded of a run: a mapping from iteration to cost, and columns as arrays.
+
+    There is a record at every `interval`-th iteration from 0; or, for a run of `epochs`, one at the end of each.
+
+    Attributes
+    ----------
+    iteration : ndarray of int
+        Steps that had been taken.
+    epoch : ndarray of int
+        Epochs that had been completed; on full batches, each step is one.
+    cost : ndarray
+        That of the next step, before it; for a run of `epochs`, the mean over the epoch's samples, each batch's cost
+        before its step.
+    validation_cost, gradient_norm : ndarray
+        With the parameters of that moment: the cost of the validation data, and the length of the gradient of the cost
+        of all training data. NaN where not asked for.
+    learning_rate : ndarray
+        That of the next step.
+    seconds : ndarray
+        Time that the run had taken.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+    >>> run.history  # doctest: +ELLIPSIS
+    History(3 records, iteration 0 to 200, cost 0... to 0...)
+    >>> run.history.iteration
+    array([  0, 100, 200])
+    >>> run.history[200] < run.history[0]
+    True
+    """
+
+    __slots__ = ("_clock", "_costs", "_norms", "_open", "_rate", "_steps", "_validation")
+
+    def __init__(self, steps_per_epoch: int, optimizer: Optimizer) -> None:
+        self._steps = steps_per_epoch
+        self._rate: Any = getattr(optimizer, "learning_rate", np.nan)
+        self._costs: dict[int, float] = {}  # as are the next two, by iteration
+        self._validation: dict[int, float] = {}
+        self._norms: dict[int, float] = {}
+        self._open: dict[int, float] = {}  # the costs of the steps of the epoch that is under way, in a run of epochs
+        self._clock: list[tuple[int, float]] = [(0, 0.0)]  # steps and seconds, at the end of each span
+
+    # ------------------------------------------------------------ a mapping
+
+    def __getitem__(self, iteration: int) -> float:
+        return self._costs[iteration]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._costs)
+
+    def __len__(self) -> int:
+        return len(self._costs)
+
+    def __repr__(self) -> str:
+        if not self._costs:
+            return "History(0 records)"
+        first, last = next(iter(self._costs)), next(reversed(self._costs))
+        span = f"iteration {first} to {last}, cost {self._costs[first]:g} to {self._costs[last]:g}"
+        return f"History({len(self)} record{'s' * (len(self) > 1)}, {span})"
+
+    # ------------------------------------------------------------ columns
+
+    @property
+    def iteration(self) -> Array:
+        return np.fromiter(self._costs, np.int64, len(self))
+
+    @property
+    def epoch(self) -> Array:
+        return self.iteration // self._steps
+
+    @property
+    def cost(self) -> Array:
+        return np.fromiter(self._costs.values(), np.float64, len(self))
+
+    @property
+    def validation_cost(self) -> Array:
+        return self._column(self._validation)
+
+    @property
+    def gradient_norm(self) -> Array:
+        return self._column(self._norms)
+
+    @property
+    def learning_rate(self) -> Array:
+        rate: float | Array | Callable[[int], float] = self._rate
+        if callable(rate):
+            return np.array([rate(iteration) for iteration in self._costs], np.float64)
+        if isinstance(rate, np.ndarray):
+            return rate[np.minimum(self.iteration, rate.size - 1)].astype(np.float64)
+        return np.full(len(self), rate, np.float64)
+
+    @property
+    def seconds(self) -> Array:
+        return np.interp(self.iteration, *np.array(self._clock).T)
+
+    def _column(self, values: dict[int, float]) -> Array:
+        return np.array([values.get(iteration, np.nan) for iteration in self._costs], np.float64)
+
+    def to_dict(self) -> dict[str, Array]:
+        """All columns by name, as for ``pandas.DataFrame(run.history.to_dict())``.
+
+        Returns
+        -------
+        dict
+            ``iteration, epoch, cost, validation_cost, gradient_norm, learning_rate, seconds``, arrays of one length.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+        >>> list(run.history.to_dict())[:3]
+        ['iteration', 'epoch', 'cost']
+        """
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the costs over the iterations, with a logarithmic scale, by matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; default: axes of a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if ax is None:
+            try:
+                from matplotlib import pyplot
+            except ImportError as error:
+                raise ImportError("history.plot() needs matplotlib: pip install 'fastxor-nn[plot]'") from error
+            _figure, ax = pyplot.subplots()
+        ax.plot(self.iteration, self.cost, label="cost")
+        if self._validation:
+            ax.plot(self.iteration, self.validation_cost, label="validation cost")
+        ax.set_xlabel("iteration")
+        ax.set_ylabel("cost")
+        if all(cost > 0 for cost in self._costs.values()):
+            ax.set_yscale("log")
+        ax.legend()
+        return ax
+
+    # ------------------------------------------------------------ for files
+
+    def _arrays(self) -> dict[str, Array]:
+        arrays = {name: getattr(self, name) for name in COLUMNS[:5] if name != "epoch"}
+        return arrays | {"open": _pairs(self._open.items()), "clock": _pairs(self._clock)}
+
+    @classmethod
+    def _of_arrays(cls, arrays: Mapping[str, Array], steps_per_epoch: int, optimizer: Optimizer) -> History:
+        history = cls(steps_per_epoch, optimizer)
+        iterations = arrays["iteration"].tolist()
+        history._costs = dict(zip(iterations, arrays["cost"].tolist(), strict=True))
+        for name in ("validation_cost", "gradient_norm"):
+            known = zip(iterations, arrays[name].tolist(), strict=True)
+            getattr(history, _KEPT[name]).update({i: value for i, value in known if value == value})
+        history._open = {int(step): cost for step, cost in arrays["open"].tolist()}
+        history._clock = [(int(step), seconds) for step, seconds in arrays["clock"].tolist()]
+        return history
+
+    # ------------------------------------------------------------ for the run that writes it
+
+    def _until(self, completed: int) -> History:
+        """A copy that a run at that step may go on with."""
+        copy = History.__new__(History)
+        copy._steps, copy._rate = self._steps, self._rate
+        for name in ("_costs", "_validation", "_norms"):
+            setattr(copy, name, {i: value for i, value in getattr(self, name).items() if i <= completed})
+        copy._open = {i: cost for i, cost in self._open.items() if completed - completed % self._steps <= i < completed}
+        copy._clock = [entry for entry in self._clock if entry[0] <= completed]
+        return copy
+
+    def _note_epochs(self, recorded: dict[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
+        """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
+        steps, first = self._steps, began - began % self._steps  # of the epoch that was under way
+        before = {} if began == first else {step: cost for step, cost in self._open.items() if step >= first}
+        self._open = costs = before | recorded
+        ended = {}
+        for end in range(first + steps, completed + 1, steps):
+            ended[end] = _mean([*map(costs.get, range(end - steps, end))], job)
+        self._costs |= ended
+        return ended
+
+
+def _mean(costs: list[Any], job: Job) -> float:
+    """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
+    size, total = job.batch_size or job.samples, job.samples_per_epoch
+    last = total - (len(costs) - 1) * size
+    if None in costs:
+        known = [
+            (n, cost) for n, cost in zip([size] * (len(costs) - 1) + [last], costs, strict=True) if cost is not None
+        ]
+        total = sum(n for n, _cost in known)
+        return sum(n / total * cost for n, cost in known)
+    share = size / total  # divided first, for a sum may overflow
+    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]
+
+
+def _pairs(values: Iterable[tuple[int, float]]) -> Array:
+    return np.array([*values], np.float64).reshape(-1, 2)
+
+
+_KEPT = {"validation_cost": "_validation", "gradient_norm": "_norms"}
+COLUMNS = ("iteration", "epoch", "cost", "validation_cost", "gradient_norm", "learning_rate", "seconds")

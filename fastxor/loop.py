@@ -1,0 +1,278 @@
+"""The loop of a run, the one that there is, and what is said when it goes wrong."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from fastxor import second_order
+from fastxor.backends import Backend, Session
+from fastxor.history import History
+from fastxor.pace import Pace
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
+from fastxor.state import Job, State
+from fastxor.views import Array, Views
+
+# A run that ends this many times above the cost it began with has not learned but blown up.
+_BLOWN_UP = 10.0
+
+# So many samples, about, are looked at before and after a run for that.
+_LOOKED_AT = 256
+
+# The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
+_CAUTION = 4
+
+
+class Watch:
+    """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
+
+    at_records = False  # whether spans end at records, so that the state of each is at hand when it is looked at
+
+    def begin(self, run: Run) -> None:
+        """Before the first step."""
+
+    def look(self, run: Run, records: Mapping[int, float]) -> None:
+        """These have been recorded, perhaps some time ago."""
+        for run.looked_at, cost in records.items():
+            if self.record(run, run.looked_at, cost):
+                run.stop_at(run.looked_at)
+                break
+
+    def record(self, run: Run, iteration: int, cost: float) -> bool:
+        """One of them; whether to stop there."""
+        return False
+
+    def span(self, run: Run) -> None:
+        """Between two spans, about ten times a second or more often."""
+
+    def end(self, run: Run) -> None:
+        """No more steps are to come."""
+
+    def close(self, run: Run) -> None:
+        """The run is over, however it has ended."""
+
+
+class Run:
+    """A run from its state to its end, above every backend.
+
+    Parameters
+    ----------
+    job : Job
+    state : State
+        Where it begins.
+    history : History, optional
+        What has been recorded before; it is added to.
+    """
+
+    passed: State | None = None  # a state that has been asked for
+    best: State | None = None  # that of the lowest validation cost, where this is to be restored
+    session: Session | None = None  # within a span, it is further than `state`
+    interval: int | None = None
+    held: tuple[Array, Array] | None = None  # data for validation
+    fraction: float | None = None  # of the samples given, if that is where they come from
+    watch: Watch | None = None
+    looked_at: int | None = None  # the record that is being looked at
+    over = False
+    diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
+
+    def __init__(self, job: Job, state: State, history: History | None = None) -> None:
+        self.job, self.state = job, state
+        self.before = state  # the state at the beginning of the last span
+        self.settled = state  # one up to which all records have been looked at
+        self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
+        self.given = job.X.shape[1]
+
+    def go(self, core: Backend, interval: int | None, watch: Watch | None, stacklevel: int) -> None:
+        """Train to the end; warn if that went wrong. There is a record at every `interval`-th step, or, for None, at
+        the end of each epoch.
+        """
+        self.core, self.interval = core, interval
+        if watch is not None:
+            self.watch = watch
+            watch.begin(self)
+        before = self._cost() if self.job.batch_size else None  # else the first step's cost tells
+        self._loop(watch)
+        if watch is not None:
+            watch.end(self)
+            self._close()
+        problem = self._divergence(before)
+        if problem:
+            warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+
+    def _close(self) -> None:
+        """Tell whoever looks on, once."""
+        watch, self.watch = self.watch, None
+        if watch is not None:
+            watch.close(self)
+
+    # ------------------------------------------------------------ what there is at any moment
+
+    def parameters(self) -> Views:
+        return self.job.network._views(self.state.theta)
+
+    def result(self) -> Result:
+        state = self.state
+        return Result(
+            self.job.network,  # type: ignore[arg-type]  # whose runs have results
+            self.parameters(),
+            self.history,
+            state.completed,
+            state,
+            self._settings(),
+            self.best,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        """All that a run needs to go on as it began, beside the network, the data and the state."""
+        job = self.job
+        return {
+            "optimizer": job.optimizer,
+            "batch_size": job.batch_size,
+            "shuffled": job.shuffled,
+            "drop_last": job.drop_last,
+            "seed": job.seed,
+            "iterations": job.iterations,
+            "interval": self.interval,
+            "samples": job.X.shape[1],
+            "given": self.given,
+            "fraction": self.fraction,
+        }
+
+    def interrupted(self) -> TrainingInterrupted:
+        """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
+        if self.looked_at is None:
+            self._catch_up()
+        else:  # it is to be looked at again
+            self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
+        result = self.result()
+        error = TrainingInterrupted(result.parameters, result.iterations, result)
+        try:
+            self._close()
+        except Exception as other:
+            error.add_note(f"then {type(other).__name__}: {other}")
+        return error
+
+    def failed(self, error: Exception) -> None:
+        """Give an exception that ends the run what had been reached."""
+        if self.looked_at is None:
+            self._catch_up()
+        else:
+            self.stop_at(self.looked_at)
+        with suppress(Exception):  # there are exceptions that take no attributes
+            error.result = self.result()  # type: ignore[attr-defined]
+            error.add_note(f"after {self.state.completed} iterations of training; they are kept in .result")
+        try:
+            self._close()
+        except Exception as other:
+            error.add_note(f"then {type(other).__name__}: {other}")
+
+    def at(self, iteration: int, base: State | None = None) -> State:
+        """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken
+        again.
+        """
+        states = [state for state in (self.state, self.before, self.passed, base) if state is not None]
+        nearest = max((state for state in states if state.completed <= iteration), key=lambda state: state.completed)
+        steps = iteration - nearest.completed
+        if not steps:
+            return nearest
+        session = second_order.open(self.core, self.job, nearest)
+        session.advance(steps, steps, 1)
+        self.passed = session.state()  # the next one is nearer from here
+        return self.passed
+
+    def back_to(self, state: State) -> None:
+        """Let this be the state, of a step that the run has passed."""
+        self.session = None  # it is further than that
+        self.state = self.settled = state
+        self.over = True
+
+    # ------------------------------------------------------------ the loop
+
+    def _loop(self, watch: Watch | None) -> None:
+        session = self.session = second_order.open(self.core, self.job, self.state)
+        pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
+        began = time.perf_counter() - past
+        while not self.over and self.state.completed < self.job.iterations:
+            records = self._span(session, pace, watch is not None and watch.at_records)
+            self.history._clock.append((self.state.completed, time.perf_counter() - began))
+            if watch is not None:
+                watch.look(self, records)
+                self.settled = self.state
+                self.looked_at = None
+                watch.span(self)
+        session.close()
+
+    def _span(self, session: Session, pace: Pace, at_records: bool) -> Mapping[int, float]:
+        """Some steps, no more than to the next record if that is wanted; the records that there are now."""
+        began, done = time.perf_counter(), self.state.completed
+        steps = min(pace.steps, self.job.iterations - done)
+        if at_records:
+            interval = self.interval or self.job.steps_per_epoch
+            steps = min(steps, interval - done % interval)
+        every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
+        good, _costs = session.advance(steps, -done % every, every)
+        state = session.state()
+        records = self._note(session, state.completed)  # before the state: what is done again gives the same again
+        self.before = self.state
+        self.state, self.diverged = state, good < steps and not session.finished
+        self.over = self.diverged or session.finished
+        pace.took(steps, time.perf_counter() - began)
+        return records
+
+    def _note(self, session: Session, completed: int) -> Mapping[int, float]:
+        """Put what the session has recorded into the history; what has become of it there."""
+        if self.interval:
+            self.history._costs |= session.recorded
+            return session.recorded
+        return self.history._note_epochs(session.recorded, self.state.completed, completed, self.job)
+
+    def stop_at(self, iteration: int) -> None:
+        """End the run at a record of the last span."""
+        state = self.at(iteration)
+        self.history, self.diverged = self.history._until(iteration), False
+        self.back_to(state)
+
+    def _catch_up(self) -> None:
+        """With the session, which may have gone on when an exception came; or, where somebody looks on, go back to what
+        has been looked at, so that whoever goes on looks at the rest.
+        """
+        if self.watch is not None:
+            self.state = self.settled
+        elif self.session is not None:
+            state = self.session.state()
+            self._note(self.session, state.completed)
+            self.state = state
+        self.history = self.history._until(self.state.completed)
+
+    # ------------------------------------------------------------ did it blow up?
+
+    def _cost(self) -> float | None:
+        """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
+        than it trains on, and these tell whether it blew up.
+        """
+        every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
+        X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
+        return self.core.loss(self.job.network, self.state.theta, X, Y)
+
+    def _divergence(self, before: float | None) -> str | None:
+        if self.diverged:
+            from fastxor.backends import reference
+
+            layer = reference.first_overflow(self.job, self.state)
+            return (
+                f"training diverged: the cost or a parameter was no longer finite at iteration {self.state.completed}, "
+                f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
+                "Try a smaller learning_rate."
+            )
+        last = self._cost()
+        last = np.nan if last is None else last
+        first = next(iter(self.history._costs.values()), last) if before is None else before
+        eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
+        if last <= _BLOWN_UP * (first + eps):
+            return None
+        return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -1,0 +1,166 @@
+"""What a run returns, or leaves behind when it ends otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastxor import saving, validation
+from fastxor.files import Path
+from fastxor.history import History
+from fastxor.names import BackendName
+from fastxor.network import Network
+from fastxor.state import State
+from fastxor.views import Array
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training blew up: the learning rate is too large for the data, or the data are too large."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What `train` returns: a trained network, how it came about, and all that is needed to go on.
+
+    Attributes
+    ----------
+    network : Network
+    parameters : dict
+        Trained ``W1, b1, W2, b2, …``
+    history : History
+        What was recorded: a mapping from iteration to cost, with the columns ``iteration``, ``epoch``, ``cost``,
+        ``validation_cost``, ``gradient_norm``, ``learning_rate``, ``seconds``.
+    iterations : int
+        Steps behind the parameters; fewer than asked for if the run diverged or was stopped.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+    >>> list(run.history), run.iterations
+    ([0, 100, 200], 250)
+    >>> run  # doctest: +ELLIPSIS
+    Result(1-1 network, 250 iterations, cost 0... to 0...)
+    """
+
+    network: Network
+    parameters: dict[str, Array]
+    history: History
+    iterations: int
+    _state: State = field(repr=False)
+    _settings: dict[str, Any] = field(repr=False)  # of its job, and `interval`
+    _best: State | None = field(default=None, repr=False)  # where the validation cost was lowest, if a run is to know
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.network.sizes))
+        costs = [*self.history.values()]
+        span = f", cost {costs[0]:g} to {costs[-1]:g}" if costs else ""
+        return f"Result({sizes} network, {self.iterations} iteration{'s' * (self.iterations != 1)}{span})"
+
+    def save(self, path: Path) -> None:
+        """Write the run to a file, from which `load` reads it again, with all that is needed to go on.
+
+        It is a plain ``.npz``: ``numpy.load(path)["W1"]`` is that parameter, without this package too. A file that is
+        there already is replaced in one go: a crash at any moment leaves the old one or the new one, whole.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Taken as it is; nothing is appended.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        TypeError
+            If the optimizer has a setting that is no number, such as a function.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastxor as fx
+        >>> run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], iterations=250, random_state=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "run.npz")
+        ...     run.save(path)
+        ...     again = fx.load(path)
+        >>> again.iterations, bool((again.parameters["W1"] == run.parameters["W1"]).all())
+        (250, True)
+        """
+        theta = validation.parameters(self.parameters, self.network)
+        state = replace(self._state, theta=theta)
+        saving.save(path, self.network, self.history, state, self._settings, self._best)
+
+    def forward(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
+        """`Network.forward` with the trained parameters: the outputs (n_y, m) for X (n_x, m)."""
+        return self.network.forward(self.parameters, X, backend=backend)
+
+    def predict(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
+        """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
+        return self.network.predict(self.parameters, X, backend=backend)
+
+    def cost(self, X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None) -> float:
+        """`Network.cost` with the trained parameters: the loss, averaged over the samples."""
+        return self.network.cost(self.parameters, X, Y, backend=backend)
+
+
+def load(path: Path) -> Result:
+    """Read a run that `Result.save`, or ``train(checkpoint=…)``, has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    Result
+        To predict with, or to go on from: ``fx.train(network, X, Y, resume=fx.load(path))``.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is not a whole run: truncated, of another kind, of a newer format, or with arrays of wrong shapes, kinds
+        or values. The message names the file. Nothing is ever unpickled.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run.save(os.path.join(folder, "run.npz"))
+    ...     again = fx.load(os.path.join(folder, "run.npz"))
+    >>> again.predict(X)
+    array([[0, 1, 1, 0]])
+    """
+    return Result(*saving.load(path))
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during training; `result` holds what had been reached, to be used or to go on from.
+
+    A `KeyboardInterrupt`, so that a script which does not catch it ends as usual.
+
+    Attributes
+    ----------
+    parameters : dict
+    iterations : int
+        Steps behind them.
+    result : Result or None
+        The same as a result; ``fx.train(network, X, Y, resume=error.result)`` goes on with the bits that the run would
+        have had.
+    """
+
+    def __init__(self, parameters: dict[str, Array], iterations: int, result: Result | None = None) -> None:
+        super().__init__(f"training was interrupted after {iterations} iterations; they are kept in .result")
+        self.parameters = parameters
+        self.iterations = iterations
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.parameters, self.iterations, self.result), vars(self)  # the notes go along

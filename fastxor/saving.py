@@ -1,0 +1,151 @@
+"""A run in a file: which arrays and which entry of JSON it becomes, and the checks of those that come back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+
+from fastxor import files, validation
+from fastxor.files import Path
+from fastxor.history import History
+from fastxor.network import Network
+from fastxor.optimizers import Memory, Optimizer
+from fastxor.state import State, steps_per_epoch
+from fastxor.views import Array, Views
+
+OPTIMIZERS = {kind.__name__: kind for kind in get_args(Optimizer)}
+
+_EPOCH = ("samples", "batch_size", "drop_last")
+
+# The fields of a Result, in their order.
+Fields = tuple[Network, Views, History, int, State, dict[str, Any], State | None]
+
+
+def save(
+    path: Path, network: Network, history: History, state: State, settings: dict[str, Any], best: State | None
+) -> None:
+    """Write a run. Its arrays are the parameters under their own names, ``memory.…`` of the optimizer, ``best.…`` of
+    the best state if it is another one, and ``history.…``.
+    """
+    arrays: dict[str, Array] = dict(network._views(state.theta))
+    arrays |= {f"memory.{name}": array for name, array in state.memory._asdict().items()}
+    if best is not None:
+        arrays |= {"best.theta": best.theta}
+        arrays |= {f"best.{name}": array for name, array in best.memory._asdict().items()}
+    arrays |= {f"history.{name}": array for name, array in history._arrays().items()}
+    entry = {"network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}}
+    entry |= settings | {"optimizer": _described(settings["optimizer"]), "completed": state.completed}
+    files.write(path, arrays, entry | {"best": None if best is None else best.completed})
+
+
+def load(path: Path) -> Fields:
+    """Read a run; a ValueError that names the file says what is wrong with it."""
+    arrays, entry = files.read(path)
+    try:
+        return _fields(_Known(arrays, "array"), _Known(entry, "entry"))
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ValueError(f"{files.refusal(path)}: {error}") from error
+
+
+class _Known(dict[str, Any]):
+    """What stands in a file, by name."""
+
+    def __init__(self, values: Mapping[str, Any], kind: str) -> None:
+        if not isinstance(values, Mapping):
+            raise TypeError(f"its {kind} must have names, got {values!r}")
+        super().__init__(values)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"it has no {self.kind} {name!r}")
+
+
+def _described(optimizer: Optimizer) -> dict[str, Any]:
+    """An optimizer for JSON."""
+    values = {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(optimizer) if field.init}
+    for name, value in values.items():
+        if not isinstance(value, bool | int | float | str | None):
+            raise TypeError(f"a run is saved with numbers only, and its optimizer's {name} is {value!r}")
+    return {"name": type(optimizer).__name__} | values
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def _fields(arrays: _Known, entry: _Known) -> Fields:
+    network = Network(**_Known(entry["network"], "entry"))
+    settings = _settings(entry)
+    optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
+    if not steps:
+        raise ValueError("its epochs have no step")
+    theta = _theta(arrays, network)
+    validation.settings(optimizer, theta.dtype)
+    state = _state(arrays, theta, "memory", validation.integer("completed", entry["completed"], 0), optimizer)
+    best = None
+    if entry["best"] is not None:
+        theta = _array(arrays, "best.theta", theta.shape, theta.dtype)
+        best = _state(arrays, theta, "best", validation.integer("best", entry["best"], 0), optimizer)
+    history = History._of_arrays(_history(arrays), steps, optimizer)
+    return network, network._views(state.theta), history, state.completed, state, settings, best
+
+
+def _settings(entry: _Known) -> dict[str, Any]:
+    described = _Known(entry["optimizer"], "entry")
+    name = validation.choice("optimizer", described.pop("name", None), OPTIMIZERS)
+    numbers: dict[str, int | None] = {
+        "samples": validation.integer("samples", entry["samples"], 1),
+        "given": validation.integer("given", entry["given"], 1),
+        "seed": validation.integer("seed", entry["seed"], 0),
+        "iterations": validation.integer("iterations", entry["iterations"], 0),
+    }
+    flags = {name: validation.flag(name, entry[name]) for name in ("shuffled", "drop_last")}
+    for limit in ("batch_size", "interval"):
+        numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
+    fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
+    return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction}
+
+
+def _theta(arrays: _Known, network: Network) -> Array:
+    dtype = arrays[network._slots[0][0]].dtype
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"its parameters must be float32 or float64, got {dtype}")
+    return np.concatenate([_array(arrays, name, shape, dtype) for name, _place, shape in network._slots], axis=None)
+
+
+def _state(arrays: _Known, theta: Array, prefix: str, completed: int, optimizer: Optimizer) -> State:
+    beginning = State.beginning(theta, optimizer)
+    memory = {
+        name: _array(arrays, f"{prefix}.{name}", like.shape, like.dtype)
+        for name, like in beginning.memory._asdict().items()
+    }
+    return State(beginning.theta, Memory(**memory), completed)
+
+
+def _history(arrays: _Known) -> dict[str, Array]:
+    iteration = arrays["history.iteration"]
+    count = iteration.shape
+    _array(arrays, "history.iteration", (iteration.size,), np.dtype(np.int64))
+    if (np.diff(iteration) <= 0).any() or (iteration < 0).any():
+        raise ValueError("its array 'history.iteration' must go up")
+    columns = {"iteration": iteration, "cost": _array(arrays, "history.cost", count, np.dtype(np.float64))}
+    for name in ("validation_cost", "gradient_norm"):  # NaN where there is none
+        columns[name] = _array(arrays, f"history.{name}", count, np.dtype(np.float64), finite=False)
+    for name in ("open", "clock"):
+        shape = (arrays[f"history.{name}"].size // 2, 2)
+        columns[name] = _array(arrays, f"history.{name}", shape, np.dtype(np.float64))
+    if not len(columns["clock"]):
+        raise ValueError("its array 'history.clock' must have a row")
+    return columns
+
+
+def _array(arrays: _Known, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], finite: bool = True) -> Array:
+    """The array, which must be of that shape and dtype and, as a rule, finite; in this machine's byte order."""
+    array: Array = arrays[name]
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"its array {name!r} must be {dtype} of shape {shape}, got {array.dtype} of {array.shape}")
+    if finite and not np.isfinite(array).all():
+        raise ValueError(f"its array {name!r} must be finite")
+    return np.ascontiguousarray(array, dtype)

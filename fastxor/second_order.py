@@ -1,0 +1,292 @@
+"""Optimizers that are more than a step by the gradient: each is a session of its own, above every backend.
+
+A run opens one of them instead of the backend's, and notices no difference: see `fastxor.backends.Session`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from fastxor.backends import Backend, Session
+from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
+from fastxor.state import Job, State
+from fastxor.views import Array
+
+# How far along a step, as a share of it, its curvature is looked for; and how much of a step may be due to that.
+_NEAR = 0.1
+_MOST_BENT = 0.75
+
+
+def open(core: Backend, job: Job, state: State) -> Session:
+    """Go on with a run from this state: the backend's session, or that of the optimizer."""
+    session = _SESSIONS.get(type(job.optimizer))
+    return session(core, job, state) if session else core.open(job, state)
+
+
+class LevenbergMarquardtSession:
+    """Steps that solve (J J' / m + damping I) step = -J r / m for the residuals r and their Jacobian J, and then bend.
+
+    Of the state's memory, `powers` hold the damping and its growth: by how much it is raised at the next failure. They
+    begin with the first step, for the damping is in proportion to the matrix there.
+    """
+
+    def __init__(self, core: Backend, job: Job, state: State) -> None:
+        self._job, self._state, self._core = job, state, core
+        self._parts = core.residuals(job.network, job.X, job.Y)
+        self._cost: float | None = None  # at the state's parameters
+        self.recorded: dict[int, float] = {}
+        self.finished = False
+        operations = job.network.count**2 * (job.samples * job.network.sizes[-1] + job.network.count)
+        self.speed = 1 / (1e-4 + operations / 2e10)
+
+    def state(self) -> State:
+        return self._state
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        self.recorded = {}
+        good = 0
+        with np.errstate(all="ignore"):
+            while good < steps:
+                cost = self._loss(self._state.theta) if self._cost is None else self._cost
+                if not math.isfinite(cost):
+                    break
+                self._cost = cost
+                if good >= first and (good - first) % interval == 0:
+                    self.recorded[self._state.completed] = cost
+                if not self._step(cost):
+                    break
+                good += 1
+        return good, [*self.recorded.values()]
+
+    def _step(self, cost: float) -> bool:
+        """Take a step that lowers the cost; False if there is none, or the equations are not finite."""
+        theta = self._state.theta
+        matrix, gradient = self._equations(theta)
+        outputs = self._core.outputs(self._job.network, theta, self._job.X)
+        if outputs is None or not math.isfinite(matrix.sum()):
+            return False
+        damping, growth = self._damping(matrix)
+        while damping < math.inf:
+            factor = _factor(matrix, damping)
+            if factor is not None:
+                straight = self._core.solve(factor, -gradient)
+                after = self._moved(straight + self._bend(outputs, straight, factor))
+                if (after == theta).all():
+                    break
+                lower = self._loss(after)
+                if lower < cost:
+                    expected = float(straight @ (damping * straight - gradient)) / 2
+                    damping *= max(1 / 3, 1 - (2 * (cost - lower) / expected - 1) ** 3)
+                    memory = Memory(self._state.memory.rows, np.array([damping, 2.0]))
+                    self._state, self._cost = State(after, memory, self._state.completed + 1), lower
+                    return True
+            damping, growth = damping * growth, growth * 2
+        self.finished = True
+        return False
+
+    def _damping(self, matrix: Array) -> tuple[float, float]:
+        """It and its growth, after Nielsen, "Damping parameter in Marquardt's method" (1999)."""
+        if self._state.completed:
+            damping, growth = self._state.memory.powers.tolist()
+            return damping, growth
+        (damping,) = self._job.optimizer._numbers
+        largest = float(matrix.diagonal().max())
+        return damping * (largest or 1.0), 2.0
+
+    def _equations(self, theta: Array) -> tuple[Array, Array]:
+        """J J' / m and J r / m, in float64."""
+        products: Any = 0.0
+        for rows in self._parts(theta):
+            rows = rows.astype(np.float64, copy=False)
+            products = products + rows @ rows.T
+        products /= self._job.samples
+        return products[:-1, :-1], products[-1, :-1]
+
+    def _bend(self, outputs: Array, straight: Array, factor: Array) -> Array:
+        """What the outputs' curvature along the straight step adds to it; nothing where it would be too much.
+
+        The geodesic acceleration of Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for
+        nonlinear least-squares minimization" (2012). Narrow, winding valleys are gone through in a third of the steps.
+        """
+        network, X = self._job.network, self._job.X
+        back = self._core.outputs(network, self._moved(-_NEAR * straight), X)
+        forth = self._core.outputs(network, self._moved(_NEAR * straight), X)
+        if back is None or forth is None:
+            return np.zeros_like(straight)
+        curvature = (back - 2 * outputs + forth) / _NEAR**2
+        # The gradient with the residuals replaced by it: J curvature / m.
+        result = self._core.gradient(network, self._state.theta, X, outputs - curvature)
+        if result is None:
+            return np.zeros_like(straight)
+        bend = self._core.solve(factor, -result[1].astype(np.float64)) / 2
+        return bend if 4 * np.linalg.norm(bend) <= _MOST_BENT * np.linalg.norm(straight) else np.zeros_like(straight)
+
+    def _moved(self, step: Array) -> Array:
+        theta = self._state.theta
+        return theta + step.astype(theta.dtype, copy=False)
+
+    def _loss(self, theta: Array) -> float:
+        cost = self._core.loss(self._job.network, theta, self._job.X, self._job.Y)
+        return math.inf if cost is None or math.isnan(cost) else cost
+
+
+def _factor(matrix: Array, damping: float) -> Array | None:
+    """The Cholesky factor of the matrix with the damping on its diagonal; None if that is not positive definite."""
+    matrix = matrix.copy()
+    matrix.flat[:: len(matrix) + 1] += damping
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+
+
+class LBFGSSession:
+    """SciPy's L-BFGS-B, as many iterations at a time as are asked for."""
+
+    def __init__(self, core: Backend, job: Job, state: State) -> None:
+        self._loop = _Loop(core, job, state)
+        self._wanted = 0, 0, 1  # the state's `completed` before the steps, and which costs are recorded
+        weakref.finalize(self, self._loop.orders.put, 0)  # the thread knows the loop, and not this session
+        self.speed = 1 / (1e-4 + 6 * job.network.count * job.samples / 5e9)
+
+    @property
+    def finished(self) -> bool:
+        return self._loop.finished
+
+    def state(self) -> State:
+        return self._loop.state
+
+    def close(self) -> None:
+        """End SciPy's loop, if that has not ended."""
+        self._loop.stop()
+
+    def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
+        self._wanted = self._loop.state.completed, first, interval
+        good = len(self._loop.go(steps))
+        return good, [*self.recorded.values()]
+
+    @property
+    def recorded(self) -> dict[int, float]:
+        """See `fastxor.backends.Session`."""
+        began, first, interval = self._wanted
+        costs = self._loop.costs[: self._loop.state.completed - began]
+        return dict(zip(range(began + first, began + len(costs), interval), costs[first::interval], strict=True))
+
+
+class _Stop(BaseException):
+    """Ends SciPy's loop from inside its callback or the function that it minimizes."""
+
+
+class _Loop:
+    """A loop of SciPy's, which calls and cannot be called: it goes on in a thread of its own, by `steps` at a time.
+
+    So it keeps what it knows of the curvature while its caller does other things, and Ctrl-C gets through at once.
+    """
+
+    def __init__(self, core: Backend, job: Job, state: State) -> None:
+        self.state, self.finished = state, False
+        self._core, self._job = core, job
+        self._cost: float | None = None  # at the state's parameters
+        self.costs: list[float] = []  # before each of the steps that were asked for
+        self._left = 0  # of them
+        self._ended = False  # or is asked to end
+        self.orders: SimpleQueue[int] = SimpleQueue()  # of so many steps; 0 is the end
+        self._reports: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def go(self, steps: int) -> list[float]:
+        """Take so many steps; the costs before each that was taken."""
+        if self._ended:
+            return []
+        if not self._thread:
+            self._thread = threading.Thread(target=self._run, name="fastxor-lbfgs", daemon=True)
+            self._thread.start()
+        self.orders.put(steps)
+        try:
+            error = self._report()
+        except BaseException:
+            self.stop()
+            raise
+        if error:
+            raise error
+        return self.costs
+
+    def stop(self) -> None:
+        self._ended = True
+        self.orders.put(0)
+
+    def _report(self) -> BaseException | None:
+        while True:
+            try:
+                return self._reports.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+            except Empty:
+                pass
+
+    # ------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        from scipy.optimize import minimize
+
+        memory, tolerance = self._job.optimizer._numbers
+        most = self._job.iterations - self.state.completed
+        options = {"maxcor": int(memory), "gtol": tolerance, "ftol": 0.0, "maxiter": most, "maxfun": 2**31 - 1}
+        error: BaseException | None = None
+        try:
+            self._obey()
+            with np.errstate(all="ignore"):
+                start = self.state.theta.astype(np.float64)
+                minimize(self._value, start, jac=True, method="L-BFGS-B", callback=self._accepted, options=options)
+            self.finished = True
+        except _Stop:
+            pass
+        except BaseException as caught:
+            error = caught
+        self._ended = True
+        self._reports.put(error)
+
+    def _obey(self) -> None:
+        self._left, self.costs = self.orders.get(), []
+        if not self._left:
+            raise _Stop
+
+    def _value(self, x: Array) -> tuple[float, Array]:
+        """The cost and its gradient. Where they are not finite, a higher cost and level ground: a step too far."""
+        if self._ended:
+            raise _Stop
+        theta = x.astype(self.state.theta.dtype)
+        result = self._core.gradient(self._job.network, theta, self._job.X, self._job.Y)
+        if result is None or not (math.isfinite(result[0]) and np.isfinite(result[1]).all()):
+            if self._cost is None:
+                raise _Stop  # it cannot even begin
+            return 2 * abs(self._cost) + 1, np.zeros_like(x)
+        if self._cost is None:
+            self._cost = result[0]
+        return result[0], result[1].astype(np.float64)
+
+    def _accepted(self, intermediate_result: Any) -> None:
+        """SciPy calls this after each of its iterations."""
+        assert self._cost is not None
+        theta = intermediate_result.x.astype(self.state.theta.dtype)
+        self.costs.append(self._cost)
+        self._cost = float(intermediate_result.fun)
+        self.state = State(theta, self.state.memory, self.state.completed + 1)
+        self._left -= 1
+        if not self._left:
+            self._reports.put(None)
+            self._obey()
+
+
+_SESSIONS: dict[type, Callable[[Backend, Job, State], Session]] = {
+    LevenbergMarquardt: LevenbergMarquardtSession,
+    LBFGS: LBFGSSession,
+}

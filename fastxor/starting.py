@@ -1,0 +1,210 @@
+"""The beginning of a run: at its first step, or where another one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxor import validation as checks
+from fastxor.architecture import ENTROPIES
+from fastxor.history import History
+from fastxor.loop import Run
+from fastxor.names import Initialization
+from fastxor.network import Network
+from fastxor.optimizers import SGD, Optimizer
+from fastxor.result import Result
+from fastxor.state import Job, State, steps_per_epoch
+from fastxor.views import Array
+
+ITERATIONS = 1000
+DESCENT = SGD(0.3)  # this object: the optimizer of who names none
+
+Pair = tuple[Array, Array]  # X and Y
+
+
+class Asked(NamedTuple):
+    """What is asked of a run beside its network and data, checked."""
+
+    settings: dict[str, Any]  # the optimizer, batch_size, shuffled, drop_last: what it keeps to from first step to last
+    iterations: int | None
+    epochs: int | None  # one of the two at most
+    threads: int | None
+    validation: float | Pair | None
+    initialization: Initialization | None
+
+
+def begun(
+    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, rng: Any, asked: Asked
+) -> Run:
+    """A run from its first step."""
+    if asked.settings["drop_last"]:
+        _steps(X.shape[1], asked.settings)  # or it is refused, before anything is drawn
+    theta, X, Y = start(network, X, Y, parameters, asked.settings["optimizer"], rng, asked.initialization)
+    fraction = asked.validation if isinstance(asked.validation, float) else None
+    drawn = asked.settings["batch_size"] is not None or fraction is not None
+    settings = asked.settings | {"seed": checks.seed(rng) if drawn else 0, "fraction": fraction, "iterations": 0}
+    return _run(network, X, Y, settings, asked, State.beginning(theta, settings["optimizer"]))
+
+
+def resumed(network: Network, X: Array, Y: Array, run: Result, asked: Asked) -> Run:
+    """A run from where another one is."""
+    settings = run._settings
+    _refuse_others(network, run, asked)
+    theta = checks.parameters(run.parameters, network)
+    checks.check_values(network.loss, X=X, Y=Y, parameters=network._views(theta))
+    if X.shape[1] != settings["given"]:
+        raise ValueError(f"X must be that of the run that is resumed, of {settings['given']} samples; got {X.shape}")
+    if np.result_type(X, theta) != run._state.theta.dtype:
+        raise ValueError(f"X must be {run._state.theta.dtype}, as in the run that is resumed; got {X.dtype}")
+    theta, X, Y = checks.one_dtype(theta, X, checks.cast("Y", Y, theta.dtype))
+    state = replace(run._state, theta=theta.copy())
+    again = _run(network, X, Y, settings, asked, state, run.history._until(state.completed))
+    again.best = run._best
+    return again
+
+
+def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
+    """What a run has, nobody else may say otherwise."""
+    if network != run.network:
+        raise ValueError(f"network must be that of the run that is resumed, {run.network}; got {network}")
+    given: list[tuple[str, Any, Any]] = [(name, asked.settings[name], _DEFAULTS[name]) for name in _DEFAULTS]
+    if run._settings["fraction"] is not None or isinstance(asked.validation, float):
+        given.append(("fraction", asked.validation, None))
+    for name, value, default in given:
+        has, pair = run._settings[name], isinstance(value, tuple)
+        if value is not default and (pair or value != has):
+            label, shown = _ARGUMENTS.get(name, name), "a pair" if pair else repr(value)
+            raise ValueError(f"{label} comes from the run that is resumed, {has!r}, and stays; got {shown}")
+
+
+_DEFAULTS: dict[str, Any] = {"optimizer": DESCENT, "batch_size": None, "shuffled": True, "drop_last": False}
+_ARGUMENTS = {"shuffled": "shuffle", "fraction": "validation"}
+
+
+def _run(
+    network: Network,
+    X: Array,
+    Y: Array,
+    settings: dict[str, Any],
+    asked: Asked,
+    state: State,
+    history: History | None = None,
+) -> Run:
+    """The run of these settings, with a fraction of the samples held out if there is one."""
+    given, held, fraction = X.shape[1], None, settings["fraction"]
+    if fraction is not None:
+        kept, out = held_out(network, Y, fraction, settings["seed"])
+        X, Y, held = X[:, kept], Y[:, kept], (X[:, out], Y[:, out])
+    elif isinstance(asked.validation, tuple):
+        x, y = asked.validation
+        held = checks.cast("validation X", x, X.dtype), checks.cast("validation Y", y, X.dtype)
+    steps, optimizer = _steps(X.shape[1], settings), settings["optimizer"]
+    end = _end(asked, steps, state.completed, settings["iterations"])
+    rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
+    run = Run(
+        Job(network, X, Y, optimizer, end, *rest), state, History(steps, optimizer) if history is None else history
+    )
+    if held is not None:
+        run.given, run.fraction, run.held = given, fraction, held
+    return run
+
+
+def _steps(samples: int, settings: dict[str, Any]) -> int:
+    """Those of an epoch."""
+    batch_size = settings["batch_size"]
+    steps = steps_per_epoch(samples, batch_size, settings["drop_last"])
+    if not steps:
+        raise ValueError(f"drop_last leaves no batch: batch_size is {batch_size}, for {samples} samples")
+    return steps
+
+
+def _end(asked: Asked, steps_per_epoch: int, completed: int, wanted: int) -> int:
+    """The step at which to end, from one that has been reached in a run that was to have so many."""
+    if asked.epochs is not None:
+        checks.integer("epochs", asked.epochs, 0, (checks.MOST - completed) // steps_per_epoch)
+        return completed + asked.epochs * steps_per_epoch
+    if asked.iterations is None:
+        return wanted if wanted > completed else min(completed + ITERATIONS, checks.MOST)
+    if asked.iterations > checks.MOST - completed:
+        checks.integer("iterations", asked.iterations, 0, checks.MOST - completed)
+    return completed + asked.iterations
+
+
+def start(
+    network: Network,
+    X: Array,
+    Y: Array,
+    parameters: Mapping[str, ArrayLike] | None,
+    optimizer: Optimizer,
+    rng: Any,
+    initialization: Initialization | None,
+) -> list[Array]:
+    """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
+    checks.check_values(network.loss, X=X, Y=Y)
+    theta = None if parameters is None else checks.parameters(parameters, network)
+    if theta is not None and not checks.finite(theta):
+        checks.refuse_values(parameters=network._views(theta))
+    dtype = X.dtype if theta is None else np.result_type(theta, X)
+    checks.settings(optimizer, dtype)
+    Y = checks.cast("Y", Y, dtype)
+    if theta is None:
+        theta = checks.parameters(network.initialize(rng, initialization, dtype), network)
+    return checks.one_dtype(theta, X, Y)
+
+
+# ---------------------------------------------------------------- data for validation
+
+
+def validation_data(value: Any, network: Network) -> float | Pair:
+    """What `train` is given as validation: a fraction, or X and Y."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        fraction = checks.rate("validation", value, below=1.0)
+        if not fraction:
+            raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")
+        return fraction
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"validation must be a pair (X, Y) or a fraction of the samples, got {type(value).__name__}")
+    try:
+        X = checks.inputs(value[0], network.sizes[0])
+        Y = checks.answers(value[1], network, X.shape[1])
+        checks.check_values(network.loss, X=X, Y=Y)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation: {error}") from None
+    return X, Y
+
+
+def held_out(network: Network, Y: Array, fraction: float, seed: int) -> tuple[Array, Array]:
+    """The numbers of the samples to train on, and of those held out; in each class, about the fraction.
+
+    They follow from the seed alone. No class of more than one sample is held out whole.
+    """
+    m = Y.shape[1]
+    if m < 2:
+        raise ValueError("validation, as a fraction of the samples, needs two samples at least, got 1")
+    bits = np.random.Philox(key=seed, counter=[0, 0, 1, 0])  # as no epoch's order is drawn
+    order = np.random.Generator(bits).permutation(m)
+    classes = _classes(network, Y)[order]
+    order = order[np.argsort(classes, kind="stable")]
+    count = min(max(1, round(fraction * m)), m - 1)
+    chosen = np.zeros(m, bool)
+    chosen[((np.arange(count) + 0.5) * m / count).astype(int)] = True  # evenly, hence in every class
+    sizes = np.bincount(classes)
+    ends = np.cumsum(sizes)
+    for start, end in zip(ends - sizes, ends, strict=True):
+        if chosen[start:end].all():
+            chosen[start] = False
+    if not chosen.any():  # one sample of the largest class, then
+        chosen[ends[sizes.argmax()] - 1] = True
+    return np.sort(order[~chosen]), np.sort(order[chosen])
+
+
+def _classes(network: Network, Y: Array) -> Array:
+    """The class of each sample; one for all, where the targets are no labels."""
+    if network.loss not in ENTROPIES or not ((Y == 0) | (Y == 1)).all():
+        return np.zeros(Y.shape[1], np.int64)
+    return np.unique(Y, axis=1, return_inverse=True)[1].reshape(-1)

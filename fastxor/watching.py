@@ -1,0 +1,289 @@
+"""What looks on while a run goes on: validation, early stopping, callbacks, progress, checkpoints."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import Any
+
+import numpy as np
+
+from fastxor import files
+from fastxor import validation as checks
+from fastxor.files import Path
+from fastxor.loop import Run, Watch
+from fastxor.state import State
+from fastxor.views import Array
+
+# Without tqdm, progress is logged so often.
+_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stop a run when its validation cost gets no better.
+
+    Parameters
+    ----------
+    patience : int, optional
+        So many records after the best one, none of them better, end the run.
+    min_delta : float, optional
+        A record is better if its validation cost is lower by more than this.
+    restore_best : bool, optional
+        Whether the run ends in the state of the best record instead of the last one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is of the wrong kind or out of range; the message names it.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> fx.EarlyStopping(patience=5)
+    EarlyStopping(patience=5, min_delta=0.0, restore_best=True)
+    """
+
+    patience: int = 10
+    min_delta: float = 0.0
+    restore_best: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patience", checks.integer("patience", self.patience, 1))
+        object.__setattr__(self, "min_delta", checks.rate("min_delta", self.min_delta))
+        object.__setattr__(self, "restore_best", checks.flag("restore_best", self.restore_best))
+
+
+class Moment(tuple[Any, ...]):
+    """What a callback is given: a record, and the parameters of that moment. It cannot be changed.
+
+    Attributes
+    ----------
+    iteration : int
+        Steps that had been taken.
+    epoch : int
+        Epochs that had been completed.
+    cost, validation_cost : float
+        As in the history; the latter is NaN where not asked for.
+    parameters : dict
+        ``W1, b1, W2, b2, …``, copies that are made when asked for.
+    """
+
+    __slots__ = ()
+
+    @property
+    def iteration(self) -> int:
+        return self[2]
+
+    @property
+    def epoch(self) -> int:
+        return self[2] // self[0].job.steps_per_epoch
+
+    @property
+    def cost(self) -> float:
+        return self[3]
+
+    @property
+    def validation_cost(self) -> float:
+        return self[4]
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        run, base, iteration = self[:3]
+        return run.job.network._views(run.at(iteration, base).theta.copy())
+
+    def __repr__(self) -> str:
+        more = "" if self[4] != self[4] else f", validation_cost={self[4]:g}"
+        return f"Moment(iteration={self.iteration}, epoch={self.epoch}, cost={self.cost:g}{more})"
+
+
+class Watching(Watch):
+    """All that may look on."""
+
+    def __init__(
+        self,
+        early_stopping: EarlyStopping | None = None,
+        target_cost: float | None = None,
+        gradient_norm: bool = False,
+        callback: Callable[[Moment], Any] | None = None,
+        progress: bool = False,
+        checkpoint: Path | None = None,
+        checkpoint_every: float = 60.0,
+    ) -> None:
+        if not isinstance(early_stopping, EarlyStopping | None):
+            raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of one argument, got {callback!r}")
+        self.patience = None if early_stopping is None else Patience(early_stopping)
+        self.target = -inf if target_cost is None else checks.rate("target_cost", target_cost)
+        self.norm = checks.flag("gradient_norm", gradient_norm)
+        self.callback = callback
+        self.spans: list[Any] = [Progress()] if checks.flag("progress", progress) else []
+        every = checks.rate("checkpoint_every", checkpoint_every)
+        if checkpoint is not None:
+            self.spans.append(Checkpoint(checkpoint, every))
+
+    def begin(self, run: Run) -> None:
+        self.at_records = run.held is not None or self.norm
+        self.looks = self.at_records or self.target > -inf
+        if self.patience is not None:
+            self.patience.begin(run)
+        for part in self.spans:
+            part.begin(run)
+
+    def look(self, run: Run, records: Mapping[int, float]) -> None:
+        if self.looks:
+            super().look(run, records)
+        elif self.callback is not None:  # alone, it is called as soon as can be
+            call, before = self.callback, run.before
+            for iteration, cost in records.items():
+                run.looked_at = iteration
+                answer = call(Moment((run, before, iteration, cost, nan)))
+                if answer is not None and _is_true(answer):
+                    run.stop_at(iteration)
+                    break
+
+    def record(self, run: Run, iteration: int, cost: float) -> bool:
+        value, stop = nan, cost <= self.target
+        if run.held is not None:
+            found = run.core.loss(run.job.network, run.at(iteration).theta, *run.held)
+            value = run.history._validation[iteration] = inf if found is None or not isfinite(found) else found
+            if self.patience is not None and self.patience.record(run, iteration, value):
+                stop = True
+        if self.norm:
+            run.history._norms[iteration] = _gradient_norm(run, run.at(iteration))
+        if self.callback is not None:
+            stop = _is_true(self.callback(Moment((run, run.before, iteration, cost, value)))) or stop
+        return stop
+
+    def span(self, run: Run) -> None:
+        for part in self.spans:
+            part.span(run)
+
+    def end(self, run: Run) -> None:
+        if self.patience is not None:
+            self.patience.end(run)
+
+    def close(self, run: Run) -> None:
+        for part in self.spans:
+            part.close(run)
+
+
+def _is_true(answer: Any) -> bool:
+    """Whether a callback wants the run to stop; what it returns by the way does not."""
+    return answer is True or (isinstance(answer, np.bool_) and bool(answer))
+
+
+def _gradient_norm(run: Run, state: State) -> float:
+    found = run.core.gradient(run.job.network, state.theta, run.job.X, run.job.Y)
+    return nan if found is None else float(np.linalg.norm(found[1].astype(np.float64)))
+
+
+class Patience:
+    """How long ago the best record was."""
+
+    def __init__(self, rule: EarlyStopping) -> None:
+        self.rule, self.best, self.waited = rule, inf, 0
+
+    def begin(self, run: Run) -> None:
+        """Look at what the history has: a run that goes on has waited before."""
+        best = None
+        for iteration, value in run.history._validation.items():
+            if run.interval is None or iteration < run.state.completed:  # that of now is still to come
+                best = iteration if self._better(value) else best
+        known = [state for state in (run.best, run.state) if state is not None and state.completed == best]
+        run.best = known[0] if known else None
+        if not known:  # what cannot be restored is not waited for
+            self.best, self.waited = inf, 0
+
+    def _better(self, value: float) -> bool:
+        if value < self.best - self.rule.min_delta:
+            self.best, self.waited = value, 0
+            return True
+        self.waited += 1
+        return False
+
+    def record(self, run: Run, iteration: int, value: float) -> bool:
+        """Whether it is time to stop."""
+        if self._better(value):
+            run.best = run.at(iteration)
+        return self.waited >= self.rule.patience
+
+    def end(self, run: Run) -> None:
+        if self.rule.restore_best and run.best is not None:
+            run.back_to(run.best)
+
+
+class Progress:
+    """A bar by tqdm; without tqdm, a line of the log every few seconds."""
+
+    def begin(self, run: Run) -> None:
+        self.done, self.bar = run.state.completed, _bar(run)
+        self.since, self.next = self.done, time.perf_counter() + _SECONDS
+
+    def span(self, run: Run) -> None:
+        now = time.perf_counter()
+        if self.bar is not None:
+            if now >= self.bar_next:
+                self._move(run)
+        elif now >= self.next:
+            rate = (run.state.completed - self.since) / (now - self.next + _SECONDS)
+            self._log(run, rate)
+            self.since, self.next = run.state.completed, now + _SECONDS
+
+    bar_next = 0.0
+
+    def _move(self, run: Run) -> None:
+        completed = run.state.completed
+        self.bar.set_postfix_str(f"cost {_last_cost(run):.4g}", refresh=False)
+        self.bar.update(completed - self.done)
+        self.done, self.bar_next = completed, time.perf_counter() + 0.05
+
+    def _log(self, run: Run, rate: float) -> None:
+        import logging
+
+        logger = logging.getLogger("fastxor")
+        level = logging.INFO if logger.isEnabledFor(logging.INFO) else logging.WARNING  # it has been asked for
+        of, cost = run.job.iterations, _last_cost(run)
+        logger.log(level, "iteration %d of %d, cost %.4g, %.4g per second", run.state.completed, of, cost, rate)
+
+    def close(self, run: Run) -> None:
+        if self.bar is not None:
+            self._move(run)
+            self.bar.close()
+
+
+def _bar(run: Run) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=run.job.iterations, initial=run.state.completed, unit="it", desc="training")
+
+
+def _last_cost(run: Run) -> float:
+    return next(reversed(run.history._costs.values()), nan)
+
+
+class Checkpoint:
+    """Saves the run to a file, every so many seconds and at its end, however it ends."""
+
+    def __init__(self, path: Path, every: float) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"checkpoint must be a path, got {path!r}")
+        files.place(path)  # or it is refused, before a step is taken
+        self.path, self.every = path, every
+
+    def begin(self, run: Run) -> None:
+        self.next = time.perf_counter() + self.every
+
+    def span(self, run: Run) -> None:
+        if time.perf_counter() >= self.next:
+            run.result().save(self.path)
+            self.next = time.perf_counter() + self.every
+
+    def close(self, run: Run) -> None:
+        run.result().save(self.path)
