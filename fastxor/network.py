@@ -457,7 +457,7 @@ class Network(Architecture):
         """The Hessian of the cost times a direction: how the gradient changes along it (a Hessian-vector product).
 
         It is exact, by a pass forward and back that takes every number's derivative along the direction with it, and
-        costs about three gradients; the Hessian itself is never there.
+        costs a few gradients; the Hessian itself is never there.
 
         Parameters
         ----------

@@ -176,6 +176,8 @@ def test_what_a_jacobian_cannot_be_taken_of(core):
         NET.jacobian(parameters, X[:2], backend=core)
     with pytest.raises(ValueError, match="X must be finite, got nan"):
         NET.jacobian(parameters, X * np.nan, backend=core)
+    with pytest.raises(ValueError, match=r'parameters\["W1"\] must be finite, got inf'):
+        NET.jacobian(parameters | {"W1": np.full((4, 3), np.inf)}, X, backend=core)
     steep = fx.Network([1, 1, 1], "identity", "identity")
     with pytest.raises(OverflowError, match="overflows float64"):
         steep.jacobian({"W1": [[1e200]], "b1": [[0.0]], "W2": [[1e200]], "b2": [[0.0]]}, [[0.0]], backend=core)

@@ -11,7 +11,7 @@ from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, hessian, jacobian, kernels, specialised, workspace
+from . import choices, derivatives, jacobian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
@@ -60,13 +60,12 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
 
 def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs."""
-    J = np.empty((network.sizes[-1], *X.shape), theta.dtype)
-    return J if _pass(kernels.JACOBIAN, network, theta, X, X, J.ravel()) else None
+    return derivatives.input_jacobian(network, theta, X)
 
 
 def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
     """The Hessian of the cost times a direction."""
-    return hessian.hvp(network, theta, laid_out(X), laid_out(Y), X.shape[1], direction)
+    return derivatives.hvp(network, theta, X, Y, direction)
 
 
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
@@ -117,8 +116,8 @@ class _Desk:
 
     __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "theta", "work")
 
-    def __init__(self, network: Architecture, samples: int, dtype: np.dtype, spare: bool) -> None:
-        plan = workspace.plan(network, samples, dtype, samples * dtype.itemsize <= VECTOR_BITS // 8, spare)
+    def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
+        plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
         self.plan = plan.entries
         self.work = workspace.allocate(plan, 1, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
@@ -128,7 +127,7 @@ class _Desk:
 
 
 @lru_cache(maxsize=32)
-def _idle_desks(network: Architecture, samples: int, dtype: np.dtype, spare: bool) -> list[_Desk]:
+def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_Desk]:
     """The desks that no call is using; a call takes one away, which is atomic, or makes one."""
     return []
 
@@ -138,12 +137,11 @@ def _pass(
 ) -> tuple[float, Array] | None:
     """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    kind = network, samples, theta.dtype, task == kernels.JACOBIAN
-    idle = _idle_desks(*kind)
+    idle = _idle_desks(network, samples, theta.dtype)
     try:
         desk = idle.pop()
     except IndexError:
-        desk = _Desk(*kind)
+        desk = _Desk(network, samples, theta.dtype)
     desk.theta[...] = theta
     X_flat, X_by_sample = laid_out(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else laid_out(Y)

@@ -41,7 +41,7 @@ from .workspace import (
 )
 
 # What the engine is asked to do.
-TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK, JACOBIAN = 0, 1, 2, 3, 4, 5, 6, 7
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK = 0, 1, 2, 3, 4, 5, 6
 GOES_ON = -1
 
 
@@ -137,13 +137,12 @@ def engine(
               cost, was not finite; THETA then holds the parameters before it.
     FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
     PREDICT   writes those of the last layer alone.
-    JACOBIAN  writes the derivatives of every output by the samples, each (n, samples), likewise.
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
     BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
     PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
               (n, samples), in `activations`; the values that FORWARD wrote follow on X.
-              These seven return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+              These six return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
     ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
@@ -186,8 +185,6 @@ def engine(
         record = step.number == step.record or task in (EVALUATE, COST)
         cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
         fit = fit and good_values
-        if task == JACOBIAN:
-            fit = _jacobian(work, plan, call, data, tile, step.theta) and fit
         if call.only_forward:
             hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
             continue
@@ -257,7 +254,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         is_straight,
         is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
-        task in (FORWARD, PREDICT, COST, JACOBIAN),
+        task in (FORWARD, PREDICT, COST),
     )
 
 
@@ -366,7 +363,7 @@ def _load(work, plan, call, data, tile):
     n_in = get(plan, LAYERS + ROWS)
     a = get(plan, LAYERS + TILE) + call.base
     _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
-    with_targets = call.task not in (FORWARD, PREDICT, JACOBIAN)
+    with_targets = call.task not in (FORWARD, PREDICT)
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
@@ -526,54 +523,6 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
         narrow.gradient(work, step.after, step.theta, w, b, n_out, n_in, d, a)
     else:
         narrow.gradient(work, gradient, gradient, w, b, n_out, n_in, d, a)
-
-
-@inlined
-def _jacobian(work, plan, call, data, tile, theta):
-    """The derivatives of every output by the samples, one output after the other; whether they are finite."""
-    good, T = True, tile.width
-    n_x, x = get(plan, LAYERS + ROWS), get(plan, LAYERS + TILE) + call.base
-    for layer in range(LAYERS + STRIDE, call.last, STRIDE):
-        code, a = get(plan, layer + CODE), get(plan, layer + TILE) + call.base
-        if code != elementwise.TANH:
-            elementwise.differentiate(work, code, a, get(plan, layer + ROWS) * T, get(plan, layer + SLOPE) + call.base)
-    fill(work, call.weight, T, 1.0)
-    for output in range(call.rows):
-        fill(work, call.target, call.rows * T, 0.0)
-        fill(work, call.target + output * T, T, 1.0)
-        elementwise.pull_back(work, call.code, call.out, call.target, call.weight, call.rows, T, call.target)
-        _through_layers(work, plan, call, tile, theta, output)
-        good = _hand_out(work, data, tile, n_x, x, output * n_x * data.samples + tile.start) and good
-    return good
-
-
-@inlined
-def _through_layers(work, plan, call, tile, theta, output):
-    """From an output's derivatives by the logits, at the targets' place, to those by the samples, in theirs.
-
-    The slopes of the layers are needed for the next output, so they are copied to either half of the scratch by turns.
-    """
-    T, spare = tile.width, (call.spill - call.scratch) // 2
-    d = call.target
-    for layer in range(call.last, LAYERS, -STRIDE):
-        below = layer - STRIDE
-        n_in, terms = get(plan, below + ROWS), get(plan, layer + ROWS)
-        w = theta + get(plan, layer + W)
-        if layer == call.last and call.code != elementwise.SOFTMAX:  # of whose logits all others do not matter
-            w, d, terms = w + output * n_in, d + output * T, 1
-        is_tanh = below > LAYERS and get(plan, below + CODE) == elementwise.TANH
-        a = get(plan, below + TILE) + call.base
-        if below == LAYERS:
-            fill(work, a, n_in * T, 1.0)
-        else:
-            to = call.scratch + (spare if d == call.scratch else 0)
-            copy(work, to, a, n_in * T)
-            a = to
-        if call.is_narrow:
-            narrow.backward(work, w, terms, n_in, d, a, is_tanh)
-        else:
-            dense.backward(work, T, w, terms, n_in, n_in, d, a, is_tanh)
-        d = a
 
 
 # ---------------------------------------------------------------- what becomes of its gradient

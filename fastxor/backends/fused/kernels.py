@@ -3,7 +3,7 @@
 import math
 
 from ._jit import kernel
-from .engine import BACKWARD, COST, EVALUATE, FORWARD, JACOBIAN, PREDICT, PULLBACK, TRAIN, engine, is_finite
+from .engine import BACKWARD, COST, EVALUATE, FORWARD, PREDICT, PULLBACK, TRAIN, engine, is_finite
 from .samples import fetch
 from .simd import lanes, load, store
 from .tracing import steps, traced_inline
@@ -14,7 +14,6 @@ __all__ = [
     "COST",
     "EVALUATE",
     "FORWARD",
-    "JACOBIAN",
     "PREDICT",
     "PULLBACK",
     "TRAIN",

@@ -58,8 +58,8 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False, spare: bool = False) -> Plan:
-    """The plan for steps of so many samples; `narrow`: tiles are a single vector; `spare`: twice the scratch."""
+def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False) -> Plan:
+    """The plan for steps of `samples` samples; a narrow one has tiles of a single vector."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
 
     def padded(n: int) -> int:
@@ -91,7 +91,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     for layer, slope in zip(network.layers, slopes, strict=True):
         tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
-    scratch = [place(n * width) for n in (padded(max(network.sizes)) * (1 + spare), lanes, padded(network.sizes[0]))]
+    scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
     rows = [moments + row * padded(count) for row in range(3)]
