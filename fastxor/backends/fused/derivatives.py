@@ -23,6 +23,7 @@ from ._jit import VECTOR_BITS, inlined, kernel
 from .elementwise import ACTIVATIONS, LOSSES
 from .samples import load_rows, store_rows, weigh
 from .session import laid_out
+from .simd import get, put
 from .vectors import add, all_finite, copy, fill
 
 # Entries of the plan: numbers, then places in `work`, the first three of parameter vectors.
@@ -34,13 +35,15 @@ ROWS, CODE, TILE, SLOPE, CURVE, W, B, WIDE, TALL, STRIDE = range(10)
 
 
 class _Desk:
-    """The plan, and memory for one call at a time."""
+    """The plan, and memory for one call at a time, with the views of it that Python needs."""
 
-    __slots__ = ("plan", "work")
+    __slots__ = ("direction", "plan", "result", "theta", "work")
 
     def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
         self.plan, length = _plan(network, samples, dtype)
         self.work = np.zeros(length, dtype)
+        places = (self.plan[place] for place in (THETA, DIRECTION, RESULT))
+        self.theta, self.direction, self.result = (self.work[place : place + network.count] for place in places)
 
     def put(self, place: int, numbers: Array) -> None:
         self.work[place : place + numbers.size] = numbers.ravel()
@@ -96,7 +99,7 @@ def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | Non
     n_x, samples = X.shape
     kind = network, samples, theta.dtype
     desk, J = _desk(*kind), np.empty((network.sizes[-1], n_x, samples), theta.dtype)
-    desk.put(desk.plan[THETA], theta)
+    desk.theta[...] = theta
     X_flat, by_sample = laid_out(X)
     if not jacobian[theta.dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
         return None  # and nobody meets the bad value again
@@ -108,8 +111,7 @@ def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Arra
     """See `fastxor.backends.Backend`."""
     kind = network, X.shape[1], theta.dtype
     desk = _desk(*kind)
-    desk.put(desk.plan[THETA], theta)
-    desk.put(desk.plan[DIRECTION], direction)
+    desk.theta[...], desk.direction[...] = theta, direction
     for number, layer in enumerate(network.layers, 1):
         entries = desk.plan[LAYERS + STRIDE * number :]
         both = [vector[layer.weight].reshape(layer.n_out, layer.n_in) for vector in (direction, theta)]
@@ -119,7 +121,7 @@ def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Arra
     by_sample = X_by_sample + 2 * Y_by_sample
     if not hessian[theta.dtype](desk.plan, desk.work, X_flat, Y_flat, by_sample, X.shape[1]):
         return None
-    result = desk.work[desk.plan[RESULT] :][: network.count].copy()
+    result = desk.result.copy()
     _give_back(desk, *kind)
     return result
 
@@ -141,6 +143,8 @@ def jacobian(plan, work, X, by_sample, samples, J):
     n_x, n_y, x = plan[LAYERS + ROWS], plan[last + ROWS], plan[LAYERS + TILE]
     target, outputs, code = plan[TARGET], plan[last + TILE], plan[last + CODE]
     fill(work, plan[WEIGHT], T, 1.0)
+    fill(work, plan[BY_VALUES], plan[PADDED], 0.0)  # as biases
+    _turn(plan, work)
     for start in range(0, samples, T):
         count = min(T, samples - start)
         _fetch(plan, work, X, by_sample, samples, n_x, x, start, count)
@@ -154,6 +158,15 @@ def jacobian(plan, work, X, by_sample, samples, J):
             store_rows(work, T, J, samples, n_x, at, output * n_x * samples + start, count)
             good = all_finite(work, at, n_x * T) and good
     return good
+
+
+@inlined
+def _turn(plan, work):
+    """The first layer's W becomes its transpose, of which the product with the rows of a tile is a plain one."""
+    n, n_x, w, to = plan[LAYERS + STRIDE + ROWS], plan[LAYERS + ROWS], plan[THETA], plan[LAYERS + STRIDE + WIDE]
+    for r in range(n):
+        for k in range(n_x):
+            put(work, to + k * n + r, get(work, w + r * n_x + k))
 
 
 @inlined
@@ -186,14 +199,15 @@ def _through_layers(plan, work, output):
     for layer in range(plan[LAST], LAYERS, -STRIDE):
         below = layer - STRIDE
         n_in, terms, w = plan[below + ROWS], plan[layer + ROWS], plan[THETA] + plan[layer + W]
+        turned, to = plan[layer + WIDE], plan[below + TILE] + n_in * T
         if layer == plan[LAST] and plan[layer + CODE] != elementwise.SOFTMAX:  # all other logits do not matter
             w, d, terms = w + output * n_in, d + output * T, 1
-        to = plan[below + TILE] + n_in * T
+            turned = w
         if below == LAYERS:
-            fill(work, to, n_in * T, 1.0)
+            dense.forward(work, T, turned, plan[BY_VALUES], n_in, terms, d, to, False)
         else:
             copy(work, to, plan[below + SLOPE], n_in * T)
-        dense.backward(work, T, w, terms, n_in, n_in, d, to, False)
+            dense.backward(work, T, w, terms, n_in, n_in, d, to, False)
         d = to
     return d
 
