@@ -101,7 +101,7 @@ def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | Non
     desk, J = _desk(*kind), np.empty((network.sizes[-1], n_x, samples), theta.dtype)
     desk.theta[...] = theta
     X_flat, by_sample = laid_out(X)
-    if not jacobian[theta.dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
+    if not input_derivatives[theta.dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
         return None  # and nobody meets the bad value again
     _give_back(desk, *kind)
     return J
@@ -137,7 +137,7 @@ def _fetch(plan, work, source, by_sample, samples, n, to, start, count):
 
 
 @kernel("boolean(int64[::1], T[::1], T[::1], int64, int64, T[::1])", "the Jacobian")
-def jacobian(plan, work, X, by_sample, samples, J):
+def input_derivatives(plan, work, X, by_sample, samples, J):
     """Write the derivatives of every output by the inputs, each (n_x, samples), to J; False if one is not finite."""
     T, last, good = plan[WIDTH], plan[LAST], all_finite(work, plan[THETA], plan[PADDED])
     n_x, n_y, x = plan[LAYERS + ROWS], plan[last + ROWS], plan[LAYERS + TILE]

@@ -1,8 +1,8 @@
 """Activations, outputs and losses, applied in place to the rows of a tile.
 
 A block of `rows` rows of T samples begins at an offset in `work`. To add an activation, give it a number in
-`ACTIVATIONS`, a line in `VALUES` and one in `DERIVATIVES`. Hidden layers of tanh do not come here: dense.py and
-narrow.py apply it, and its derivative, with their products.
+`ACTIVATIONS`, a line in `VALUES`, one in `DERIVATIVES` and one in `CURVATURES`. Hidden layers of tanh do not come here,
+unless a second derivative is wanted: dense.py and narrow.py apply it, and its derivative, with their products.
 """
 
 import functools
@@ -106,7 +106,7 @@ def differentiate(work, code, at, n, slope):
 
 
 # The second derivative from the input, the value and the first one; what is not here has none but 0.
-_CURVATURES = {
+CURVATURES = {
     TANH: lambda z, a, slope: a * slope * -2.0,
     SIGMOID: lambda z, a, slope: slope * (1.0 - 2.0 * a),
     ELU: lambda z, a, slope: _where_positive(a, 0.0, slope),
@@ -137,7 +137,7 @@ def bend(work, code, at, tangent, slope, curve, n):
             store(work, at + i, a)
             store(work, slope + i, s)
             store(work, tangent + i, t * s)
-            store(work, curve + i, _CURVATURES[number](z, a, s) * t if number in _CURVATURES else 0.0)
+            store(work, curve + i, CURVATURES[number](z, a, s) * t if number in CURVATURES else 0.0)
 
     switch(code, {number: partial(apply, number) for number in ACTIVATIONS.values() if number != SOFTMAX})
 
