@@ -10,6 +10,7 @@ from benchmarks.problems import (
     OURS,
     PEERS,
     PROBLEMS,
+    SHAPES,
     TRAINED,
     Effort,
     Missing,
@@ -119,6 +120,7 @@ class Peers:
     params = (list(TRAINED), list(PEERS))
     timeout = 600
     unit = "x"
+    problems = TRAINED
 
     def setup(self, name, peer):
         """asv shows a peer as n/a when `setup` refuses it."""
@@ -134,7 +136,14 @@ class Peers:
             worker.close()
 
     def track_ratio(self, name, peer):
-        outcome = Outcome(TRAINED[name])
+        outcome = Outcome(self.problems[name])
         measure(outcome, self.workers, EFFORT, SAMPLE, lambda step: None)
         theirs = [contender for contender in outcome.names if not contender.startswith(OURS)]
         return min(float(np.median(outcome.ratios(contender))) for contender in theirs)
+
+
+class ShapesBesidePeers(Peers):
+    """The same beside JAX alone, the fastest of them, for networks of all shapes."""
+
+    params = (list(SHAPES), ["jax"])
+    problems = SHAPES

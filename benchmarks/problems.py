@@ -17,6 +17,7 @@ from fastxor.bench.peers import PEERS, fastxor_peer, numpy_peer
 from fastxor.bench.problems import (
     BASES,
     PROBLEMS,
+    SHAPES,
     TUTORIAL,
     Problem,
     Result,
@@ -34,6 +35,7 @@ __all__ = [
     "OURS",
     "PEERS",
     "PROBLEMS",
+    "SHAPES",
     "TRAINED",
     "TUTORIAL",
     "Effort",

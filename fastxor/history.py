@@ -151,7 +151,7 @@ class History(Mapping[int, float]):
             try:
                 from matplotlib import pyplot
             except ImportError as error:
-                raise ImportError("history.plot() needs matplotlib: pip install 'fastxor-nn[plot]'") from error
+                raise ImportError("history.plot() needs matplotlib: pip install matplotlib") from error
             _figure, ax = pyplot.subplots()
         ax.plot(self.iteration, self.cost, label="cost")
         if self._validation:

@@ -113,7 +113,7 @@ def test_it_is_drawn(monkeypatch):
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"history.plot\(\) needs matplotlib: pip install 'fastxor-nn\[plot\]'"):
+    with pytest.raises(ImportError, match=r"history.plot\(\) needs matplotlib: pip install matplotlib"):
         train(iterations=1).history.plot()
 
 

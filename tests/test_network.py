@@ -264,7 +264,7 @@ def test_a_result_changed_in_place_changes_no_other(core):
 # ---------------------------------------------------------------- what calls share behind the scenes
 
 NET = fx.Network([3, 4, 2], hidden="tanh", output="identity")
-LARGE = fx.Network([3, 300, 40], hidden="tanh", output="identity")  # its workspace is not kept
+LARGE = fx.Network([3, 600, 120], hidden="tanh", output="identity")  # its workspace is not kept
 
 
 def case(net, m, seed=0, dtype=np.float64):

@@ -156,12 +156,12 @@ def test_a_run_leaves_the_data_as_they_are(optimizer, order):
 def test_finite_values_are_finite_whatever_their_squares(dtype):
     largest = np.finfo(dtype).max
     for values in ([largest, -largest, largest], [0.0, -0.0, np.finfo(dtype).tiny], [largest / 2] * 9):
-        assert reference._finite(np.array(values, dtype))
-        assert reference._finite(np.array([values, values], dtype).T)
+        assert reference.finite(np.array(values, dtype))
+        assert reference.finite(np.array([values, values], dtype).T)
     for bad in (np.inf, -np.inf, np.nan):
         for place in range(9):
             for rest in (0.0, 1.0, largest):
                 array = np.full((3, 3), rest, dtype)
                 array.flat[place] = bad
-                assert not reference._finite(array)
-                assert not reference._finite(array.T)
+                assert not reference.finite(array)
+                assert not reference.finite(array.T)

@@ -336,6 +336,66 @@ def sweeps(points: int) -> dict[str, Sweep]:
     }
 
 
+# ---------------------------------------------------------------- shapes of all kinds
+
+
+def _shape(sizes: tuple[int, ...], m: int, batch: int | None = None, adam: bool = False) -> Problem:
+    """relu and softmax for several outputs, else tanh and identity."""
+    several = sizes[-1] > 2
+    name = "-".join(map(str, sizes)) + (f" in batches of {batch}" if batch else f" on {m:,}") + ", Adam" * adam
+    return Problem(
+        name,
+        sizes,
+        "relu" if several else "tanh",
+        "softmax" if several else "identity",
+        m,
+        "float32",
+        fx.Adam(1e-3) if adam else fx.SGD(1e-2),
+        batch,
+        tolerance=2e-2,
+    )
+
+
+# Up to 400,000 parameters: tiny, deep, wide, of few samples and of many, on all of them and on mini-batches.
+SHAPES = {
+    problem.name: problem
+    for problem in (
+        *(_shape(sizes, m) for sizes in ((2, 4, 1), (2, 16, 1), (3, 5, 2), (2, 8, 8, 1)) for m in (8, 100)),
+        *(_shape((4, 16, 3), 150, batch, adam) for batch in (None, 16) for adam in (False, True)),
+        _shape((13, 50, 1), 506),
+        _shape((13, 64, 64, 1), 506, 32, adam=True),
+        _shape((30, 30, 2), 569),
+        _shape((30, 100, 2), 569, 64, adam=True),
+        _shape((1, 10, 1), 200, adam=True),
+        _shape((1, 64, 64, 1), 200),
+        _shape((2, 32, 32, 1), 256),
+        _shape((2, 20, 20, 20, 20, 1), 1000, adam=True),
+        _shape((8, 32, 1), 10_000),
+        _shape((8, 32, 1), 10_000, 256, adam=True),
+        _shape((4, 8, 2), 50_000),
+        *(_shape((16, n, 4), 512) for n in (32, 256, 1024)),
+        *(_shape((64, n, 10), 1440, 32, adam=True) for n in (64, 256)),
+        *(_shape((64, 64, 64, 10), 1440, batch) for batch in (None, 128)),
+        _shape((32, 64, 32, 1), 2000),
+        _shape((100, 100, 100, 100), 256),
+        _shape((128, 128, 10), 1000, 128),
+        _shape((200, 500, 1), 1000),
+        *(_shape((784, n, 10), 2560, 128, adam) for n in (32, 64, 128) for adam in (False, True)),
+        _shape((784, 128, 10), 2560, 32, adam=True),
+        _shape((784, 256, 10), 2560, 256, adam=True),
+        _shape((784, 400, 10), 2560, 128),
+        _shape((784, 128, 64, 10), 2560, 128, adam=True),
+        _shape((784, 300, 100, 10), 2500, 100, adam=True),
+        _shape((100, 256, 256, 10), 2560, 128, adam=True),
+        _shape((256, 256, 256, 10), 1280, 128),
+        _shape((512, 512, 10), 1280, 64),
+        _shape((1000, 100, 2), 1000, 200),
+        _shape((64, 512, 512, 4), 1024, 256),
+        _shape((600, 600, 10), 1024, 256, adam=True),
+    )
+}
+
+
 # ---------------------------------------------------------------- the tutorial's networks, and what others vary
 
 

@@ -68,4 +68,4 @@ DRAWN = 20_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
 SMALL_BYTES = 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
-KEPT_BYTES = 256 * 1024
+KEPT_BYTES = 1024 * 1024

@@ -37,6 +37,8 @@ def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
     """Z = W A + b, or its tanh: rows (n_out, T) at z from rows (n_in, T) at a.
 
     The commonest activation is applied at once, while a few columns of all rows are in the first-level cache.
+
+    Many arguments: see tracing.py.
     """
 
     def block(r, s, size):
@@ -54,6 +56,8 @@ def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
     """Rows at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former.
 
     They are `rows` of the n_in that there are, whose weights (n_out, n_in) have their first column at w.
+
+    Many arguments: see tracing.py.
     """
 
     def block(r, s, size):
@@ -115,6 +119,8 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
 
     Either each of its numbers is the sum of the lanes of a register, or, with `columns`, the lanes are columns of A^T,
     (T, n_in padded to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1.
+
+    Many arguments: see tracing.py.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
@@ -139,7 +145,10 @@ def turn(work, i, stride, j, other):
 
 
 def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned):
-    """What stands in the columns of A^T past n_in is of no account: no more than n_in of a row are stored."""
+    """What stands in the columns of A^T past n_in is of no account: no more than n_in of a row are stored.
+
+    Many arguments: see tracing.py.
+    """
     V = lanes(work)
 
     def block(r, s, size):

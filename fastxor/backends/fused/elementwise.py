@@ -242,6 +242,8 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
     With `logistic`, what stands at `at` are still the logits of a sigmoid output: one pass instead of two. Returns
     whether what stood there was finite.
+
+    Many arguments: see tracing.py.
     """
 
     def by_logit(error, a):

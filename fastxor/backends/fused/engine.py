@@ -151,11 +151,9 @@ def engine(
     alone, or when its tile is far behind, and none has to be there for the others to go on. Or they go in lockstep, and
     each has its share of every row of neurons, and of the parameters; the first one does what is not worth sharing.
     """
-    shares = 1
-    if thread >= 0:
-        shares = ring.set_off(shared, thread, int(hyper[update.SHARES]))
-        if shares == ring.GONE:
-            return 0
+    shares = ring.set_off(shared, thread, int(hyper[update.SHARES])) if thread >= 0 else 1
+    if shares == ring.GONE:
+        return 0
     in_ring = thread >= 0 and shares == 1
     call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
     data = Data(X, Y, by_sample, samples, order, activations)
@@ -207,9 +205,7 @@ def engine(
             break
     if task != TRAIN:
         costs[0] = hyper[update.TOTAL]
-        fit = fit and is_finite(costs[0])
-        if task in (EVALUATE, BACKWARD, PULLBACK):
-            fit = fit and all_finite(work, plan[GRADIENT], call.length)
+        fit = fit and is_finite(costs[0]) and (call.only_forward or all_finite(work, plan[GRADIENT], call.length))
         good = 1 if fit else 0
     return good
 

@@ -159,7 +159,10 @@ def _mask(work, start, to, weight, T):
 
 @traced
 def _multiply(work, J, T, d, a, n_out, n_in, w, b, stride):
-    """The products of every row at d with every row at a, one after the other to w, and the rows at d to b, in J."""
+    """The products of every row at d with every row at a, one after the other to w, and the rows at d to b, in J.
+
+    Many arguments: see tracing.py.
+    """
     for r in steps(0, n_out):
         row = d + r * T
         for k in steps(0, n_in):

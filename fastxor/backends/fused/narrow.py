@@ -1,6 +1,15 @@
 """The products of dense.py for tiles of a single vector: the XOR problem and its like.
 
 The loop over samples is gone: a row is one register, and a neuron's weights are broadcast to it one by one.
+
+The order of operations, which specialised kernels keep too, so that they have the same bits:
+
+- A weighted sum begins as its bias and takes one product after the other. One of `SIDE_BY_SIDE` products or more is as
+  many partial sums, each of every so-manieth product, which are added up as lanes are; the bias comes last.
+- A delta at the output is output less target, times the gain. Below it, each weight times the activation's derivative
+  is multiplied by the delta above, one after the other.
+- A sum over samples has the old parameter in its first lane before the lanes are added up.
+- A short step (see `short`) multiplies weight, derivative, gain and input first, and the output's difference last.
 """
 
 from .choices import SIDE_BY_SIDE
@@ -15,6 +24,8 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
 
     In training, tanh and long sums are those of specialised.py, else of dense.py: a sample has the same outputs alone
     and among others.
+
+    Many arguments: see tracing.py.
     """
     V = lanes(work)
 
@@ -49,6 +60,8 @@ def delta(work, at, target, weight, rows, gain, logistic, is_done, errors):
     """As elementwise.delta, where it is output less target, times `gain`; or, if `is_done`, what it left times `gain`.
 
     The last output's difference itself goes to `errors`.
+
+    Many arguments: see tracing.py.
     """
     V = lanes(work)
     gains = load(work, weight) * gain
@@ -92,6 +105,8 @@ def gradient(work, to, start, w, b, n_out, n_in, d, a):
     """Add D A^T and D's row sums to the weights and biases of the vector at `start`; result at `to`.
 
     The first sample's product is added to the weight, and then that to the others: one addition less to wait for.
+
+    Many arguments: see tracing.py.
     """
     V = lanes(work)
     for r in steps(0, n_out):
@@ -109,6 +124,8 @@ def short(work, to, start, w, b, n_out, n_in, v, a, x, errors, weight, gain, is_
 
     A single step is one long chain of operations. All that the output's difference from its target is multiplied by
     is ready before it is, so one operation after it comes the sum over the samples.
+
+    Many arguments: see tracing.py.
     """
     V = lanes(work)
     error = load(work, errors)

@@ -24,8 +24,9 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
     """Copy rows `first` to `stop` of `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a
     tile; the last sample again and again follows, for what overflows in no sample must not do so in the padding.
 
-    In the second case they stay at `turned`, too, one after the other; and `first` is a multiple of the lanes. (A
-    traced function has many arguments because each of them is one number or array.)
+    In the second case they stay at `turned`, too, one after the other; and `first` is a multiple of the lanes.
+
+    Many arguments: see tracing.py.
     """
 
     def rows():
@@ -52,7 +53,10 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
 
 
 def _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, count, turned, spill):
-    """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile."""
+    """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile.
+
+    Many arguments: see tracing.py.
+    """
     V = lanes(work)
     whole = first + (stop - first) // V * V
     width = (n + V - 1) // V * V

@@ -7,6 +7,9 @@ source runs on numbers and numpy arrays, which is how the tests read it line by 
 As everywhere in tracing, a Python ``if``, ``for`` or ``range`` is decided, and done, at compile time. What the machine
 is to decide is said by `cond`; what it is to repeat, by `fori_loop`, which hands a state from turn to turn, or `steps`,
 whose turns leave what they found in memory alone.
+
+Each argument of a traced function is a number or an array, for that is what a stand-in stands for; what belongs
+together cannot be handed over together. So some have more arguments than is good for a function elsewhere.
 """
 
 import functools

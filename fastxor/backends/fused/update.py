@@ -57,6 +57,8 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
 
     The optimizer's two vectors, of n numbers, stand one after the other at `moments`; then comes one with a 1 for
     each weight, 0 for biases.
+
+    Many arguments: see tracing.py.
     """
 
     def apply(begin):

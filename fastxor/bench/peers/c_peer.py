@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import shutil
 import subprocess
@@ -38,7 +39,8 @@ def build(source: Path, macros: Mapping[str, object], flags: tuple[str, ...] = (
     """Compile into a directory of this process's own, and load."""
     with tempfile.NamedTemporaryFile(suffix=".so", dir=_directory().name, delete=False) as library:
         defined = [f"-D{name}={value}" for name, value in macros.items()]
-        command = [COMPILER, *FLAGS, *flags, *defined, str(source), "-o", library.name, "-lm"]
+        wanted = os.environ.get("CFLAGS", "").split()
+        command = [COMPILER, *FLAGS, *flags, *wanted, *defined, str(source), "-o", library.name, "-lm"]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{COMPILER} failed: {done.stderr.strip()}")

@@ -111,7 +111,10 @@ def source(network: Architecture, samples: int, dtype: np.dtype) -> str:
 
 
 def move(work, start, down, across, to, down_to, across_to, rows, columns):
-    """Copy a matrix whose neighbours stand `down` and `across` from each other to where they stand otherwise."""
+    """Copy a matrix whose neighbours stand `down` and `across` from each other to where they stand otherwise.
+
+    Many arguments: see tracing.py.
+    """
     for r in range(rows):
         for c in range(columns):
             put(work, to + r * down_to + c * across_to, get(work, start + r * down + c * across))
