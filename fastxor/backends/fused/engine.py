@@ -41,7 +41,7 @@ from .workspace import (
 )
 
 # What the engine is asked to do.
-TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST = 0, 1, 2, 3, 4, 5
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK = 0, 1, 2, 3, 4, 5, 6
 GOES_ON = -1
 
 
@@ -140,7 +140,9 @@ def engine(
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
     BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
-              These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+    PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
+              (n, samples), in `activations`; the values that FORWARD wrote follow on X.
+              These six return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
     ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
@@ -190,6 +192,9 @@ def engine(
             cost = math.nan
         cost = _agreed(call, hyper, cost)
         _backward(work, plan, call, data, tile, step, gradient)
+        if task == PULLBACK:
+            x = get(plan, LAYERS + TILE) + call.base
+            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), x, tile.start) and fit
         if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
             if not ring.is_mine_to_add(shared, ticket, gradient):
@@ -232,7 +237,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         rows,
         get(plan, last + TILE) + base,
         code,
-        plan[LOSS],
+        elementwise.SQUARED_ERROR if task == PULLBACK else plan[LOSS],  # any finite Y will do
         base,
         plan[TARGET] + base,
         plan[WEIGHT] + base,
@@ -358,7 +363,7 @@ def _load(work, plan, call, data, tile):
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weigh(work, tile.width, call.weight, tile.count, tile.of)
+            weigh(work, tile.width, call.weight, tile.count, 1 if call.task == PULLBACK else tile.of)
     _meet(call)
     if call.task == TRAIN:
         return True
@@ -386,13 +391,14 @@ def _forward(work, plan, call, data, tile, theta, record):
     if that is not left to the derivative; are the values that a single pass gives or is given).
     """
     cost, fine, good = 0.0, True, True
-    place = tile.start
+    place = tile.start + (data.samples * get(plan, LAYERS + ROWS) if call.task == PULLBACK else 0)
+    values = data.X if call.task == PULLBACK else data.activations
     for layer in range(LAYERS + STRIDE, call.last + STRIDE, STRIDE):
         n_out = get(plan, layer + ROWS)
         z = get(plan, layer + TILE) + call.base
-        if call.task == BACKWARD:
+        if call.task == BACKWARD or (call.task == PULLBACK and not elementwise.needs_slope(get(plan, layer + CODE))):
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, data.activations, 0, n_out, z, call.scratch)
+            _rows(work, call, data, there, values, 0, n_out, z, call.scratch)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
@@ -404,11 +410,17 @@ def _forward(work, plan, call, data, tile, theta, record):
                     fine = all_finite(work, z, n_out * tile.width)
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
-                good = good and all_finite(work, z, n_out * tile.width)
-                store_rows(work, tile.width, data.activations, data.samples, n_out, z, place, tile.count)
+                good = _hand_out(work, data, tile, n_out, z, place) and good
         if call.task != PREDICT:
             place += data.samples * n_out
     return float(cost), fine, good
+
+
+@inlined
+def _hand_out(work, data, tile, n, at, place):
+    """Copy the tile's n rows to the caller's array; whether they are finite."""
+    store_rows(work, tile.width, data.activations, data.samples, n, at, place, tile.count)
+    return all_finite(work, at, n * tile.width)
 
 
 @inlined
@@ -437,6 +449,9 @@ def _layer(work, plan, call, tile, theta, layer):
 @inlined
 def _delta(work, call, tile):
     """The loss's derivative by the last layer's input, in its place; whether that was finite, if looked at here."""
+    if call.task == PULLBACK:
+        elementwise.pull_back(work, call.code, call.out, call.target, call.weight, call.rows, tile.width, call.out)
+        return True
     fine = True
     if not (call.is_narrow and call.is_straight):
         fine = elementwise.delta(
@@ -452,13 +467,16 @@ def _delta(work, call, tile):
 
 @inlined
 def _backward(work, plan, call, data, tile, step, gradient):
-    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once."""
+    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once.
+
+    The derivative by the samples, if it is wanted, takes their place.
+    """
     if call.is_narrow and not call.is_plain:
         fill(work, gradient, call.length, 0.0)
     for layer in range(call.last, LAYERS, -STRIDE):
         _weights(work, plan, call, data, tile, step, gradient, layer)
         _meet(call)
-        if layer > LAYERS + STRIDE:
+        if layer > LAYERS + STRIDE or call.task == PULLBACK:
             below = layer - STRIDE
             n_out, n_in = get(plan, layer + ROWS), get(plan, below + ROWS)
             d, a = get(plan, layer + TILE) + call.base, get(plan, below + TILE) + call.base
