@@ -174,10 +174,9 @@ def engine(
             if place < 0:
                 break
             gradient += place * call.length
-        number = ticket - step.passed
-        if number == 0:
+        if ticket == step.passed:  # the step's first tile
             gradient = plan[GRADIENT]
-        tile = _cut(work, plan, step, number)
+        tile = _cut(work, plan, step, ticket - step.passed)
         if ticket == 0 or in_ring or step.tiles > 1 or order.size > 0:  # else its samples are still there
             fit = _load(work, plan, call, data, tile) and fit
         record = step.number == step.record or task in (EVALUATE, COST)
@@ -193,8 +192,7 @@ def engine(
         cost = _agreed(call, hyper, cost)
         _backward(work, plan, call, data, tile, step, gradient)
         if task == PULLBACK:
-            x = get(plan, LAYERS + TILE) + call.base
-            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), x, tile.start) and fit
+            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
         if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
             if not ring.is_mine_to_add(shared, ticket, gradient):
@@ -357,7 +355,7 @@ def _agreed(call, hyper, cost):
 def _load(work, plan, call, data, tile):
     """Copy the tile's samples into the workspace; whether they are what a single pass may have."""
     n_in = get(plan, LAYERS + ROWS)
-    a = get(plan, LAYERS + TILE) + call.base
+    a = _x(plan, call)
     _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
     with_targets = call.task not in (FORWARD, PREDICT)
     if with_targets:
@@ -414,6 +412,12 @@ def _forward(work, plan, call, data, tile, theta, record):
         if call.task != PREDICT:
             place += data.samples * n_out
     return float(cost), fine, good
+
+
+@inlined
+def _x(plan, call):
+    """Where the tile's samples stand."""
+    return get(plan, LAYERS + TILE) + call.base
 
 
 @inlined
@@ -491,7 +495,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
             if call.is_short:
                 narrow.short(
                     work, step.after, step.theta, get(plan, below + W), get(plan, below + B), n_in,
-                    get(plan, LAYERS + ROWS), w, a, get(plan, LAYERS + TILE) + call.base, call.scratch, call.weight,
+                    get(plan, LAYERS + ROWS), w, a, _x(plan, call), call.scratch, call.weight,
                     call.gain, is_tanh,
                 )  # fmt: skip
                 break
