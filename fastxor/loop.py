@@ -135,6 +135,7 @@ class Run:
             "batch_size": job.batch_size,
             "shuffled": job.shuffled,
             "drop_last": job.drop_last,
+            "penalties": job.penalties,
             "seed": job.seed,
             "iterations": job.iterations,
             "interval": self.interval,
@@ -257,7 +258,8 @@ class Run:
         """
         every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
-        return self.core.loss(self.job.network, self.state.theta, X, Y)
+        cost = self.core.loss(self.job.network, self.state.theta, X, Y)
+        return None if cost is None else cost + self.job.penalty(self.state.theta)
 
     def _divergence(self, before: float | None) -> str | None:
         if self.diverged:

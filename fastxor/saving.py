@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from math import inf
 from typing import Any, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
 from fastxor.optimizers import Memory, Optimizer
+from fastxor.penalties import Penalties, checked, held
 from fastxor.state import State, steps_per_epoch
 from fastxor.views import Array, Views
 
@@ -38,6 +40,7 @@ def save(
     arrays |= {f"history.{name}": array for name, array in history._arrays().items()}
     entry = {"network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}}
     entry |= settings | {"optimizer": _described(settings["optimizer"]), "completed": state.completed}
+    entry |= {"penalties": _penalties_described(settings["penalties"])}
     files.write(path, arrays, entry | {"best": None if best is None else best.completed})
 
 
@@ -72,6 +75,11 @@ def _described(optimizer: Optimizer) -> dict[str, Any]:
     return {"name": type(optimizer).__name__} | values
 
 
+def _penalties_described(penalties: Penalties) -> dict[str, Any]:
+    """Penalties for JSON, which has no infinity."""
+    return {name: None if number == inf else number for name, number in penalties._asdict().items()}
+
+
 # ---------------------------------------------------------------- what comes back
 
 
@@ -83,6 +91,7 @@ def _fields(arrays: _Known, entry: _Known) -> Fields:
         raise ValueError("its epochs have no step")
     theta = _theta(arrays, network)
     validation.settings(optimizer, theta.dtype)
+    held(settings["penalties"], theta.dtype)
     state = _state(arrays, theta, "memory", validation.integer("completed", entry["completed"], 0), optimizer)
     best = None
     if entry["best"] is not None:
@@ -105,7 +114,8 @@ def _settings(entry: _Known) -> dict[str, Any]:
     for limit in ("batch_size", "interval"):
         numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
-    return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction}
+    of_file = checked(**_Known(entry["penalties"], "entry"))
+    return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction, "penalties": of_file}
 
 
 def _theta(arrays: _Known, network: Network) -> Array:

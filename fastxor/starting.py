@@ -17,6 +17,7 @@ from fastxor.loop import Run
 from fastxor.names import Initialization
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Optimizer
+from fastxor.penalties import NONE, Penalties, held
 from fastxor.result import Result
 from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
@@ -30,7 +31,7 @@ Pair = tuple[Array, Array]  # X and Y
 class Asked(NamedTuple):
     """What is asked of a run beside its network and data, checked."""
 
-    settings: dict[str, Any]  # the optimizer, batch_size, shuffled, drop_last: what it keeps to from first step to last
+    settings: dict[str, Any]  # as `DEFAULTS`: what it keeps to from first step to last
     iterations: int | None
     epochs: int | None  # one of the two at most
     threads: int | None
@@ -44,7 +45,8 @@ def begun(
     """A run from its first step."""
     if asked.settings["drop_last"]:
         _steps(X.shape[1], asked.settings)  # or it is refused, before anything is drawn
-    theta, X, Y = start(network, X, Y, parameters, asked.settings["optimizer"], rng, asked.initialization)
+    begin = asked.settings["optimizer"], rng, asked.initialization, asked.settings["penalties"]
+    theta, X, Y = start(network, X, Y, parameters, *begin)
     fraction = asked.validation if isinstance(asked.validation, float) else None
     drawn = asked.settings["batch_size"] is not None or fraction is not None
     settings = asked.settings | {"seed": checks.seed(rng) if drawn else 0, "fraction": fraction, "iterations": 0}
@@ -72,7 +74,15 @@ def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
     """What a run has, nobody else may say otherwise."""
     if network != run.network:
         raise ValueError(f"network must be that of the run that is resumed, {run.network}; got {network}")
-    given: list[tuple[str, Any, Any]] = [(name, asked.settings[name], _DEFAULTS[name]) for name in _DEFAULTS]
+    given: list[tuple[str, Any, Any]] = [
+        (name, asked.settings[name], DEFAULTS[name]) for name in DEFAULTS if name != "penalties"
+    ]
+    wanted, default, has = asked.settings["penalties"], DEFAULTS["penalties"], run._settings["penalties"]
+    for name, value in wanted._asdict().items():
+        if value not in (getattr(default, name), getattr(has, name)):
+            raise ValueError(
+                f"{name} comes from the run that is resumed, {getattr(has, name)!r}, and stays; got {value!r}"
+            )
     if run._settings["fraction"] is not None or isinstance(asked.validation, float):
         given.append(("fraction", asked.validation, None))
     for name, value, default in given:
@@ -82,7 +92,13 @@ def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
             raise ValueError(f"{label} comes from the run that is resumed, {has!r}, and stays; got {shown}")
 
 
-_DEFAULTS: dict[str, Any] = {"optimizer": DESCENT, "batch_size": None, "shuffled": True, "drop_last": False}
+DEFAULTS: dict[str, Any] = {
+    "optimizer": DESCENT,
+    "batch_size": None,
+    "shuffled": True,
+    "drop_last": False,
+    "penalties": NONE,
+}
 _ARGUMENTS = {"shuffled": "shuffle", "fraction": "validation"}
 
 
@@ -106,9 +122,8 @@ def _run(
     steps, optimizer = _steps(X.shape[1], settings), settings["optimizer"]
     end = _end(asked, steps, state.completed, settings["iterations"])
     rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
-    run = Run(
-        Job(network, X, Y, optimizer, end, *rest), state, History(steps, optimizer) if history is None else history
-    )
+    job = Job(network, X, Y, optimizer, end, *rest, penalties=settings["penalties"])
+    run = Run(job, state, History(steps, optimizer) if history is None else history)
     if held is not None:
         run.given, run.fraction, run.held = given, fraction, held
     return run
@@ -143,6 +158,7 @@ def start(
     optimizer: Optimizer,
     rng: Any,
     initialization: Initialization | None,
+    penalties: Penalties = NONE,
 ) -> list[Array]:
     """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
     checks.check_values(network.loss, X=X, Y=Y)
@@ -151,6 +167,7 @@ def start(
         checks.refuse_values(parameters=network._views(theta))
     dtype = X.dtype if theta is None else np.result_type(theta, X)
     checks.settings(optimizer, dtype)
+    held(penalties, dtype)
     Y = checks.cast("Y", Y, dtype)
     if theta is None:
         theta = checks.parameters(network.initialize(rng, initialization, dtype), network)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer
+from fastxor.penalties import NONE, Penalties
 from fastxor.views import Array
 
 
@@ -61,6 +62,7 @@ class Job:
     threads: int | None = None  # that share a step's work, which changes no bit; None leaves it to the backend
     shuffled: bool = True  # or each epoch goes through the samples as they stand
     drop_last: bool = False  # leave out an epoch's last batch where it is smaller
+    penalties: Penalties = NONE
 
     @property
     def samples(self) -> int:
@@ -74,6 +76,17 @@ class Job:
     def samples_per_epoch(self) -> int:
         """Fewer than there are, where a smaller batch is left out."""
         return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples
+
+    def penalty(self, theta: Array) -> float:
+        """What the cost is raised by at these parameters."""
+        if self.penalties == NONE:
+            return 0.0
+        return self.penalties.value(theta, self.weight_mask)
+
+    @cached_property
+    def weight_mask(self) -> Array:
+        """1 for each weight, 0 for each bias."""
+        return self.network._weight_mask(self.X.dtype)
 
     @cached_property
     def shuffle(self) -> Shuffle | InOrder:

@@ -13,7 +13,8 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import Optimizer, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
 from fastxor.watching import EarlyStopping, Moment, Watching
@@ -35,6 +36,9 @@ def train(
     batch_size: int | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
+    l2: float = 0.0,
+    l1: float = 0.0,
+    clip_norm: float | None = None,
     random_state: RandomState = None,
     interval: int | None = None,
     validation: float | tuple[ArrayLike, ArrayLike] | None = None,
@@ -81,6 +85,15 @@ def train(
         Whether each epoch has a new order of the samples; else mini-batches take them as they stand.
     drop_last : bool, optional
         Leave out an epoch's last mini-batch where it is smaller than the others.
+    l2, l1 : float, optional
+        Penalties on the weights, not on the biases: what is made small is the objective
+        ``cost + l2 / 2 * sum(w**2) + l1 * sum(abs(w))``, where the cost is the mean over the samples, of a mini-batch
+        with those. Recorded costs, and `target_cost`, include them; the cost of the validation data does not.
+        scikit-learn divides its penalty by the number of samples in a step: its ``alpha`` is ``l2 * m``. PyTorch's
+        ``weight_decay``, for optimizers other than AdamW, is `l2`, for the parameters that it is given.
+    clip_norm : float, optional
+        The most that the length of the objective's gradient, by all parameters together, may be: a longer one is
+        shortened to it before the optimizer's step.
     random_state : None, int, RandomState or Generator, optional
         Where the first weights, and then a seed for the order of the samples, come from; None is numpy's global state.
         The order of an epoch follows from that seed and the epoch's number alone.
@@ -95,7 +108,7 @@ def train(
     target_cost : float, optional
         Stop at the first record whose cost is not above this.
     gradient_norm : bool, optional
-        Record the length of the gradient of the cost of all training samples, too.
+        Record the length of the gradient of the cost of all training samples, penalties included, too.
     callback : callable, optional
         Called with a `Moment` at every record: ``iteration``, ``epoch``, ``cost``, ``validation_cost``, and
         ``parameters`` as copies. If it returns True, the run ends there. Steps are taken in spans of about a tenth of a
@@ -110,10 +123,10 @@ def train(
     resume : Result, optional
         Go on with a run: n steps and then n more give the bits of 2 n, for any number of threads, also in the middle
         of an epoch and after ``run.save(path)`` and ``fx.load(path)``. `X` and `Y` have to be those of the run. The
-        optimizer, `batch_size`, `shuffle`, `drop_last` and all randomness come from it: another value is
-        refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs` count the
-        further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come there.
-        The other arguments may differ, and have to be given again, but for `interval` and a fraction as
+        optimizer, `batch_size`, `shuffle`, `drop_last`, `l2`, `l1`, `clip_norm` and all randomness come from it:
+        another value is refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs`
+        count the further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come
+        there. The other arguments may differ, and have to be given again, but for `interval` and a fraction as
         `validation`, which stay. The history goes on, too; the given run stays as it is.
     threads : int, optional
         Threads that share each step's samples; the result has the same bits for any number. Default: one where a
@@ -159,6 +172,7 @@ def train(
         raise TypeError(f"network must be a Network, got {network!r}")
     threads = None if threads is None else checks.limit("threads", threads)
     settings = _settings(network, optimizer, batch_size, shuffle, drop_last)
+    settings["penalties"] = _penalties(optimizer, l2, l1, clip_norm)
     held = None if validation is None else validation_data(validation, network)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
@@ -214,6 +228,15 @@ def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, d
     if shuffle is not True or drop_last is not False:  # as they are for most
         shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}
+
+
+def _penalties(optimizer: Optimizer, l2: Any, l1: Any, clip_norm: Any) -> Penalties:
+    """What is added to the cost, and where the gradient is clipped."""
+    penalties = checked(l2, l1, clip_norm)
+    for name, number, default in zip(NONE._fields, penalties, NONE, strict=True):
+        if isinstance(optimizer, SecondOrder) and number != default:
+            raise ValueError(f"{name} must be left out with {type(optimizer).__name__}, got {number}")
+    return penalties
 
 
 def _refuse_with_resume(resume: Any, **arguments: Any) -> None:

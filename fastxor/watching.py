@@ -179,7 +179,10 @@ def _is_true(answer: Any) -> bool:
 
 def _gradient_norm(run: Run, state: State) -> float:
     found = run.core.gradient(run.job.network, state.theta, run.job.X, run.job.Y)
-    return nan if found is None else float(np.linalg.norm(found[1].astype(np.float64)))
+    if found is None:
+        return nan
+    gradient = run.job.penalties._replace(clip_norm=inf).applied(state.theta, found[1], run.job.weight_mask)
+    return float(np.linalg.norm(gradient.astype(np.float64)))
 
 
 class Patience:

@@ -11,7 +11,7 @@ FLOORS = [
     ["files"],
     ["architecture"],
     ["validation"],
-    ["initialization", "labels", "optimizers"],
+    ["initialization", "labels", "optimizers", "penalties"],
     ["state"],
     ["backends"],
     ["network", "second_order"],

@@ -358,8 +358,11 @@ class Session:
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
             cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            if record:
+                cost += job.penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
                 return step, [*self.recorded.values()]
+            gradient = job.penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
             theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
@@ -384,6 +387,7 @@ def first_overflow(job: Job, state: State) -> int:
         return min(bad, default=len(job.network.layers))
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
     mask = job.network._weight_mask(state.theta.dtype)
+    gradient = job.penalties.applied(state.theta, gradient, mask)
     theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}

@@ -68,7 +68,8 @@ class Call(NamedTuple):
     kept: int  # samples as they came
     gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
     is_narrow: bool
-    is_plain: bool  # gradient descent without a memory
+    is_plain: bool  # gradient descent without a memory or a penalty
+    is_penalized: bool  # or its gradient clipped
     is_straight: bool  # the loss's derivative by the last layer's input is output less target
     is_short: bool  # see narrow.short
     is_logistic: bool  # the last layer's input is kept to the derivative, and its sigmoid taken there
@@ -219,7 +220,8 @@ def _call(task, plan, work, hyper, thread, shares, shared):
     rows = get(plan, last + ROWS)
     code = get(plan, last + CODE)
     is_narrow = lanes(work) == plan[WIDTH]
-    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT
+    is_penalized = task == TRAIN and hyper[update.PENALIZED] != 0.0
+    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and not is_penalized
     is_straight = elementwise.is_straight(plan[LOSS], code)
     one = work.dtype.type(1.0)
     return Call(
@@ -242,6 +244,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         -work.dtype.type(hyper[update.RATE]) if is_plain else one,
         is_narrow,
         is_plain,
+        is_penalized,
         is_straight,
         is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
@@ -541,6 +544,8 @@ def _update(work, plan, call, sums, step, cost):
     Parameters that narrow.py has moved are looked at one step later: by then they have left the store buffer, and whole
     vectors of them can be loaded without waiting for it.
     """
+    if call.is_penalized and step.number == step.record:
+        cost += update.penalty(work, call.length, step.theta, plan[MOMENTS], sums.hyper)
     is_end = step.number == sums.steps - 1
     good = sums.steps
     if call.is_narrow and not all_finite(work, step.theta, call.length):
@@ -567,9 +572,11 @@ def _move(work, plan, call, sums, step):
     if call.shares == 1:
         update.begin(sums.hyper)
     first, stop = _share(call, call.length, lanes(work))
-    finite = update.step(
-        work, call.length, first, stop, step.theta, step.after, plan[GRADIENT], plan[MOMENTS], sums.hyper
-    )
+    gradient = plan[GRADIENT]
+    if call.is_penalized:
+        gradient = step.after  # where there is room for another one, that the step reads before it writes
+        update.penalize(work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper)
+    finite = update.step(work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper)
     if call.shares > 1:
         finite = ring.all_say(call.shared, call.share, call.shares, finite)
     return finite

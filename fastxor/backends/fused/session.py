@@ -11,6 +11,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer
+from fastxor.penalties import NONE, Penalties
 from fastxor.state import Job, State
 from fastxor.views import Array
 
@@ -29,7 +30,13 @@ class _Desk:
     """What a run works on, and all that follows from its kind alone. It serves one run at a time, many in turn."""
 
     def __init__(
-        self, network: Architecture, batch: int, dtype: np.dtype, optimizer: Optimizer, threads: int | None
+        self,
+        network: Architecture,
+        batch: int,
+        dtype: np.dtype,
+        optimizer: Optimizer,
+        penalties: Penalties,
+        threads: int | None,
     ) -> None:
         narrow = batch * dtype.itemsize <= VECTOR_BITS // 8
         plan = workspace.plan(network, batch, dtype, narrow)
@@ -38,9 +45,9 @@ class _Desk:
         self.work = workspace.allocate(plan, self.threads, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
         self.rows = [self.work[start : start + network.count] for start in plan.moments][: optimizer._rows]
-        if optimizer._kind == "adamw":
+        if optimizer._kind == "adamw" or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
-        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])))
+        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])), penalties)
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
         # Of larger runs it would take much memory, and the number of threads may be another one next time.
@@ -62,7 +69,7 @@ class Session:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
         self._job, self._state = job, state
         self._batch = min(job.batch_size or samples, samples)
-        kind = network, self._batch, dtype, job.optimizer, job.threads
+        kind = network, self._batch, dtype, job.optimizer, job.penalties, job.threads
         self._idle = _idle_desks(*kind)
         try:
             self._desk = self._idle.pop()
@@ -76,7 +83,8 @@ class Session:
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
-        if not shuffled and specialised.fits(network, job.optimizer, samples, dtype):
+        fits = not shuffled and job.penalties == NONE and specialised.fits(network, job.optimizer, samples, dtype)
+        if fits:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False
