@@ -37,9 +37,14 @@ def save(
     if best is not None:
         arrays |= {"best.theta": best.theta}
         arrays |= {f"best.{name}": array for name, array in best.memory._asdict().items()}
+    if settings["weights"] is not None:
+        arrays |= {"sample_weight": settings["weights"]}
     arrays |= {f"history.{name}": array for name, array in history._arrays().items()}
-    entry = {"network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}}
+    entry: dict[str, Any] = {
+        "network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}
+    }
     entry |= settings | {"optimizer": _described(settings["optimizer"]), "completed": state.completed}
+    entry |= {"weights": settings["weights"] is not None}
     entry |= {"penalties": _penalties_described(settings["penalties"])}
     files.write(path, arrays, entry | {"best": None if best is None else best.completed})
 
@@ -86,6 +91,7 @@ def _penalties_described(penalties: Penalties) -> dict[str, Any]:
 def _fields(arrays: _Known, entry: _Known) -> Fields:
     network = Network(**_Known(entry["network"], "entry"))
     settings = _settings(entry)
+    settings["weights"] = _weights(arrays, settings["given"]) if validation.flag("weights", entry["weights"]) else None
     optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
     if not steps:
         raise ValueError("its epochs have no step")
@@ -116,6 +122,13 @@ def _settings(entry: _Known) -> dict[str, Any]:
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
     of_file = checked(**_Known(entry["penalties"], "entry"))
     return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction, "penalties": of_file}
+
+
+def _weights(arrays: _Known, samples: int) -> Array:
+    weights = _array(arrays, "sample_weight", (samples,), np.dtype(np.float64))
+    if not ((weights >= 0).all() and weights.any()):
+        raise ValueError("its array 'sample_weight' must not be negative, nor 0 for all")
+    return weights
 
 
 def _theta(arrays: _Known, network: Network) -> Array:

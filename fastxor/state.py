@@ -63,6 +63,7 @@ class Job:
     shuffled: bool = True  # or each epoch goes through the samples as they stand
     drop_last: bool = False  # leave out an epoch's last batch where it is smaller
     penalties: Penalties = NONE
+    weights: Array | None = None  # (m,), of each sample, with a mean of 1 and of the dtype of X; None: all alike
 
     @property
     def samples(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Never, get_args
+from typing import Any, Literal, Never, get_args
 
 import numpy as np  # noqa: F401 - RandomState has it in quotes
 from numpy.typing import ArrayLike
@@ -13,11 +13,13 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.views import Array
 from fastxor.watching import EarlyStopping, Moment, Watching
+from fastxor.weights import combined
 
 _INTERVAL = 100
 _OFF = (None, None, False, None, False, None)  # nobody looks on
@@ -36,6 +38,8 @@ def train(
     batch_size: int | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
     l2: float = 0.0,
     l1: float = 0.0,
     clip_norm: float | None = None,
@@ -85,6 +89,16 @@ def train(
         Whether each epoch has a new order of the samples; else mini-batches take them as they stand.
     drop_last : bool, optional
         Leave out an epoch's last mini-batch where it is smaller than the others.
+    sample_weight : array_like, shape (m,), optional
+        How much each sample counts, finite and not negative. The weights are divided by their mean, over the samples
+        that are trained on: only how they compare counts, and each loss is multiplied by its sample's. A sample of
+        weight 0 is left out, as if it was not in X; on full batches, weights of whole numbers are as good as so many
+        copies. Recorded costs are weighted, that of the validation data is not. `LevenbergMarquardt` takes no weights.
+    class_weight : "balanced" or dict, optional
+        How much the samples of each class count: a dict from class to weight, 1 for those that are not in it; or
+        "balanced", for all classes to count alike together, however many samples each has. For labels, 0 and 1 of one
+        sigmoid output or the classes of softmax. With `sample_weight`, the two are multiplied, and a sample is counted
+        by its weight.
     l2, l1 : float, optional
         Penalties on the weights, not on the biases: what is made small is the objective
         ``cost + l2 / 2 * sum(w**2) + l1 * sum(abs(w))``, where the cost is the mean over the samples, of a mini-batch
@@ -108,7 +122,7 @@ def train(
     target_cost : float, optional
         Stop at the first record whose cost is not above this.
     gradient_norm : bool, optional
-        Record the length of the gradient of the cost of all training samples, penalties included, too.
+        Record the length of the gradient of the cost of all training samples, penalties and weights included, too.
     callback : callable, optional
         Called with a `Moment` at every record: ``iteration``, ``epoch``, ``cost``, ``validation_cost``, and
         ``parameters`` as copies. If it returns True, the run ends there. Steps are taken in spans of about a tenth of a
@@ -123,8 +137,8 @@ def train(
     resume : Result, optional
         Go on with a run: n steps and then n more give the bits of 2 n, for any number of threads, also in the middle
         of an epoch and after ``run.save(path)`` and ``fx.load(path)``. `X` and `Y` have to be those of the run. The
-        optimizer, `batch_size`, `shuffle`, `drop_last`, `l2`, `l1`, `clip_norm` and all randomness come from it:
-        another value is refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs`
+        optimizer, `batch_size`, `shuffle`, `drop_last`, weights, penalties, `clip_norm` and all randomness come from
+        it: another value is refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs`
         count the further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come
         there. The other arguments may differ, and have to be given again, but for `interval` and a fraction as
         `validation`, which stay. The history goes on, too; the given run stays as it is.
@@ -185,6 +199,7 @@ def train(
         watch = Watching(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
+    settings["weights"] = _weights(network, optimizer, Y, sample_weight, class_weight)
     if resume is None:
         if early_stopping is not None and held is None:
             raise ValueError(_NEEDS_VALIDATION)
@@ -237,6 +252,14 @@ def _penalties(optimizer: Optimizer, l2: Any, l1: Any, clip_norm: Any) -> Penalt
         if isinstance(optimizer, SecondOrder) and number != default:
             raise ValueError(f"{name} must be left out with {type(optimizer).__name__}, got {number}")
     return penalties
+
+
+def _weights(network: Network, optimizer: Optimizer, Y: Array, sample_weight: Any, class_weight: Any) -> Array | None:
+    """How much each sample counts."""
+    for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None and isinstance(optimizer, LevenbergMarquardt):
+            raise ValueError(f"{name} must be left out with LevenbergMarquardt")
+    return combined(network, Y, sample_weight, class_weight)
 
 
 def _refuse_with_resume(resume: Any, **arguments: Any) -> None:

@@ -178,7 +178,11 @@ def _is_true(answer: Any) -> bool:
 
 
 def _gradient_norm(run: Run, state: State) -> float:
-    found = run.core.gradient(run.job.network, state.theta, run.job.X, run.job.Y)
+    job, data = run.job, (run.job.X, run.job.Y)
+    if job.weights is None:
+        found = run.core.gradient(job.network, state.theta, *data)
+    else:
+        found = run.core.weighted(job.network, state.theta, *data, job.weights)
     if found is None:
         return nan
     gradient = run.job.penalties._replace(clip_norm=inf).applied(state.theta, found[1], run.job.weight_mask)

@@ -11,7 +11,7 @@ FLOORS = [
     ["files"],
     ["architecture"],
     ["validation"],
-    ["initialization", "labels", "optimizers", "penalties"],
+    ["initialization", "labels", "optimizers", "penalties", "weights"],
     ["state"],
     ["backends"],
     ["network", "second_order"],

@@ -112,9 +112,10 @@ LOSSES = {
 }
 
 
-def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int) -> float:
+def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int, weights: Array | None = None) -> float:
     """The sum of the losses, each divided by the number of all samples before: that overflows later."""
-    return float(np.sum(LOSSES[network.loss](Z, A, Y) / samples))
+    losses = LOSSES[network.loss](Z, A, Y) / samples
+    return float(np.sum(losses if weights is None else losses * weights))
 
 
 def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
@@ -161,7 +162,7 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     weights, cost = _weights(network, theta), 0.0
-    for x, y in _parts(network, X, Y):
+    for x, y, _w in _parts(network, X, Y):
         Z, A = _forward(network, weights, x)
         cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
     return cost if math.isfinite(cost) else None
@@ -176,33 +177,60 @@ def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[f
     return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
 
 
+@_quiet
+def weighted(network: Architecture, theta: Array, X: Array, Y: Array, weights: Array) -> tuple[float, Array] | None:
+    """The same, of losses that are multiplied by weights (m,)."""
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
+        return None
+    cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y, True, weights)
+    return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
+
+
 def _cost_and_gradient(
-    network: Architecture, theta: Array, X: Array, Y: Array, with_cost: bool = True
+    network: Architecture,
+    theta: Array,
+    X: Array,
+    Y: Array,
+    with_cost: bool = True,
+    sample_weights: Array | None = None,
 ) -> tuple[float, Array, bool]:
     """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
     weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
-    for x, y in _parts(network, X, Y):
+    for x, y, w in _parts(network, X, Y, sample_weights):
         Z, A = _forward(network, weights, x)
         fine = fine and finite(Z[-1])
         if with_cost:
-            cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
-        part = _backward(network, weights, Z, A, y, X.shape[1])
+            cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w)
+        part = _backward(network, weights, Z, A, y, X.shape[1], w)
         gradient = part if gradient is None else gradient + part
     return cost, gradient, fine
 
 
-def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array]]:
-    """X and Y, cut between samples."""
+def _parts(
+    network: Architecture, X: Array, Y: Array, weights: Array | None = None
+) -> list[tuple[Array, Array, Array | None]]:
+    """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
     most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
     size = -(-samples // -(-samples // most))  # all parts about as large
-    return [(X[:, start : start + size], Y[:, start : start + size]) for start in range(0, samples, size)]
+    cuts = [slice(start, start + size) for start in range(0, samples, size)]
+    return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
 
 
-def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], Y: Array, samples: int) -> Array:
+def _backward(
+    network: Architecture,
+    weights: Weights,
+    Z: list[Array],
+    A: list[Array],
+    Y: Array,
+    samples: int,
+    sample_weights: Array | None = None,
+) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    if sample_weights is not None:
+        dZ = dZ * sample_weights
     gradient = np.empty(network.count, dZ.dtype)
     derivatives = _weights(network, gradient)
     for number in reversed(range(len(network.layers))):
@@ -227,7 +255,7 @@ def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], It
 
     def parts(theta: Array) -> Iterator[Array]:
         weights = _weights(network, theta)
-        for x, y in _parts(network, X, Y):
+        for x, y, _w in _parts(network, X, Y):
             yield _residuals(network, weights, x, y)
 
     return parts
@@ -357,7 +385,8 @@ class Session:
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
-            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            weights = None if job.weights is None else job.weights[batch]
+            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights)
             if record:
                 cost += job.penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
@@ -381,11 +410,12 @@ def first_overflow(job: Job, state: State) -> int:
     batch = job.batch(state.completed)
     X, Y = job.X[:, batch], job.Y[:, batch]
     weights = _weights(job.network, state.theta)
-    inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
+    inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y, _w in _parts(job.network, X, Y))
     bad = {number for Z in inputs for number, z in Z if not finite(z)}
     if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
         return min(bad, default=len(job.network.layers))
-    _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
+    shares = None if job.weights is None else job.weights[batch]
+    _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, False, shares)
     mask = job.network._weight_mask(state.theta.dtype)
     gradient = job.penalties.applied(state.theta, gradient, mask)
     theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)

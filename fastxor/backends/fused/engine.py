@@ -84,7 +84,7 @@ class Data(NamedTuple):
     by_sample: int
     samples: int
     order: object
-    activations: object
+    beside: object
 
 
 class Step(NamedTuple):
@@ -125,7 +125,7 @@ class Sums(NamedTuple):
     "float64[::1], int64, int64, int64, int64[::1], int64)"
 )
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval,
+    task, plan, work, X, Y, by_sample, samples, order, batch, beside, costs, hyper, steps, first, interval,
     shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
@@ -136,12 +136,14 @@ def engine(
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
               cost, was not finite; THETA then holds the parameters before it.
-    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
+    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `beside`.
     PREDICT   writes those of the last layer alone.
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
-    BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
+    BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `beside`, without the cost.
               These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+
+    For TRAIN and EVALUATE, `beside` has a weight for each sample, of which the mean is 1, or is empty.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
     ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
@@ -155,7 +157,7 @@ def engine(
         return 0
     in_ring = thread >= 0 and shares == 1
     call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
-    data = Data(X, Y, by_sample, samples, order, activations)
+    data = Data(X, Y, by_sample, samples, order, beside)
     sums = Sums(costs, hyper, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
     good = steps
@@ -361,7 +363,11 @@ def _load(work, plan, call, data, tile):
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weigh(work, tile.width, call.weight, tile.count, tile.of)
+            weighted = call.task in (TRAIN, EVALUATE) and data.beside.size > 0
+            order, shuffled = data.order, data.order.size > 0
+            weigh(
+                work, tile.width, call.weight, tile.count, tile.of, data.beside, weighted, order, shuffled, tile.start
+            )  # fmt: skip
     _meet(call)
     if call.task == TRAIN:
         return True
@@ -395,7 +401,7 @@ def _forward(work, plan, call, data, tile, theta, record):
         z = get(plan, layer + TILE) + call.base
         if call.task == BACKWARD:
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, data.activations, 0, n_out, z, call.scratch)
+            _rows(work, call, data, there, data.beside, 0, n_out, z, call.scratch)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
@@ -408,7 +414,7 @@ def _forward(work, plan, call, data, tile, theta, record):
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
                 good = good and all_finite(work, z, n_out * tile.width)
-                store_rows(work, tile.width, data.activations, data.samples, n_out, z, place, tile.count)
+                store_rows(work, tile.width, data.beside, data.samples, n_out, z, place, tile.count)
         if call.task != PREDICT:
             place += data.samples * n_out
     return float(cost), fine, good

@@ -83,7 +83,9 @@ class Session:
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
-        fits = not shuffled and job.penalties == NONE and specialised.fits(network, job.optimizer, samples, dtype)
+        plain = job.penalties == NONE and job.weights is None
+        fits = plain and not shuffled and specialised.fits(network, job.optimizer, samples, dtype)
+        self._beside = np.empty(0, dtype) if job.weights is None else job.weights
         if fits:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
@@ -172,7 +174,7 @@ class Session:
             return 0
         began, desk = time.perf_counter(), self._desk
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
-        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.theta, costs, desk.hyper
+        arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._beside, costs, desk.hyper
         good = together(desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
