@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from fastxor import files, validation
+from fastxor import files, schedules, validation
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
@@ -43,7 +43,7 @@ def save(
     entry: dict[str, Any] = {
         "network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}
     }
-    entry |= settings | {"optimizer": _described(settings["optimizer"]), "completed": state.completed}
+    entry |= settings | {"optimizer": described(settings["optimizer"]), "completed": state.completed}
     entry |= {"weights": settings["weights"] is not None}
     entry |= {"penalties": _penalties_described(settings["penalties"])}
     files.write(path, arrays, entry | {"best": None if best is None else best.completed})
@@ -71,13 +71,26 @@ class _Known(dict[str, Any]):
         raise ValueError(f"it has no {self.kind} {name!r}")
 
 
-def _described(optimizer: Optimizer) -> dict[str, Any]:
-    """An optimizer for JSON."""
-    values = {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(optimizer) if field.init}
+def described(thing: Any) -> dict[str, Any]:
+    """An optimizer, or a schedule, for JSON."""
+    values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
     for name, value in values.items():
-        if not isinstance(value, bool | int | float | str | None):
-            raise TypeError(f"a run is saved with numbers only, and its optimizer's {name} is {value!r}")
-    return {"name": type(optimizer).__name__} | values
+        if type(value) in schedules.KINDS.values():
+            values[name] = described(value)
+        elif not isinstance(value, bool | int | float | str | tuple | None):
+            known = "numbers, arrays and fastxor.schedules"
+            raise TypeError(f"a run is saved with {known} only, and its optimizer's {name} is {value!r}")
+    return {"name": type(thing).__name__} | values
+
+
+def _schedules_in(values: _Known) -> _Known:
+    """An optimizer's, or a schedule's, with those that are in it as they were."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            inner = _schedules_in(_Known(value, "entry"))
+            kind = validation.choice(name, inner.pop("name", None), schedules.KINDS)
+            values[name] = schedules.KINDS[kind](**inner)
+    return values
 
 
 def _penalties_described(penalties: Penalties) -> dict[str, Any]:
@@ -108,8 +121,8 @@ def _fields(arrays: _Known, entry: _Known) -> Fields:
 
 
 def _settings(entry: _Known) -> dict[str, Any]:
-    described = _Known(entry["optimizer"], "entry")
-    name = validation.choice("optimizer", described.pop("name", None), OPTIMIZERS)
+    values = _schedules_in(_Known(entry["optimizer"], "entry"))
+    name = validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)
     numbers: dict[str, int | None] = {
         "samples": validation.integer("samples", entry["samples"], 1),
         "given": validation.integer("given", entry["given"], 1),
@@ -121,7 +134,7 @@ def _settings(entry: _Known) -> dict[str, Any]:
         numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
     of_file = checked(**_Known(entry["penalties"], "entry"))
-    return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction, "penalties": of_file}
+    return {"optimizer": OPTIMIZERS[name](**values), **numbers, **flags, "fraction": fraction, "penalties": of_file}
 
 
 def _weights(arrays: _Known, samples: int) -> Array:

@@ -16,9 +16,10 @@ from fastxor.history import History
 from fastxor.loop import Run
 from fastxor.names import Initialization
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Optimizer
+from fastxor.optimizers import SGD, Optimizer, schedule_of
 from fastxor.penalties import NONE, Penalties, held
 from fastxor.result import Result
+from fastxor.schedules import check_length
 from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
 from fastxor.weights import relative
@@ -131,6 +132,7 @@ def _run(
     end = _end(asked, steps, state.completed, settings["iterations"])
     rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
     more = {"penalties": settings["penalties"], "weights": None if weights is None else relative(weights, X.dtype)}
+    check_length(schedule_of(optimizer), end)
     job = Job(network, X, Y, optimizer, end, *rest, **more)
     run = Run(job, state, History(steps, optimizer) if history is None else history)
     run.given, run.weights, run.fraction, run.held = settings["given"], settings["weights"], fraction, held

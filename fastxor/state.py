@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastxor import schedules
 from fastxor.architecture import Architecture
-from fastxor.optimizers import Memory, Optimizer
+from fastxor.optimizers import Memory, Optimizer, schedule_of
 from fastxor.penalties import NONE, Penalties
 from fastxor.views import Array
 
@@ -92,6 +93,11 @@ class Job:
     @cached_property
     def shuffle(self) -> Shuffle | InOrder:
         return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
+
+    def rates(self, first: int, count: int) -> Array | None:
+        """The learning rates of so many steps, if they are scheduled."""
+        schedule = schedule_of(self.optimizer)
+        return None if schedule is None else schedules.rates(schedule, first, count, self.X.dtype)
 
     def batch(self, step: int) -> slice | NDArray[np.int64]:
         """The samples of a step; the last batch of an epoch may be smaller."""

@@ -76,6 +76,7 @@ def train(
         Default: what suits the activation of each layer, "he" for relu and its like, "glorot" for all others.
     optimizer : SGD, Adam, AdamW, RMSprop, Rprop, LBFGS or LevenbergMarquardt, optional
         Default: ``SGD(0.3)``. The last three are for all samples at once, without `batch_size`.
+        A learning rate may be a schedule: see `SGD`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step. Default: 1000.
     epochs : int, optional

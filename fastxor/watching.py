@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor import files
+from fastxor import files, saving
 from fastxor import validation as checks
 from fastxor.files import Path
 from fastxor.loop import Run, Watch
@@ -285,6 +285,7 @@ class Checkpoint:
         self.path, self.every = path, every
 
     def begin(self, run: Run) -> None:
+        saving.described(run.job.optimizer)  # or it is refused, likewise
         self.next = time.perf_counter() + self.every
 
     def span(self, run: Run) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
-from fastxor.optimizers import SecondOrder
+from fastxor.optimizers import Optimizer, SecondOrder, with_rate
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
@@ -394,7 +394,8 @@ class Session:
             gradient = job.penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
+            optimizer = _optimizer(job, state.completed)
+            theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]
             self._state = State(theta, memory, state.completed + 1)
@@ -402,6 +403,12 @@ class Session:
 
 
 open = Session
+
+
+def _optimizer(job: Job, step: int) -> Optimizer:
+    """That of a step, whose learning rate is a number."""
+    rates = job.rates(step, 1)
+    return job.optimizer if rates is None else with_rate(job.optimizer, float(rates[0]))
 
 
 @_quiet
@@ -418,7 +425,7 @@ def first_overflow(job: Job, state: State) -> int:
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, False, shares)
     mask = job.network._weight_mask(state.theta.dtype)
     gradient = job.penalties.applied(state.theta, gradient, mask)
-    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
+    theta, _memory = _optimizer(job, state.completed)._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.

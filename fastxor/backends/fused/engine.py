@@ -68,7 +68,7 @@ class Call(NamedTuple):
     kept: int  # samples as they came
     gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
     is_narrow: bool
-    is_plain: bool  # gradient descent without a memory or a penalty
+    is_plain: bool  # gradient descent without a memory or a penalty, at one rate
     is_penalized: bool  # or its gradient clipped
     is_straight: bool  # the loss's derivative by the last layer's input is output less target
     is_short: bool  # see narrow.short
@@ -191,7 +191,7 @@ def engine(
             fine = _delta(work, call, tile) and fine
         if task == TRAIN and not fine:
             cost = math.nan
-        cost = _agreed(call, hyper, cost)
+        cost = _agreed(call, hyper, step, cost)
         _backward(work, plan, call, data, tile, step, gradient)
         if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
@@ -223,7 +223,8 @@ def _call(task, plan, work, hyper, thread, shares, shared):
     code = get(plan, last + CODE)
     is_narrow = lanes(work) == plan[WIDTH]
     is_penalized = task == TRAIN and hyper[update.PENALIZED] != 0.0
-    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and not is_penalized
+    is_one = hyper[update.RATES] == 0.0  # learning rate for all steps
+    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and is_one and not is_penalized
     is_straight = elementwise.is_straight(plan[LOSS], code)
     one = work.dtype.type(1.0)
     return Call(
@@ -339,12 +340,12 @@ def _meet(call):
 
 
 @inlined
-def _agreed(call, hyper, cost):
+def _agreed(call, hyper, step, cost):
     """The step's cost, which the first thread knows."""
     if call.shares > 1:
         if call.share == 0:
             hyper[update.TOTAL] = cost
-            update.begin(hyper)
+            update.begin(hyper, step.number)
         _meet(call)
         cost = hyper[update.TOTAL]
     return cost
@@ -576,7 +577,7 @@ def _update(work, plan, call, sums, step, cost):
 def _move(work, plan, call, sums, step):
     """All parameters moved; whether all of them are finite."""
     if call.shares == 1:
-        update.begin(sums.hyper)
+        update.begin(sums.hyper, step.number)
     first, stop = _share(call, call.length, lanes(work))
     gradient = plan[GRADIENT]
     if call.is_penalized:

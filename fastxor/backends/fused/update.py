@@ -29,17 +29,19 @@ KINDS = {
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
 # the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; whether there are
-# penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; the costs of tiles in the
-# threads' ring follow.
-KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES, PENALIZED, L2, L1, CLIP, RING = range(15)
+# penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the learning rates of
+# the next steps begin, or 0 if there is but one. The costs of tiles in the threads' ring follow, and then these rates.
+KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
+PENALIZED, L2, L1, CLIP, RATES, RING = range(10, 16)
 POWERS = slice(POWER1, POWER2 + 1)
 
 
-def numbers(optimizer, ring, penalties):
-    """`hyper` for an optimizer before its first step, with room for so many tiles' costs."""
+def numbers(optimizer, ring, penalties, rates=0):
+    """`hyper` for an optimizer before its first step, with room for so many tiles' costs, and learning rates."""
     if optimizer._kind not in KINDS:
         raise NotImplementedError(f"the numba backend has no step for {optimizer!r}")
-    hyper = np.zeros(RING + ring)
+    hyper = np.zeros(RING + ring + rates)
+    hyper[RATES] = RING + ring if rates else 0
     hyper[KIND] = KINDS[optimizer._kind]
     hyper[RATE : RATE + len(optimizer._numbers)] = optimizer._numbers
     hyper[POWERS] = hyper[SHARES] = 1
@@ -49,8 +51,10 @@ def numbers(optimizer, ring, penalties):
 
 
 @inlined
-def begin(hyper):
-    """To be called once in a step, whatever the number of threads that take part in it."""
+def begin(hyper, step):
+    """To be called once in a step, of that number, whatever the number of threads that take part in it."""
+    if hyper[RATES] != 0.0:
+        hyper[RATE] = hyper[int(hyper[RATES]) + step]
     if hyper[KIND] == ADAM or hyper[KIND] == ADAMW:
         hyper[POWER1] *= hyper[SECOND]
         hyper[POWER2] *= hyper[THIRD]
