@@ -74,6 +74,7 @@ class Run:
     session: Session | None = None  # within a span, it is further than `state`
     interval: int | None = None
     held: tuple[Array, Array] | None = None  # data for validation
+    weights: Array | None = None  # of the samples given
     fraction: float | None = None  # of the samples given, if that is where they come from
     watch: Watch | None = None
     looked_at: int | None = None  # the record that is being looked at
@@ -135,6 +136,8 @@ class Run:
             "batch_size": job.batch_size,
             "shuffled": job.shuffled,
             "drop_last": job.drop_last,
+            "penalties": job.penalties,
+            "weights": self.weights,
             "seed": job.seed,
             "iterations": job.iterations,
             "interval": self.interval,
@@ -257,7 +260,12 @@ class Run:
         """
         every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
-        return self.core.loss(self.job.network, self.state.theta, X, Y)
+        if self.job.weights is None:
+            cost = self.core.loss(self.job.network, self.state.theta, X, Y)
+        else:
+            found = self.core.weighted(self.job.network, self.state.theta, X, Y, self.job.weights[::every].copy())
+            cost = None if found is None else found[0]
+        return None if cost is None else cost + self.job.penalty(self.state.theta)
 
     def _divergence(self, before: float | None) -> str | None:
         if self.diverged:

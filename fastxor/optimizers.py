@@ -7,12 +7,12 @@ checked here as float64, and by a run in the dtype of its data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxor import validation
+from fastxor import schedules, validation
 from fastxor.architecture import Architecture
 from fastxor.views import Array
 
@@ -36,8 +36,9 @@ class SGD:
 
     Parameters
     ----------
-    learning_rate : float
-        Step size, finite and not negative.
+    learning_rate : float, array_like or callable
+        Step size, finite and not negative; or one for each step; or a function of the number of steps that have been
+        taken, such as those of `fastxor.schedules`.
     momentum : float, optional
         From 0 (default, plain gradient descent) to below 1.
     nesterov : bool, optional
@@ -61,12 +62,12 @@ class SGD:
     SGD(learning_rate=0.3, momentum=0.0, nesterov=False)
     """
 
-    learning_rate: float = 0.3
+    learning_rate: Any = 0.3
     momentum: float = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
         object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
         object.__setattr__(self, "nesterov", validation.flag("nesterov", self.nesterov))
         if self.nesterov and not self.momentum:
@@ -106,8 +107,8 @@ class Adam:
 
     Parameters
     ----------
-    learning_rate : float, optional
-        Step size, finite and not negative.
+    learning_rate : float, array_like or callable, optional
+        Step size, finite and not negative; or a schedule, as in `SGD`.
     beta1, beta2 : float, optional
         Decay of the two means, from 0 to below 1.
     epsilon : float, optional
@@ -130,13 +131,13 @@ class Adam:
     Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08)
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: Any = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
         object.__setattr__(self, "beta1", validation.rate("beta1", self.beta1, below=1.0))
         object.__setattr__(self, "beta2", validation.rate("beta2", self.beta2, below=1.0))
         object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
@@ -224,9 +225,9 @@ class RMSprop:
 
     Parameters
     ----------
-    learning_rate : float, optional
-        Step size, finite and not negative. The first step is ``1 / sqrt(1 - alpha)`` times as large, ten times by
-        default, for the mean begins at 0.
+    learning_rate : float, array_like or callable, optional
+        Step size, finite and not negative; or a schedule, as in `SGD`. The first step is ``1 / sqrt(1 - alpha)``
+        times as large, ten times by default, for the mean begins at 0.
     alpha : float, optional
         Decay of the mean, from 0 to below 1. The default is PyTorch's; Hinton's lecture has 0.9.
     epsilon : float, optional
@@ -252,13 +253,13 @@ class RMSprop:
     RMSprop(learning_rate=0.001, alpha=0.99, epsilon=1e-08, momentum=0.0)
     """
 
-    learning_rate: float = 1e-2
+    learning_rate: Any = 1e-2
     alpha: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
+        object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
         object.__setattr__(self, "alpha", validation.rate("alpha", self.alpha, below=1.0))
         object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
         object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
@@ -511,6 +512,17 @@ _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (
 
 SecondOrder = LevenbergMarquardt | LBFGS
 Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
+
+
+def with_rate(optimizer: Optimizer, rate: float) -> Any:
+    """The optimizer of one step of a schedule."""
+    return replace(optimizer, learning_rate=rate)  # type: ignore[arg-type]  # which some have not
+
+
+def schedule_of(optimizer: Optimizer) -> schedules.Schedule | None:
+    """Its learning rate, if that is no number."""
+    rate = getattr(optimizer, "learning_rate", None)
+    return rate if callable(rate) else None
 
 
 def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:

@@ -75,7 +75,7 @@ class Result:
         OSError
             If it cannot be written.
         TypeError
-            If the optimizer has a setting that is no number, such as a function.
+            If the optimizer's learning rate is a function that is not one of `fastxor.schedules`.
 
         Examples
         --------

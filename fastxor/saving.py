@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from math import inf
 from typing import Any, get_args
 
 import numpy as np
 
-from fastxor import files, validation
+from fastxor import files, schedules, validation
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
 from fastxor.optimizers import Memory, Optimizer
+from fastxor.penalties import Penalties, checked, held
 from fastxor.state import State, steps_per_epoch
 from fastxor.views import Array, Views
 
@@ -35,9 +37,15 @@ def save(
     if best is not None:
         arrays |= {"best.theta": best.theta}
         arrays |= {f"best.{name}": array for name, array in best.memory._asdict().items()}
+    if settings["weights"] is not None:
+        arrays |= {"sample_weight": settings["weights"]}
     arrays |= {f"history.{name}": array for name, array in history._arrays().items()}
-    entry = {"network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}}
-    entry |= settings | {"optimizer": _described(settings["optimizer"]), "completed": state.completed}
+    entry: dict[str, Any] = {
+        "network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}
+    }
+    entry |= settings | {"optimizer": described(settings["optimizer"]), "completed": state.completed}
+    entry |= {"weights": settings["weights"] is not None}
+    entry |= {"penalties": _penalties_described(settings["penalties"])}
     files.write(path, arrays, entry | {"best": None if best is None else best.completed})
 
 
@@ -63,13 +71,31 @@ class _Known(dict[str, Any]):
         raise ValueError(f"it has no {self.kind} {name!r}")
 
 
-def _described(optimizer: Optimizer) -> dict[str, Any]:
-    """An optimizer for JSON."""
-    values = {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(optimizer) if field.init}
+def described(thing: Any) -> dict[str, Any]:
+    """An optimizer, or a schedule, for JSON."""
+    values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
     for name, value in values.items():
-        if not isinstance(value, bool | int | float | str | None):
-            raise TypeError(f"a run is saved with numbers only, and its optimizer's {name} is {value!r}")
-    return {"name": type(optimizer).__name__} | values
+        if type(value) in schedules.KINDS.values():
+            values[name] = described(value)
+        elif not isinstance(value, bool | int | float | str | tuple | None):
+            known = "numbers, arrays and fastxor.schedules"
+            raise TypeError(f"a run is saved with {known} only, and its optimizer's {name} is {value!r}")
+    return {"name": type(thing).__name__} | values
+
+
+def _schedules_in(values: _Known) -> _Known:
+    """An optimizer's, or a schedule's, with those that are in it as they were."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            inner = _schedules_in(_Known(value, "entry"))
+            kind = validation.choice(name, inner.pop("name", None), schedules.KINDS)
+            values[name] = schedules.KINDS[kind](**inner)
+    return values
+
+
+def _penalties_described(penalties: Penalties) -> dict[str, Any]:
+    """Penalties for JSON, which has no infinity."""
+    return {name: None if number == inf else number for name, number in penalties._asdict().items()}
 
 
 # ---------------------------------------------------------------- what comes back
@@ -78,11 +104,13 @@ def _described(optimizer: Optimizer) -> dict[str, Any]:
 def _fields(arrays: _Known, entry: _Known) -> Fields:
     network = Network(**_Known(entry["network"], "entry"))
     settings = _settings(entry)
+    settings["weights"] = _weights(arrays, settings["given"]) if validation.flag("weights", entry["weights"]) else None
     optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
     if not steps:
         raise ValueError("its epochs have no step")
     theta = _theta(arrays, network)
     validation.settings(optimizer, theta.dtype)
+    held(settings["penalties"], theta.dtype)
     state = _state(arrays, theta, "memory", validation.integer("completed", entry["completed"], 0), optimizer)
     best = None
     if entry["best"] is not None:
@@ -93,8 +121,8 @@ def _fields(arrays: _Known, entry: _Known) -> Fields:
 
 
 def _settings(entry: _Known) -> dict[str, Any]:
-    described = _Known(entry["optimizer"], "entry")
-    name = validation.choice("optimizer", described.pop("name", None), OPTIMIZERS)
+    values = _schedules_in(_Known(entry["optimizer"], "entry"))
+    name = validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)
     numbers: dict[str, int | None] = {
         "samples": validation.integer("samples", entry["samples"], 1),
         "given": validation.integer("given", entry["given"], 1),
@@ -105,7 +133,15 @@ def _settings(entry: _Known) -> dict[str, Any]:
     for limit in ("batch_size", "interval"):
         numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
-    return {"optimizer": OPTIMIZERS[name](**described), **numbers, **flags, "fraction": fraction}
+    of_file = checked(**_Known(entry["penalties"], "entry"))
+    return {"optimizer": OPTIMIZERS[name](**values), **numbers, **flags, "fraction": fraction, "penalties": of_file}
+
+
+def _weights(arrays: _Known, samples: int) -> Array:
+    weights = _array(arrays, "sample_weight", (samples,), np.dtype(np.float64))
+    if not ((weights >= 0).all() and weights.any()):
+        raise ValueError("its array 'sample_weight' must not be negative, nor 0 for all")
+    return weights
 
 
 def _theta(arrays: _Known, network: Network) -> Array:

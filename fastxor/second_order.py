@@ -264,7 +264,11 @@ class _Loop:
         if self._ended:
             raise _Stop
         theta = x.astype(self.state.theta.dtype)
-        result = self._core.gradient(self._job.network, theta, self._job.X, self._job.Y)
+        job, data = self._job, (self._job.X, self._job.Y)
+        if job.weights is None:
+            result = self._core.gradient(job.network, theta, *data)
+        else:
+            result = self._core.weighted(job.network, theta, *data, job.weights)
         if result is None or not (math.isfinite(result[0]) and np.isfinite(result[1]).all()):
             if self._cost is None:
                 raise _Stop  # it cannot even begin

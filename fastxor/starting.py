@@ -16,10 +16,13 @@ from fastxor.history import History
 from fastxor.loop import Run
 from fastxor.names import Initialization
 from fastxor.network import Network
-from fastxor.optimizers import SGD, Optimizer
+from fastxor.optimizers import SGD, Optimizer, schedule_of
+from fastxor.penalties import NONE, Penalties, held
 from fastxor.result import Result
+from fastxor.schedules import check_length
 from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
+from fastxor.weights import relative
 
 ITERATIONS = 1000
 DESCENT = SGD(0.3)  # this object: the optimizer of who names none
@@ -30,7 +33,7 @@ Pair = tuple[Array, Array]  # X and Y
 class Asked(NamedTuple):
     """What is asked of a run beside its network and data, checked."""
 
-    settings: dict[str, Any]  # the optimizer, batch_size, shuffled, drop_last: what it keeps to from first step to last
+    settings: dict[str, Any]  # the optimizer, weights, …: what it keeps to from first step to last
     iterations: int | None
     epochs: int | None  # one of the two at most
     threads: int | None
@@ -42,12 +45,15 @@ def begun(
     network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, rng: Any, asked: Asked
 ) -> Run:
     """A run from its first step."""
-    if asked.settings["drop_last"]:
-        _steps(X.shape[1], asked.settings)  # or it is refused, before anything is drawn
-    theta, X, Y = start(network, X, Y, parameters, asked.settings["optimizer"], rng, asked.initialization)
-    fraction = asked.validation if isinstance(asked.validation, float) else None
-    drawn = asked.settings["batch_size"] is not None or fraction is not None
-    settings = asked.settings | {"seed": checks.seed(rng) if drawn else 0, "fraction": fraction, "iterations": 0}
+    settings = asked.settings | {"given": X.shape[1], "iterations": 0}
+    X, Y = _counted(X, Y, settings)
+    if settings["drop_last"]:
+        _steps(X.shape[1], settings)  # or it is refused, before anything is drawn
+    begin = settings["optimizer"], rng, asked.initialization, settings["penalties"]
+    theta, X, Y = start(network, X, Y, parameters, *begin)
+    settings["fraction"] = fraction = asked.validation if isinstance(asked.validation, float) else None
+    drawn = settings["batch_size"] is not None or fraction is not None
+    settings["seed"] = checks.seed(rng) if drawn else 0
     return _run(network, X, Y, settings, asked, State.beginning(theta, settings["optimizer"]))
 
 
@@ -56,9 +62,10 @@ def resumed(network: Network, X: Array, Y: Array, run: Result, asked: Asked) -> 
     settings = run._settings
     _refuse_others(network, run, asked)
     theta = checks.parameters(run.parameters, network)
-    checks.check_values(network.loss, X=X, Y=Y, parameters=network._views(theta))
     if X.shape[1] != settings["given"]:
         raise ValueError(f"X must be that of the run that is resumed, of {settings['given']} samples; got {X.shape}")
+    X, Y = _counted(X, Y, settings)
+    checks.check_values(network.loss, X=X, Y=Y, parameters=network._views(theta))
     if np.result_type(X, theta) != run._state.theta.dtype:
         raise ValueError(f"X must be {run._state.theta.dtype}, as in the run that is resumed; got {X.dtype}")
     theta, X, Y = checks.one_dtype(theta, X, checks.cast("Y", Y, theta.dtype))
@@ -68,11 +75,26 @@ def resumed(network: Network, X: Array, Y: Array, run: Result, asked: Asked) -> 
     return again
 
 
+def _counted(X: Array, Y: Array, settings: Mapping[str, Any]) -> Pair:
+    """The samples that count: those of weight 0 are as if they were not there."""
+    weights = settings["weights"]
+    return (X, Y) if weights is None or weights.all() else (X[:, weights > 0], Y[:, weights > 0])
+
+
 def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
     """What a run has, nobody else may say otherwise."""
     if network != run.network:
         raise ValueError(f"network must be that of the run that is resumed, {run.network}; got {network}")
     given: list[tuple[str, Any, Any]] = [(name, asked.settings[name], _DEFAULTS[name]) for name in _DEFAULTS]
+    has, wanted = run._settings["penalties"], asked.settings["penalties"]
+    for name, number in wanted._asdict().items():
+        if number not in (getattr(NONE, name), getattr(has, name)):
+            raise ValueError(
+                f"{name} comes from the run that is resumed, {getattr(has, name)}, and stays; got {number}"
+            )
+    weights = asked.settings["weights"]
+    if weights is not None and not np.array_equal(weights, run._settings["weights"]):
+        raise ValueError("sample_weight and class_weight come from the run that is resumed, and stay; got others")
     if run._settings["fraction"] is not None or isinstance(asked.validation, float):
         given.append(("fraction", asked.validation, None))
     for name, value, default in given:
@@ -96,21 +118,24 @@ def _run(
     history: History | None = None,
 ) -> Run:
     """The run of these settings, with a fraction of the samples held out if there is one."""
-    given, held, fraction = X.shape[1], None, settings["fraction"]
+    held, fraction, weights = None, settings["fraction"], settings["weights"]
+    if weights is not None:
+        weights = weights[weights > 0]
     if fraction is not None:
         kept, out = held_out(network, Y, fraction, settings["seed"])
         X, Y, held = X[:, kept], Y[:, kept], (X[:, out], Y[:, out])
+        weights = None if weights is None else weights[kept]
     elif isinstance(asked.validation, tuple):
         x, y = asked.validation
         held = checks.cast("validation X", x, X.dtype), checks.cast("validation Y", y, X.dtype)
     steps, optimizer = _steps(X.shape[1], settings), settings["optimizer"]
     end = _end(asked, steps, state.completed, settings["iterations"])
     rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
-    run = Run(
-        Job(network, X, Y, optimizer, end, *rest), state, History(steps, optimizer) if history is None else history
-    )
-    if held is not None:
-        run.given, run.fraction, run.held = given, fraction, held
+    more = {"penalties": settings["penalties"], "weights": None if weights is None else relative(weights, X.dtype)}
+    check_length(schedule_of(optimizer), end)
+    job = Job(network, X, Y, optimizer, end, *rest, **more)
+    run = Run(job, state, History(steps, optimizer) if history is None else history)
+    run.given, run.weights, run.fraction, run.held = settings["given"], settings["weights"], fraction, held
     return run
 
 
@@ -143,6 +168,7 @@ def start(
     optimizer: Optimizer,
     rng: Any,
     initialization: Initialization | None,
+    penalties: Penalties = NONE,
 ) -> list[Array]:
     """The parameters to start from, X and Y, in the dtype of the run; for what is refused, nothing is drawn."""
     checks.check_values(network.loss, X=X, Y=Y)
@@ -151,6 +177,7 @@ def start(
         checks.refuse_values(parameters=network._views(theta))
     dtype = X.dtype if theta is None else np.result_type(theta, X)
     checks.settings(optimizer, dtype)
+    held(penalties, dtype)
     Y = checks.cast("Y", Y, dtype)
     if theta is None:
         theta = checks.parameters(network.initialize(rng, initialization, dtype), network)

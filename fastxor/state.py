@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastxor import schedules
 from fastxor.architecture import Architecture
-from fastxor.optimizers import Memory, Optimizer
+from fastxor.optimizers import Memory, Optimizer, schedule_of
+from fastxor.penalties import NONE, Penalties
 from fastxor.views import Array
 
 
@@ -61,6 +63,8 @@ class Job:
     threads: int | None = None  # that share a step's work, which changes no bit; None leaves it to the backend
     shuffled: bool = True  # or each epoch goes through the samples as they stand
     drop_last: bool = False  # leave out an epoch's last batch where it is smaller
+    penalties: Penalties = NONE
+    weights: Array | None = None  # (m,), of each sample, with a mean of 1 and of the dtype of X; None: all alike
 
     @property
     def samples(self) -> int:
@@ -75,9 +79,25 @@ class Job:
         """Fewer than there are, where a smaller batch is left out."""
         return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples
 
+    def penalty(self, theta: Array) -> float:
+        """What the cost is raised by at these parameters."""
+        if self.penalties == NONE:
+            return 0.0
+        return self.penalties.value(theta, self.weight_mask)
+
+    @cached_property
+    def weight_mask(self) -> Array:
+        """1 for each weight, 0 for each bias."""
+        return self.network._weight_mask(self.X.dtype)
+
     @cached_property
     def shuffle(self) -> Shuffle | InOrder:
         return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
+
+    def rates(self, first: int, count: int) -> Array | None:
+        """The learning rates of so many steps, if they are scheduled."""
+        schedule = schedule_of(self.optimizer)
+        return None if schedule is None else schedules.rates(schedule, first, count, self.X.dtype)
 
     def batch(self, step: int) -> slice | NDArray[np.int64]:
         """The samples of a step; the last batch of an epoch may be smaller."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Never, get_args
+from typing import Any, Literal, Never, get_args
 
 import numpy as np  # noqa: F401 - RandomState has it in quotes
 from numpy.typing import ArrayLike
@@ -13,10 +13,13 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import Optimizer, check_run
+from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
+from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.views import Array
 from fastxor.watching import EarlyStopping, Moment, Watching
+from fastxor.weights import combined
 
 _INTERVAL = 100
 _OFF = (None, None, False, None, False, None)  # nobody looks on
@@ -35,6 +38,11 @@ def train(
     batch_size: int | None = None,
     shuffle: bool = True,
     drop_last: bool = False,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
+    l2: float = 0.0,
+    l1: float = 0.0,
+    clip_norm: float | None = None,
     random_state: RandomState = None,
     interval: int | None = None,
     validation: float | tuple[ArrayLike, ArrayLike] | None = None,
@@ -68,6 +76,7 @@ def train(
         Default: what suits the activation of each layer, "he" for relu and its like, "glorot" for all others.
     optimizer : SGD, Adam, AdamW, RMSprop, Rprop, LBFGS or LevenbergMarquardt, optional
         Default: ``SGD(0.3)``. The last three are for all samples at once, without `batch_size`.
+        A learning rate may be a schedule: see `SGD`.
     iterations : int, optional
         Steps to take. With mini-batches, each batch is a step. Default: 1000.
     epochs : int, optional
@@ -81,6 +90,25 @@ def train(
         Whether each epoch has a new order of the samples; else mini-batches take them as they stand.
     drop_last : bool, optional
         Leave out an epoch's last mini-batch where it is smaller than the others.
+    sample_weight : array_like, shape (m,), optional
+        How much each sample counts, finite and not negative. The weights are divided by their mean, over the samples
+        that are trained on: only how they compare counts, and each loss is multiplied by its sample's. A sample of
+        weight 0 is left out, as if it was not in X; on full batches, weights of whole numbers are as good as so many
+        copies. Recorded costs are weighted, that of the validation data is not. `LevenbergMarquardt` takes no weights.
+    class_weight : "balanced" or dict, optional
+        How much the samples of each class count: a dict from class to weight, 1 for those that are not in it; or
+        "balanced", for all classes to count alike together, however many samples each has. For labels, 0 and 1 of one
+        sigmoid output or the classes of softmax. With `sample_weight`, the two are multiplied, and a sample is counted
+        by its weight.
+    l2, l1 : float, optional
+        Penalties on the weights, not on the biases: what is made small is the objective
+        ``cost + l2 / 2 * sum(w**2) + l1 * sum(abs(w))``, where the cost is the mean over the samples, of a mini-batch
+        with those. Recorded costs, and `target_cost`, include them; the cost of the validation data does not.
+        scikit-learn divides its penalty by the number of samples in a step: its ``alpha`` is ``l2 * m``. PyTorch's
+        ``weight_decay``, for optimizers other than AdamW, is `l2`, for the parameters that it is given.
+    clip_norm : float, optional
+        The most that the length of the objective's gradient, by all parameters together, may be: a longer one is
+        shortened to it before the optimizer's step.
     random_state : None, int, RandomState or Generator, optional
         Where the first weights, and then a seed for the order of the samples, come from; None is numpy's global state.
         The order of an epoch follows from that seed and the epoch's number alone.
@@ -95,7 +123,7 @@ def train(
     target_cost : float, optional
         Stop at the first record whose cost is not above this.
     gradient_norm : bool, optional
-        Record the length of the gradient of the cost of all training samples, too.
+        Record the length of the gradient of the cost of all training samples, penalties and weights included, too.
     callback : callable, optional
         Called with a `Moment` at every record: ``iteration``, ``epoch``, ``cost``, ``validation_cost``, and
         ``parameters`` as copies. If it returns True, the run ends there. Steps are taken in spans of about a tenth of a
@@ -110,10 +138,10 @@ def train(
     resume : Result, optional
         Go on with a run: n steps and then n more give the bits of 2 n, for any number of threads, also in the middle
         of an epoch and after ``run.save(path)`` and ``fx.load(path)``. `X` and `Y` have to be those of the run. The
-        optimizer, `batch_size`, `shuffle`, `drop_last` and all randomness come from it: another value is
-        refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs` count the
-        further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come there.
-        The other arguments may differ, and have to be given again, but for `interval` and a fraction as
+        optimizer, `batch_size`, `shuffle`, `drop_last`, weights, penalties, `clip_norm` and all randomness come from
+        it: another value is refused, as are `parameters`, `initialization` and `random_state`. `iterations` or `epochs`
+        count the further steps; without them, the run goes on to where it was to end, or 1000 steps if it had come
+        there. The other arguments may differ, and have to be given again, but for `interval` and a fraction as
         `validation`, which stay. The history goes on, too; the given run stays as it is.
     threads : int, optional
         Threads that share each step's samples; the result has the same bits for any number. Default: one where a
@@ -159,6 +187,7 @@ def train(
         raise TypeError(f"network must be a Network, got {network!r}")
     threads = None if threads is None else checks.limit("threads", threads)
     settings = _settings(network, optimizer, batch_size, shuffle, drop_last)
+    settings["penalties"] = _penalties(optimizer, l2, l1, clip_norm)
     held = None if validation is None else validation_data(validation, network)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
@@ -171,6 +200,7 @@ def train(
         watch = Watching(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
+    settings["weights"] = _weights(network, optimizer, Y, sample_weight, class_weight)
     if resume is None:
         if early_stopping is not None and held is None:
             raise ValueError(_NEEDS_VALIDATION)
@@ -214,6 +244,23 @@ def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, d
     if shuffle is not True or drop_last is not False:  # as they are for most
         shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}
+
+
+def _penalties(optimizer: Optimizer, l2: Any, l1: Any, clip_norm: Any) -> Penalties:
+    """What is added to the cost, and where the gradient is clipped."""
+    penalties = checked(l2, l1, clip_norm)
+    for name, number, default in zip(NONE._fields, penalties, NONE, strict=True):
+        if isinstance(optimizer, SecondOrder) and number != default:
+            raise ValueError(f"{name} must be left out with {type(optimizer).__name__}, got {number}")
+    return penalties
+
+
+def _weights(network: Network, optimizer: Optimizer, Y: Array, sample_weight: Any, class_weight: Any) -> Array | None:
+    """How much each sample counts."""
+    for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+        if value is not None and isinstance(optimizer, LevenbergMarquardt):
+            raise ValueError(f"{name} must be left out with LevenbergMarquardt")
+    return combined(network, Y, sample_weight, class_weight)
 
 
 def _refuse_with_resume(resume: Any, **arguments: Any) -> None:

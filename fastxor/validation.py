@@ -70,7 +70,7 @@ def rate(name: str, value: Any, below: float = inf) -> float:
 def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():
-        if not isinstance(number, bool):
+        if not (isinstance(number, bool) or callable(number)):
             held(name, number, dtype, below_1=name in _BELOW_1)
 
 

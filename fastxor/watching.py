@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor import files
+from fastxor import files, saving
 from fastxor import validation as checks
 from fastxor.files import Path
 from fastxor.loop import Run, Watch
@@ -178,8 +178,15 @@ def _is_true(answer: Any) -> bool:
 
 
 def _gradient_norm(run: Run, state: State) -> float:
-    found = run.core.gradient(run.job.network, state.theta, run.job.X, run.job.Y)
-    return nan if found is None else float(np.linalg.norm(found[1].astype(np.float64)))
+    job, data = run.job, (run.job.X, run.job.Y)
+    if job.weights is None:
+        found = run.core.gradient(job.network, state.theta, *data)
+    else:
+        found = run.core.weighted(job.network, state.theta, *data, job.weights)
+    if found is None:
+        return nan
+    gradient = run.job.penalties._replace(clip_norm=inf).applied(state.theta, found[1], run.job.weight_mask)
+    return float(np.linalg.norm(gradient.astype(np.float64)))
 
 
 class Patience:
@@ -278,6 +285,7 @@ class Checkpoint:
         self.path, self.every = path, every
 
     def begin(self, run: Run) -> None:
+        saving.described(run.job.optimizer)  # or it is refused, likewise
         self.next = time.perf_counter() + self.every
 
     def span(self, run: Run) -> None:

@@ -15,6 +15,7 @@ from fastxor.architecture import Architecture
 from fastxor.backends import resolve
 from fastxor.backends.fused import session, workspace
 from fastxor.bench.peers.numpy_peer import steps
+from fastxor.penalties import NONE
 from fastxor.state import Job as Training
 from fastxor.state import State
 
@@ -160,4 +161,4 @@ def test_a_kernel_refuses_what_it_does_not_know():
         _kind = "other"
 
     with pytest.raises(NotImplementedError, match=r"no step for .*Other"):
-        session.update.numbers(Other(), 1)
+        session.update.numbers(Other(), 1, NONE)

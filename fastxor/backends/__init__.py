@@ -110,6 +110,11 @@ class Backend(Protocol):
     def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""
 
+    def weighted(
+        self, network: Architecture, theta: Array, X: Array, Y: Array, weights: Array
+    ) -> tuple[float, Array] | None:
+        """The same, each sample's loss multiplied by its weight, of those (m,)."""
+
     def residuals(self, network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
         """A function of theta that goes through the samples in parts, for the squared error.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.backends import Pullback
-from fastxor.optimizers import SecondOrder
+from fastxor.optimizers import Optimizer, SecondOrder, with_rate
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
@@ -123,9 +123,10 @@ LOSSES = {
 }
 
 
-def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int) -> float:
+def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int, weights: Array | None = None) -> float:
     """The sum of the losses, each divided by the number of all samples before: that overflows later."""
-    return float(np.sum(LOSSES[network.loss](Z, A, Y) / samples))
+    losses = LOSSES[network.loss](Z, A, Y) / samples
+    return float(np.sum(losses if weights is None else losses * weights))
 
 
 def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
@@ -172,7 +173,7 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     if not (finite(theta) and finite(X) and _targets(network, Y)):
         return None
     weights, cost = _weights(network, theta), 0.0
-    for x, y in _parts(network, X, Y):
+    for x, y, _w in _parts(network, X, Y):
         Z, A = _forward(network, weights, x)
         cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
     return cost if math.isfinite(cost) else None
@@ -187,33 +188,61 @@ def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[f
     return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
 
 
+@_quiet
+def weighted(network: Architecture, theta: Array, X: Array, Y: Array, weights: Array) -> tuple[float, Array] | None:
+    """The same, of losses that are multiplied by weights (m,)."""
+    if not (finite(theta) and finite(X) and _targets(network, Y)):
+        return None
+    cost, gradient, _finite_inputs = _cost_and_gradient(network, theta, X, Y, True, weights)
+    return (cost, gradient) if math.isfinite(cost) and finite(gradient) else None
+
+
 def _cost_and_gradient(
-    network: Architecture, theta: Array, X: Array, Y: Array, with_cost: bool = True
+    network: Architecture,
+    theta: Array,
+    X: Array,
+    Y: Array,
+    with_cost: bool = True,
+    sample_weights: Array | None = None,
 ) -> tuple[float, Array, bool]:
     """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
     weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
-    for x, y in _parts(network, X, Y):
+    for x, y, w in _parts(network, X, Y, sample_weights):
         Z, A = _forward(network, weights, x)
         fine = fine and finite(Z[-1])
         if with_cost:
-            cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
-        part = _backward(network, weights, Z, A, y, X.shape[1])
+            cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w)
+        part = _backward(network, weights, Z, A, y, X.shape[1], w)
         gradient = part if gradient is None else gradient + part
     return cost, gradient, fine
 
 
-def _parts(network: Architecture, X: Array, Y: Array) -> list[tuple[Array, Array]]:
-    """X and Y, cut between samples."""
+def _parts(
+    network: Architecture, X: Array, Y: Array, weights: Array | None = None
+) -> list[tuple[Array, Array, Array | None]]:
+    """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
     most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
     size = -(-samples // -(-samples // most))  # all parts about as large
-    return [(X[:, start : start + size], Y[:, start : start + size]) for start in range(0, samples, size)]
+    cuts = [slice(start, start + size) for start in range(0, samples, size)]
+    return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
 
 
-def _backward(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], Y: Array, samples: int) -> Array:
+def _backward(
+    network: Architecture,
+    weights: Weights,
+    Z: list[Array],
+    A: list[Array],
+    Y: Array,
+    samples: int,
+    sample_weights: Array | None = None,
+) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
-    return _spread(network, weights, Z, A, _loss_derivative(network, Z[-1], A[-1], Y) / samples)[0]
+    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    if sample_weights is not None:
+        dZ = dZ * sample_weights
+    return _spread(network, weights, Z, A, dZ)[0]
 
 
 def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
@@ -242,7 +271,7 @@ def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], It
 
     def parts(theta: Array) -> Iterator[Array]:
         weights = _weights(network, theta)
-        for x, y in _parts(network, X, Y):
+        for x, y, _w in _parts(network, X, Y):
             yield _residuals(network, weights, x, y)
 
     return parts
@@ -317,7 +346,7 @@ def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | Non
     if not (finite(theta) and finite(X)):
         return None
     weights = _weights(network, theta)
-    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _x in _parts(network, X, X)], axis=2))
+    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _y, _w in _parts(network, X, X)], axis=2))
 
 
 def _jacobian(network: Architecture, weights: Weights, X: Array) -> Array:
@@ -393,7 +422,7 @@ def cost(A: Array, Y: Array) -> float | None:
 def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
     """The Hessian of the cost, by all parameters, times the direction."""
     weights, directions = _weights(network, theta), _weights(network, direction)
-    parts = [_hvp(network, weights, directions, x, y, X.shape[1]) for x, y in _parts(network, X, Y)]
+    parts = [_hvp(network, weights, directions, x, y, X.shape[1]) for x, y, _w in _parts(network, X, Y)]
     return _if_finite(np.sum(parts, axis=0, dtype=theta.dtype))
 
 
@@ -475,12 +504,17 @@ class Session:
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
-            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record)
+            weights = None if job.weights is None else job.weights[batch]
+            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights)
+            if record:
+                cost += job.penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
                 return step, [*self.recorded.values()]
+            gradient = job.penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
-            theta, memory = job.optimizer._step(state.theta, gradient, state.memory, self._weights)
+            optimizer = _optimizer(job, state.completed)
+            theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]
             self._state = State(theta, memory, state.completed + 1)
@@ -490,19 +524,27 @@ class Session:
 open = Session
 
 
+def _optimizer(job: Job, step: int) -> Optimizer:
+    """That of a step, whose learning rate is a number."""
+    rates = job.rates(step, 1)
+    return job.optimizer if rates is None else with_rate(job.optimizer, float(rates[0]))
+
+
 @_quiet
 def first_overflow(job: Job, state: State) -> int:
     """The number of the layer in which the step that failed first left the finite numbers."""
     batch = job.batch(state.completed)
     X, Y = job.X[:, batch], job.Y[:, batch]
     weights = _weights(job.network, state.theta)
-    inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y in _parts(job.network, X, Y))
+    inputs = (enumerate(_forward(job.network, weights, x)[0], 1) for x, _y, _w in _parts(job.network, X, Y))
     bad = {number for Z in inputs for number, z in Z if not finite(z)}
     if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
         return min(bad, default=len(job.network.layers))
-    _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, with_cost=False)
+    shares = None if job.weights is None else job.weights[batch]
+    _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, False, shares)
     mask = job.network._weight_mask(state.theta.dtype)
-    theta, _memory = job.optimizer._step(state.theta, gradient, state.memory, mask)
+    gradient = job.penalties.applied(state.theta, gradient, mask)
+    theta, _memory = _optimizer(job, state.completed)._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.

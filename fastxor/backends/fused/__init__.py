@@ -17,6 +17,7 @@ from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
 
+_NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float64, np.float32)}
 _WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD, kernels.PULLBACK
 
 
@@ -49,7 +50,12 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
 
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    return _pass(kernels.EVALUATE, network, theta, X, Y, theta)
+    return _pass(kernels.EVALUATE, network, theta, X, Y, _NOTHING[theta.dtype])
+
+
+def weighted(network: Architecture, theta: Array, X: Array, Y: Array, weights: Array) -> tuple[float, Array] | None:
+    """The same, of losses that are multiplied by weights (m,)."""
+    return _pass(kernels.EVALUATE, network, theta, X, Y, weights)
 
 
 def backward(network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
@@ -133,7 +139,7 @@ def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_D
 
 
 def _pass(
-    task: int, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array
+    task: int, network: Architecture, theta: Array, X: Array, Y: Array, beside: Array
 ) -> tuple[float, Array] | None:
     """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
@@ -155,7 +161,7 @@ def _pass(
         samples,
         ALL,
         samples,
-        activations,
+        beside,
         desk.cost,
         desk.hyper,
         1,

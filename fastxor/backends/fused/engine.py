@@ -68,7 +68,8 @@ class Call(NamedTuple):
     kept: int  # samples as they came
     gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
     is_narrow: bool
-    is_plain: bool  # gradient descent without a memory
+    is_plain: bool  # gradient descent without a memory or a penalty, at one rate
+    is_penalized: bool  # or its gradient clipped
     is_straight: bool  # the loss's derivative by the last layer's input is output less target
     is_short: bool  # see narrow.short
     is_logistic: bool  # the last layer's input is kept to the derivative, and its sigmoid taken there
@@ -83,7 +84,7 @@ class Data(NamedTuple):
     by_sample: int
     samples: int
     order: object
-    activations: object
+    beside: object
 
 
 class Step(NamedTuple):
@@ -124,7 +125,7 @@ class Sums(NamedTuple):
     "float64[::1], int64, int64, int64, int64[::1], int64)"
 )
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, activations, costs, hyper, steps, first, interval,
+    task, plan, work, X, Y, by_sample, samples, order, batch, beside, costs, hyper, steps, first, interval,
     shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
@@ -135,14 +136,16 @@ def engine(
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
               cost, was not finite; THETA then holds the parameters before it.
-    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `activations`.
+    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `beside`.
     PREDICT   writes those of the last layer alone.
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
-    BACKWARD  puts it there for the given `activations` of tanh layers and a sigmoid output, without the cost.
+    BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `beside`, without the cost.
     PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
-              (n, samples), in `activations`; the values that FORWARD wrote follow on X.
+              (n, samples), in `beside`; the values that FORWARD wrote follow on X.
               These six return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+
+    For TRAIN and EVALUATE, `beside` has a weight for each sample, of which the mean is 1, or is empty.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
     ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
@@ -156,7 +159,7 @@ def engine(
         return 0
     in_ring = thread >= 0 and shares == 1
     call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
-    data = Data(X, Y, by_sample, samples, order, activations)
+    data = Data(X, Y, by_sample, samples, order, beside)
     sums = Sums(costs, hyper, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
     good = steps
@@ -189,7 +192,7 @@ def engine(
             fine = _delta(work, call, tile) and fine
         if task == TRAIN and not fine:
             cost = math.nan
-        cost = _agreed(call, hyper, cost)
+        cost = _agreed(call, hyper, step, cost)
         _backward(work, plan, call, data, tile, step, gradient)
         if task == PULLBACK:
             fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
@@ -222,7 +225,9 @@ def _call(task, plan, work, hyper, thread, shares, shared):
     rows = get(plan, last + ROWS)
     code = get(plan, last + CODE)
     is_narrow = lanes(work) == plan[WIDTH]
-    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT
+    is_penalized = task == TRAIN and hyper[update.PENALIZED] != 0.0
+    is_one = hyper[update.RATES] == 0.0  # learning rate for all steps
+    is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and is_one and not is_penalized
     is_straight = elementwise.is_straight(plan[LOSS], code)
     one = work.dtype.type(1.0)
     return Call(
@@ -245,6 +250,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         -work.dtype.type(hyper[update.RATE]) if is_plain else one,
         is_narrow,
         is_plain,
+        is_penalized,
         is_straight,
         is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
@@ -337,12 +343,12 @@ def _meet(call):
 
 
 @inlined
-def _agreed(call, hyper, cost):
+def _agreed(call, hyper, step, cost):
     """The step's cost, which the first thread knows."""
     if call.shares > 1:
         if call.share == 0:
             hyper[update.TOTAL] = cost
-            update.begin(hyper)
+            update.begin(hyper, step.number)
         _meet(call)
         cost = hyper[update.TOTAL]
     return cost
@@ -361,7 +367,12 @@ def _load(work, plan, call, data, tile):
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weigh(work, tile.width, call.weight, tile.count, 1 if call.task == PULLBACK else tile.of)
+            weighted = call.task in (TRAIN, EVALUATE) and data.beside.size > 0
+            order, shuffled = data.order, data.order.size > 0
+            of = 1 if call.task == PULLBACK else tile.of
+            weigh(
+                work, tile.width, call.weight, tile.count, of, data.beside, weighted, order, shuffled, tile.start
+            )  # fmt: skip
     _meet(call)
     if call.task == TRAIN:
         return True
@@ -390,7 +401,7 @@ def _forward(work, plan, call, data, tile, theta, record):
     """
     cost, fine, good = 0.0, True, True
     place = tile.start + (data.samples * get(plan, LAYERS + ROWS) if call.task == PULLBACK else 0)
-    values = data.X if call.task == PULLBACK else data.activations
+    values = data.X if call.task == PULLBACK else data.beside
     for layer in range(LAYERS + STRIDE, call.last + STRIDE, STRIDE):
         n_out = get(plan, layer + ROWS)
         z = get(plan, layer + TILE) + call.base
@@ -423,7 +434,7 @@ def _x(plan, call):
 @inlined
 def _hand_out(work, data, tile, n, at, place):
     """Copy the tile's n rows to the caller's array; whether they are finite."""
-    store_rows(work, tile.width, data.activations, data.samples, n, at, place, tile.count)
+    store_rows(work, tile.width, data.beside, data.samples, n, at, place, tile.count)
     return all_finite(work, at, n * tile.width)
 
 
@@ -563,6 +574,8 @@ def _update(work, plan, call, sums, step, cost):
     Parameters that narrow.py has moved are looked at one step later: by then they have left the store buffer, and whole
     vectors of them can be loaded without waiting for it.
     """
+    if call.is_penalized and step.number == step.record:
+        cost += update.penalty(work, call.length, step.theta, plan[MOMENTS], sums.hyper)
     is_end = step.number == sums.steps - 1
     good = sums.steps
     if call.is_narrow and not all_finite(work, step.theta, call.length):
@@ -587,11 +600,13 @@ def _update(work, plan, call, sums, step, cost):
 def _move(work, plan, call, sums, step):
     """All parameters moved; whether all of them are finite."""
     if call.shares == 1:
-        update.begin(sums.hyper)
+        update.begin(sums.hyper, step.number)
     first, stop = _share(call, call.length, lanes(work))
-    finite = update.step(
-        work, call.length, first, stop, step.theta, step.after, plan[GRADIENT], plan[MOMENTS], sums.hyper
-    )
+    gradient = plan[GRADIENT]
+    if call.is_penalized:
+        gradient = step.after  # where there is room for another one, that the step reads before it writes
+        update.penalize(work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper)
+    finite = update.step(work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper)
     if call.shares > 1:
         finite = ring.all_say(call.shared, call.share, call.shares, finite)
     return finite

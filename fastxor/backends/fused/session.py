@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.optimizers import Memory, Optimizer
+from fastxor.optimizers import Memory, Optimizer, schedule_of, with_rate
+from fastxor.penalties import NONE, Penalties
 from fastxor.state import Job, State
 from fastxor.views import Array
 
@@ -19,6 +20,9 @@ from ._jit import VECTOR_BITS
 from .threads import Crew, is_little, together, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
+
+# Of a schedule, the learning rates of so many steps at most are worked out at a time.
+_RATES = 4096
 
 # Seconds that the engine has spent on a network, a number of samples and a dtype for which there can be a specialised
 # kernel: many short runs are as good a reason to compile it as a long one.
@@ -29,7 +33,14 @@ class _Desk:
     """What a run works on, and all that follows from its kind alone. It serves one run at a time, many in turn."""
 
     def __init__(
-        self, network: Architecture, batch: int, dtype: np.dtype, optimizer: Optimizer, threads: int | None
+        self,
+        network: Architecture,
+        batch: int,
+        dtype: np.dtype,
+        optimizer: Optimizer,
+        penalties: Penalties,
+        rates: int,
+        threads: int | None,
     ) -> None:
         narrow = batch * dtype.itemsize <= VECTOR_BITS // 8
         plan = workspace.plan(network, batch, dtype, narrow)
@@ -38,9 +49,10 @@ class _Desk:
         self.work = workspace.allocate(plan, self.threads, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
         self.rows = [self.work[start : start + network.count] for start in plan.moments][: optimizer._rows]
-        if optimizer._kind == "adamw":
+        if optimizer._kind == "adamw" or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
-        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])))
+        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])), penalties, rates)
+        self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
         # Of larger runs it would take much memory, and the number of threads may be another one next time.
@@ -62,7 +74,9 @@ class Session:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
         self._job, self._state = job, state
         self._batch = min(job.batch_size or samples, samples)
-        kind = network, self._batch, dtype, job.optimizer, job.threads
+        self._scheduled = schedule_of(job.optimizer) is not None
+        optimizer, rates = (with_rate(job.optimizer, 0.0), _RATES) if self._scheduled else (job.optimizer, 0)
+        kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads
         self._idle = _idle_desks(*kind)
         try:
             self._desk = self._idle.pop()
@@ -76,7 +90,10 @@ class Session:
         self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
-        if not shuffled and specialised.fits(network, job.optimizer, samples, dtype):
+        plain = job.penalties == NONE and job.weights is None and not self._scheduled
+        fits = plain and not shuffled and specialised.fits(network, job.optimizer, samples, dtype)
+        self._beside = np.empty(0, dtype) if job.weights is None else job.weights
+        if fits:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False
@@ -97,7 +114,8 @@ class Session:
         self.recorded = {}
         done = 0
         while done < steps:
-            chunk, order = self._next(min(steps - done, self._crew.most(self.speed)))
+            most = min(steps - done, self._crew.most(self.speed))
+            chunk, order = self._next(min(most, _RATES) if self._scheduled else most)
             good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
             done += good
@@ -121,6 +139,8 @@ class Session:
     def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> int:
         """Take the steps, whose samples stand at the order's beginning; how many were good."""
         costs = np.full((steps - 1 - first) // interval + 1 if first < steps else 0, np.nan)
+        if self._scheduled:
+            self._desk.rates[:steps] = self._job.rates(self._state.completed, steps)
         train = self._specialised()
         if train is not None:
             rate = self._job.optimizer.learning_rate
@@ -164,7 +184,7 @@ class Session:
             return 0
         began, desk = time.perf_counter(), self._desk
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
-        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.theta, costs, desk.hyper
+        arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._beside, costs, desk.hyper
         good = together(desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval))
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds

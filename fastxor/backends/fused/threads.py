@@ -80,7 +80,8 @@ def together(engine: Callable, threads: int, lockstep: bool, arguments: tuple, s
     if threads == 1:
         return engine(*arguments, *steps, ALONE, -1)
     hyper = arguments[-1]
-    shared = ring.shared_by(threads, hyper.size - update.RING, lockstep, _address_of_yield())
+    tiles = (int(hyper[update.RATES]) or hyper.size) - update.RING
+    shared = ring.shared_by(threads, tiles, lockstep, _address_of_yield())
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
     begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
     others = [threading.Thread(target=_begin_on, args=(engine, *begin), daemon=True) for begin in begins]

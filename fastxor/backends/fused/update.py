@@ -4,13 +4,16 @@ What a step needs beside vectors stands in `hyper`, an array of float64 that `nu
 """
 
 from functools import partial
+from math import inf
 
 import numpy as np
 
+from fastxor.penalties import NONE
+
 from ._jit import inlined
-from .simd import fma, full, get, lanes, load, select_less, sqrt, store, sum_lanes
-from .tracing import fori_loop, switch, traced
-from .vmath import clamp, flush
+from .simd import absolute, fma, full, get, lanes, load, select_less, sqrt, store, sum_lanes
+from .tracing import cond, fori_loop, steps, switch, traced
+from .vmath import clamp, flush, maximum
 
 DESCENT, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, RMSPROP_MOMENTUM, RPROP = range(8)
 KINDS = {
@@ -25,26 +28,33 @@ KINDS = {
 }
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
-# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; the costs of tiles in
-# the threads' ring follow.
-KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES, RING = range(11)
+# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; whether there are
+# penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the learning rates of
+# the next steps begin, or 0 if there is but one. The costs of tiles in the threads' ring follow, and then these rates.
+KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
+PENALIZED, L2, L1, CLIP, RATES, RING = range(10, 16)
 POWERS = slice(POWER1, POWER2 + 1)
 
 
-def numbers(optimizer, ring):
-    """`hyper` for an optimizer before its first step, with room for so many tiles' costs."""
+def numbers(optimizer, ring, penalties, rates=0):
+    """`hyper` for an optimizer before its first step, with room for so many tiles' costs, and learning rates."""
     if optimizer._kind not in KINDS:
         raise NotImplementedError(f"the numba backend has no step for {optimizer!r}")
-    hyper = np.zeros(RING + ring)
+    hyper = np.zeros(RING + ring + rates)
+    hyper[RATES] = RING + ring if rates else 0
     hyper[KIND] = KINDS[optimizer._kind]
     hyper[RATE : RATE + len(optimizer._numbers)] = optimizer._numbers
     hyper[POWERS] = hyper[SHARES] = 1
+    hyper[PENALIZED] = penalties != NONE
+    hyper[L2], hyper[L1], hyper[CLIP] = penalties
     return hyper
 
 
 @inlined
-def begin(hyper):
-    """To be called once in a step, whatever the number of threads that take part in it."""
+def begin(hyper, step):
+    """To be called once in a step, of that number, whatever the number of threads that take part in it."""
+    if hyper[RATES] != 0.0:
+        hyper[RATE] = hyper[int(hyper[RATES]) + step]
     if hyper[KIND] == ADAM or hyper[KIND] == ADAMW:
         hyper[POWER1] *= hyper[SECOND]
         hyper[POWER2] *= hyper[THIRD]
@@ -74,6 +84,58 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
     moves = {kind: partial(apply, begin) for kind, begin in _MOVES.items()}
     return sum_lanes(switch(get(hyper, KIND), moves, moves.pop(ADAM))) == 0.0
 
+
+# ---------------------------------------------------------------- penalties
+
+
+@traced
+def penalty(work, n, theta, moments, hyper):
+    """What the cost is raised by: l2 / 2 sum(w**2) + l1 sum(abs(w))."""
+    half, l1 = get(hyper, L2) * 0.5, get(hyper, L1)
+
+    def vector(i, total):
+        x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
+        return total + fma(weight * half * x, x, weight * l1 * absolute(x))
+
+    return sum_lanes(fori_loop(0, n, lanes(work), vector, full(work, 0.0)))
+
+
+@traced
+def penalize(work, n, first, stop, theta, to, gradient, moments, hyper):
+    """Put the objective's gradient, clipped, at `to`, for the parameters `first` to `stop`; as `fastxor.penalties`.
+
+    Its length is that of all n numbers: whoever has a share of them goes through all, and finds the same bits. So what
+    is at `gradient` stays as it is.
+
+    Many arguments: see tracing.py.
+    """
+    l2, l1, clip = get(hyper, L2), get(hyper, L1), get(hyper, CLIP)
+
+    def objective(i):
+        x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
+        return fma(weight * l2, x, fma(weight * l1, _sign(x), load(work, gradient + i)))
+
+    def factors():
+        """What the gradient is divided and then multiplied by: about its largest number, lest a square overflows."""
+        V, none = lanes(work), full(work, 0.0)
+        tops = fori_loop(0, n, V, lambda i, top: maximum(absolute(objective(i)), top), none)
+        top = full(work, 0.0) + sum_lanes(tops * (1.0 / V))
+
+        def square(i, total):
+            share = objective(i) / top
+            return fma(share, share, total)
+
+        root = sqrt(full(work, 0.0) + sum_lanes(fori_loop(0, n, V, square, none)))
+        limit = full(work, clip)
+        return tuple(select_less(limit / top, root, factor, 1.0) for factor in (top, limit / root))
+
+    one = full(work, 1.0)
+    divisor, factor = cond(clip < inf, factors, lambda: (one, one))
+    for i in steps(first, stop, lanes(work)):
+        store(work, to + i, objective(i) / divisor * factor)
+
+
+# ---------------------------------------------------------------- the optimizers
 
 # Each is called once before the pass, and returns ``move(i, x, g)``: the vector of parameters x after the step.
 

@@ -1,0 +1,181 @@
+"""Schedules: learning rates that change from step to step, as small objects that a run can be saved with.
+
+Each is a function of the number of steps that have been taken, from 0. Any other function of it will do as a learning
+rate as well, and so will an array with an entry for each step; but a function cannot be written to a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastxor import validation
+
+Schedule = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rate that is multiplied by a factor every so many steps.
+
+    Parameters
+    ----------
+    rate : float
+        That of the first step, finite and not negative.
+    every : int
+        Steps from one change to the next.
+    factor : float, optional
+        What the rate is multiplied by; finite and not negative.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> rate = fx.schedules.step(0.1, every=100, factor=0.5)
+    >>> rate(0), rate(99), rate(100), rate(250)
+    (0.1, 0.1, 0.05, 0.025)
+    """
+
+    rate: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", validation.rate("rate", self.rate))
+        object.__setattr__(self, "every", validation.integer("every", self.every, 1))
+        object.__setattr__(self, "factor", validation.rate("factor", self.factor))
+
+    def __call__(self, step: int) -> float:
+        """The rate of this step."""
+        return self.rate * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A rate that falls along half a wave of the cosine, slowly at both ends, and then stays.
+
+    Parameters
+    ----------
+    rate : float
+        That of the first step, finite and not negative.
+    steps : int
+        After how many steps the end is reached.
+    end : float, optional
+        The rate from there on; finite and not negative.
+
+    References
+    ----------
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> rate = fx.schedules.cosine(0.1, steps=1000, end=0.01)
+    >>> rate(0), round(rate(500), 3), rate(1000), rate(2000)
+    (0.1, 0.055, 0.01, 0.01)
+    """
+
+    rate: float
+    steps: int
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", validation.rate("rate", self.rate))
+        object.__setattr__(self, "steps", validation.integer("steps", self.steps, 1))
+        object.__setattr__(self, "end", validation.rate("end", self.end))
+
+    def __call__(self, step: int) -> float:
+        """The rate of this step."""
+        share = (1 + math.cos(math.pi * min(step / self.steps, 1))) / 2
+        return share * self.rate + (1 - share) * self.end
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """A rate that rises evenly to its full size, and then is another one's.
+
+    Parameters
+    ----------
+    steps : int
+        At which step it is at its full size: the first one has ``1 / (steps + 1)`` of that.
+    rate : float or callable
+        The rate, or a schedule, whose first step is that at which the full size is reached.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> rate = fx.schedules.warm_up(3, fx.schedules.step(0.4, every=100))
+    >>> [round(rate(step), 2) for step in (0, 1, 2, 3, 102, 103)]
+    [0.1, 0.2, 0.3, 0.4, 0.4, 0.04]
+    """
+
+    steps: int
+    rate: float | Schedule
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", validation.integer("steps", self.steps, 1))
+        if not callable(self.rate):
+            object.__setattr__(self, "rate", validation.rate("rate", self.rate))
+
+    def __call__(self, step: int) -> float:
+        """The rate of this step."""
+        full = self.rate(max(step - self.steps, 0)) if callable(self.rate) else self.rate
+        return full * min((step + 1) / (self.steps + 1), 1.0)
+
+
+@dataclass(frozen=True, repr=False)
+class Listed:
+    """An array with a rate for each step, as an optimizer keeps it."""
+
+    rates: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rates = np.asarray(validation.numeric("learning_rate", self.rates), np.float64)
+        if rates.ndim != 1 or not rates.size:
+            raise ValueError(f"learning_rate, as an array, must have shape (steps,), got shape {rates.shape}")
+        wrong = np.flatnonzero(~((rates >= 0) & np.isfinite(rates)))
+        if wrong.size:
+            raise ValueError(f"learning_rate must be finite and not negative, got {rates[wrong[0]]} at {wrong[0]}")
+        object.__setattr__(self, "rates", tuple(rates.tolist()))
+
+    def __repr__(self) -> str:
+        return f"<{len(self.rates)} rates, {self.rates[0]:g} to {self.rates[-1]:g}>"
+
+    def __call__(self, step: int) -> float:
+        """The rate of this step; after the last one, its."""
+        return self.rates[min(step, len(self.rates) - 1)]
+
+
+step, cosine, warm_up = Step, Cosine, WarmUp
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Step, Cosine, WarmUp, Listed)}
+
+
+def learning_rate(value: Any) -> Any:
+    """What an optimizer is given: a number, a function of the step, or an array."""
+    if callable(value):
+        return value
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
+        return Listed(value)  # type: ignore[arg-type]  # of which it makes a tuple
+    return validation.rate("learning_rate", value)
+
+
+def rates(schedule: Schedule, first: int, count: int, dtype: np.dtype[Any]) -> Any:
+    """Those of so many steps, (count,) in float64. What the dtype of the run does not hold is refused, or 0."""
+    steps = range(first, first + count)
+    found = np.array([validation.rate(f"learning_rate of step {step}", schedule(step)) for step in steps], np.float64)
+    limits = np.finfo(dtype)
+    found[found < limits.smallest_normal] = 0.0
+    if (found > limits.max).any():
+        validation.held(f"learning_rate of step {first + int(found.argmax())}", float(found.max()), dtype)
+    return found
+
+
+def check_length(schedule: Any, iterations: int) -> None:
+    """Refuse an array that has fewer rates than a run has steps."""
+    if isinstance(schedule, Listed) and len(schedule.rates) < iterations:
+        raise ValueError(
+            f"learning_rate must have an entry for each of the {iterations} steps of the run, got {len(schedule.rates)}"
+        )

@@ -1,0 +1,92 @@
+"""How much each sample counts: what `train` is given, and what a run makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxor import validation
+from fastxor.architecture import Architecture
+from fastxor.views import Array
+
+
+def combined(
+    network: Architecture, Y: Array, sample_weight: ArrayLike | None, class_weight: str | Mapping[int, float] | None
+) -> Array | None:
+    """The weight of each sample, (m,) in float64, from its own and that of its class; None if there are no weights.
+
+    Y is (n_y, m). Samples of weight 0 are as if they were not there: neither looked at nor counted.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.ones(Y.shape[1]) if sample_weight is None else _checked(sample_weight, Y.shape[1])
+    if class_weight is not None:
+        _check_kind(class_weight)
+        there = np.flatnonzero(weights)
+        classes, count = _classes(network, Y[:, there], there)
+        weights[there] *= _of_classes(class_weight, classes, count, weights[there])[classes]
+        if not weights.any():
+            raise ValueError("class_weight leaves no sample a weight above 0")
+        if not np.isfinite(weights).all():
+            raise ValueError("class_weight times sample_weight must be finite")
+    return weights
+
+
+def relative(weights: Array, dtype: np.dtype[Any]) -> Array | None:
+    """Weights divided by their mean; None if all are alike, for then there is nothing to weigh."""
+    weights = weights / weights.max()
+    shares: Array = (weights / weights.mean()).astype(dtype)
+    return None if (weights == 1).all() else shares
+
+
+def _checked(sample_weight: ArrayLike, m: int) -> Array:
+    weights = validation.numeric("sample_weight", sample_weight).astype(np.float64)
+    if weights.shape != (m,):
+        hint = "; pass sample_weight.ravel()" if weights.size == m else ""
+        raise ValueError(f"sample_weight must have shape (m,) = {(m,)} to go with X, got shape {weights.shape}{hint}")
+    wrong = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
+    if wrong.size:
+        more = f", and {wrong.size - 1} more such values" if wrong.size > 1 else ""
+        raise ValueError(f"sample_weight must be finite and not negative, got {weights[wrong[0]]} at {wrong[0]}{more}")
+    if not weights.any():
+        raise ValueError("sample_weight must be above 0 for a sample at least, got 0 for all")
+    return weights
+
+
+def _check_kind(class_weight: Any) -> None:
+    if isinstance(class_weight, str):
+        validation.choice("class_weight", class_weight, ("balanced",))
+    elif not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight must be 'balanced' or a dict of a weight for each class, got {class_weight!r}")
+
+
+def _classes(network: Architecture, Y: Array, numbers: Array) -> tuple[Array, int]:
+    """The class of each sample, (m,), and how many there can be; `numbers` are for a message."""
+    n_y = len(Y)
+    if network.output != "softmax" and (network.output, n_y) != ("sigmoid", 1):
+        raise ValueError(
+            "class_weight needs classes, output='softmax' or one output of 'sigmoid'; "
+            f"got {n_y} output{'s' * (n_y > 1)} of {network.output!r}"
+        )
+    soft = np.argwhere(~((Y == 0) | (Y == 1)).T)
+    if soft.size:
+        sample, row = soft[0].tolist()
+        place = row, int(numbers[sample])
+        raise ValueError(f"class_weight needs labels, Y of 0 and 1, got {Y[row, sample]} at {place}")
+    return (Y[0].astype(np.intp), 2) if n_y == 1 else (Y.argmax(axis=0), n_y)
+
+
+def _of_classes(class_weight: Any, classes: Array, count: int, weights: Array) -> Array:
+    """The weight of each class, (count,)."""
+    if isinstance(class_weight, str):
+        mass = np.bincount(classes, weights / weights.max(), count)
+        return mass.sum() / np.where(mass > 0, mass, 1) / np.count_nonzero(mass)
+    factors = np.ones(count)
+    for name, weight in class_weight.items():
+        factors[validation.integer("a class of class_weight", name, 0, count - 1)] = validation.rate(
+            f"class_weight[{name}]", weight
+        )
+    return factors
