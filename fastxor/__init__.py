@@ -5,7 +5,7 @@ Numba kernels, to be fast. ``import fastxor as fx``, and ``help(fx.train)`` says
 of these:
 
 Any dense network
-    Network                 layers and loss; initialize, forward, predict, cost, gradient
+    Network                 layers and loss; predict, gradient, vjp, jacobian, hvp, compile
     train                   on all samples at once, or on mini-batches; the result is a Result
     SGD, Adam, AdamW        the optimizers
     RMSprop, Rprop, LBFGS   more of them; the last two are for all samples at once

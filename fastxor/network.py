@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn, Union, get_args
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastxor import validation
 from fastxor.architecture import Architecture
-from fastxor.backends import resolve
+from fastxor.backends import Compiled, resolve
 from fastxor.initialization import draw
 from fastxor.names import Activation, BackendName, Initialization, Loss, Output
 from fastxor.views import Array, Views
@@ -331,6 +331,240 @@ class Network(Architecture):
         """
         cost, gradient = self._evaluate("gradient", parameters, X, Y, backend)
         return cost, Views(self.sizes, self._gradient_slots, gradient)
+
+    def vjp(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> tuple[Array, Callable[[ArrayLike], tuple[dict[str, Array], Array]]]:
+        """The outputs, and the way back from a derivative by them (a vector-Jacobian product), for losses of one's own.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba", for this call and the pullback's; default: see `get_backend`.
+
+        Returns
+        -------
+        A : ndarray, shape (n_y, m)
+            The outputs, as of `forward`: after the activation of the last layer.
+        pullback : callable
+            ``grads, dX = pullback(dA)``. Given the derivative of any number by A, an array_like (n_y, m), it returns
+            that number's derivative by every parameter, ``dW1, db1, …``, and by X, (n_x, m). Samples are added up, not
+            averaged: for a mean, divide dA by m. It may be called any number of times, and always means the
+            parameters and X as they were when it was made.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument, dA too, has the wrong kind, shape or values; the message names it.
+        OverflowError
+            If finite arguments give a result that is not finite; the message says where.
+
+        Examples
+        --------
+        The mean of the fourth powers of the errors:
+
+        >>> import numpy as np
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> X, Y = np.array([[0.0, 3.0]]), np.array([[1.0, 5.0]])
+        >>> A, pullback = net.vjp({"W1": [[2.0]], "b1": [[1.0]]}, X)
+        >>> float(np.mean((A - Y) ** 4))
+        8.0
+        >>> grads, dX = pullback(4 * (A - Y) ** 3 / A.size)
+        >>> grads, dX
+        ({'dW1': array([[48.]]), 'db1': array([[16.]])}, array([[ 0., 32.]]))
+        """
+        core = resolve(backend)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype != theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
+        found = core.vjp(self, theta, X)
+        if found is None:
+            self._refuse(theta, X)
+        A, back = found
+        shape, dtype = A.shape, A.dtype
+
+        def pullback(dA: ArrayLike) -> tuple[dict[str, Array], Array]:
+            dA = validation.cotangent(dA, shape, dtype)
+            result = back(dA)
+            if result is None:
+                validation.check_values(dA=dA)
+                advice = "dA, X or the parameters are too large"
+                validation.refuse_overflow({}, dtype, advice)
+            gradient, dX = result
+            return Views(self.sizes, self._gradient_slots, gradient), dX
+
+        return A, pullback
+
+    def jacobian(
+        self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
+    ) -> Array:
+        """The derivatives of every output by every input, for each sample.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        ndarray, shape (n_y, n_x, m)
+            ``J[i, j, k]`` is the derivative of ``A[i, k]`` by ``X[j, k]``, where A is what `forward` returns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+        OverflowError
+            If finite arguments give a result that is not finite; the message says where.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 1], output="identity")
+        >>> net.jacobian({"W1": [[2.0, 3.0]], "b1": [[1.0]]}, [[0.0], [5.0]])
+        array([[[2.],
+                [3.]]])
+        """
+        core = resolve(backend)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        if X.dtype != theta.dtype:
+            theta, X = validation.one_dtype(theta, X)
+        J = core.input_jacobian(self, theta, X)
+        if J is None:
+            self._refuse(theta, X)
+        return J
+
+    def hvp(
+        self,
+        parameters: Mapping[str, ArrayLike],
+        X: ArrayLike,
+        Y: ArrayLike,
+        direction: Mapping[str, ArrayLike],
+        *,
+        backend: BackendName | None = None,
+    ) -> dict[str, Array]:
+        """The Hessian of the cost times a direction: how the gradient changes along it (a Hessian-vector product).
+
+        It is exact, by a pass forward and back that takes every number's derivative along the direction with it, and
+        costs a few gradients; the Hessian itself is never there.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``
+        X : array_like, shape (n_x, m)
+            Features down, samples across; finite.
+        Y : array_like, shape (n_y, m), or (m,)
+            Targets, as for `cost`.
+        direction : dict
+            An array for each parameter, under its name, ``W1, b1, …``, or its gradient's, ``dW1, db1, …``.
+        backend : str, optional
+            "numpy" or "numba"; default: see `get_backend`.
+
+        Returns
+        -------
+        dict
+            ``dW1, db1, dW2, db2, …``: the derivative by t, at 0, of the gradient at ``parameters + t * direction``. The
+            second derivatives of relu and leaky_relu count as 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong kind, shape or values; the message names it.
+        OverflowError
+            If finite arguments give a result that is not finite; the message says where.
+
+        References
+        ----------
+        Pearlmutter, "Fast exact multiplication by the Hessian" (1994).
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([1, 1], output="identity")
+        >>> start, along = {"W1": [[2.0]], "b1": [[1.0]]}, {"W1": [[1.0]], "b1": [[0.0]]}
+        >>> net.hvp(start, [[0.0, 3.0]], [[1.0, 5.0]], along)
+        {'dW1': array([[4.5]]), 'db1': array([[1.5]])}
+        """
+        core = resolve(backend)
+        theta = validation.parameters(parameters, self)
+        X = validation.inputs(X, self.sizes[0])
+        Y = validation.answers(Y, self, X.shape[1])
+        theta, X, Y = validation.one_dtype(theta, X, Y)
+        v = validation.direction(direction, self, theta.dtype)
+        validation.check_values(self.loss, X=X, Y=Y, parameters=self._views(theta), direction=self._views(v))
+        result = core.hvp(self, theta, X, Y, v)
+        if result is None:
+            self._refuse(theta, X, Y)
+        return Views(self.sizes, self._gradient_slots, result)
+
+    def compile(self) -> Compiled:
+        """Functions of this network for one's own compiled code: one sample, forward, and its gradient.
+
+        A simulation, a controller or an optimizer that is itself compiled with `numba.njit` calls them without a way
+        through Python. They are compiled with its caller, in about a second.
+
+        Returns
+        -------
+        Compiled
+            A named tuple of two functions that write their result into their last argument and return None:
+
+            ``forward(theta, x, out)``
+                The outputs of the sample x.
+            ``gradient(theta, x, dout, dtheta)``
+                The derivative by theta of any number whose derivative by the outputs is dout.
+
+            All arguments are vectors of float32 or float64. ``theta`` (count,) is what `flatten` returns, and
+            ``dtheta`` is like it, both contiguous and of one dtype, that of the computation; ``x`` (n_x,), ``out`` and
+            ``dout`` (n_y,) may be columns of a matrix too.
+
+        Raises
+        ------
+        ValueError
+            If there are more than 16,384 inputs and units.
+        ImportError
+            If there is no numba.
+
+        Notes
+        -----
+        The functions raise ValueError where a vector has the wrong length. One of the wrong kind is a TypingError when
+        the caller is compiled, or a TypeError under ``NUMBA_DISABLE_JIT``.
+
+        A caller may have ``cache=True``. Numba then keeps the network in its code, and looks for changes in the
+        caller's source file alone: write sizes and activations there, or else delete the cache when they change.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from numba import njit
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 8, 2], output="identity")
+        >>> forward = net.compile().forward
+        >>> @njit
+        ... def simulate(theta, x, steps):
+        ...     change = np.empty(2)
+        ...     for _ in range(steps):
+        ...         forward(theta, x, change)
+        ...         x += 0.01 * change
+        >>> x = np.ones(2)
+        >>> simulate(net.flatten(net.initialize(0)), x, 100)
+        >>> x.round(2)
+        array([1.39, 1.93])
+        """
+        from fastxor.backends.fused.one_sample import compiled  # which needs numba
+
+        return compiled(self)
 
     def flatten(self, parameters: Mapping[str, ArrayLike]) -> Array:
         """Parameters, or a gradient, as one vector: W1 row by row, b1, W2, b2, …

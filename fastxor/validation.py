@@ -282,6 +282,16 @@ def targets(Y: ArrayLike, n_y: int, m: int) -> Array:
     return Y
 
 
+def cotangent(dA: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """dA as a matrix (n_y, m) of a dtype."""
+    dA = numeric("dA", dA)
+    if dA.shape != shape:
+        transposed = "; dA looks transposed, pass dA.T" * (dA.shape == shape[::-1])
+        vector = "; pass dA[None, :]" * (shape == (1, *dA.shape))
+        raise ValueError(f"dA must have shape (n_y, m) = {shape}, that of A, got shape {dA.shape}{transposed}{vector}")
+    return cast("dA", dA, dtype)
+
+
 def answers(Y: ArrayLike, network: Architecture, m: int) -> Array:
     """Y as a matrix (n_y, m), from one, from class numbers for softmax, or from a vector for one output."""
     Y, n_y = numeric("Y", Y), network.sizes[-1]
@@ -426,6 +436,12 @@ def parameters(value: Any, network: Architecture) -> Array:
     if type(value) is Views and value._slots is network._slots and value._is_intact():
         return value._flat
     return _vector(value, network._slots, network)
+
+
+def direction(value: Any, network: Architecture, dtype: np.dtype[Any]) -> Array:
+    """A dictionary W1, b1, W2, …, or dW1, db1, dW2, …, as one flat vector of a dtype."""
+    slots = network._gradient_slots if isinstance(value, Mapping) and "dW1" in value else network._slots
+    return _flat("direction", value, slots, dtype, ", the shape of the parameter")
 
 
 def flat(value: Any, network: Architecture) -> Array:

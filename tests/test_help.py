@@ -15,7 +15,11 @@ NET = fx.Network([2, 3, 1])
 RUN = fx.train(NET, X, Y, iterations=3, random_state=0, backend="numpy")
 
 PUBLIC = {
-    "net": (NET, "sizes hidden output loss count layers initialize forward predict cost gradient flatten unflatten"),
+    "net": (
+        NET,
+        "sizes hidden output loss count layers initialize forward predict cost gradient "
+        "vjp jacobian hvp compile flatten unflatten",
+    ),
     "run": (RUN, "network parameters history iterations forward predict cost save"),
     "check": (
         fx.check_gradient(NET, RUN.parameters, X, Y),

@@ -32,7 +32,17 @@ def kernel(monkeypatch):
 
 
 def test_the_kernels_are_found():
-    assert set(KERNELS) == {"engine", "fetch", "cost", "logistic", "descend", "jacobian", "substitute"}
+    assert set(KERNELS) == {
+        "engine",
+        "fetch",
+        "cost",
+        "logistic",
+        "descend",
+        "jacobian",
+        "substitute",
+        "input_derivatives",
+        "hessian",
+    }
 
 
 def test_flags():
@@ -56,8 +66,17 @@ def test_only_one_file_names_the_flags():
     words = re.compile(
         r"\b(njit|fastmath|error_model|nogil|boundscheck)\b *(=|\(|\"|')|@(numba\.)?n?jit\b|cache *= *True"
     )
-    naming = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if words.search(path.read_text())}
+    naming = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if words.search(program(path))}
     assert {name.replace("\\", "/") for name in naming} == {"backends/fused/_jit.py"}
+
+
+def program(path):
+    """What is run of a file: docstrings may show what users write."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return ast.unparse(tree)
 
 
 def imports(path):
@@ -70,7 +89,16 @@ def imports(path):
 
 
 def test_only_one_short_file_uses_what_numba_keeps_private():
-    public = {"numba", "numba.config", "numba.types", "numba.extending", "llvmlite", "llvmlite.ir", "llvmlite.binding"}
+    public = {
+        "numba",
+        "numba.TypingError",
+        "numba.config",
+        "numba.types",
+        "numba.extending",
+        "llvmlite",
+        "llvmlite.ir",
+        "llvmlite.binding",
+    }
     private = set()
     for path in PACKAGE.rglob("*.py"):
         for name in imports(path):

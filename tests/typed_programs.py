@@ -67,6 +67,13 @@ def practitioner() -> None:
     theta = {name: theta[name] - 0.1 * grads[f"d{name}"] for name in theta}
     assert_type(net.cost(theta, X, Y), float)
     assert_type(net.flatten(theta), NDArray[Any])
+    A, pullback = net.vjp(theta, X)
+    assert_type(A, NDArray[Any])
+    assert_type(pullback(A - Y), tuple[dict[str, NDArray[Any]], NDArray[Any]])
+    assert_type(net.jacobian(theta, X), NDArray[Any])
+    assert_type(net.hvp(theta, X, Y, grads), dict[str, NDArray[Any]])
+    outputs = np.empty(1)
+    net.compile().forward(net.flatten(theta), np.ones(2), outputs)
     assert_type(net.unflatten(net.flatten(theta) - 0.1 * net.flatten(grads)), dict[str, NDArray[Any]])
     check = fx.check_gradient(net, theta, X, Y, entries=None)
     assert_type(check, fx.GradientCheck)

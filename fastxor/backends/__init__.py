@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from fastxor import validation
 from fastxor.architecture import Architecture
@@ -72,6 +72,18 @@ class Session(Protocol):
         """No more steps are to come. Sessions that are not closed are let go like any object."""
 
 
+class Compiled(NamedTuple):
+    """Functions of one network for `numba.njit` functions to call: see `fastxor.Network.compile`."""
+
+    forward: Callable[[Array, Array, Array], None]  # (theta, x, out)
+    gradient: Callable[[Array, Array, Array, Array], None]  # (theta, x, dout, dtheta)
+
+
+# From the derivative dA (n_y, m) of a number by the outputs to its flat gradient and its derivative (n_x, m) by X; or
+# None, if one of them is not finite.
+Pullback = Callable[[Array], tuple[Array, Array] | None]
+
+
 class Backend(Protocol):
     """What every backend module provides.
 
@@ -116,6 +128,18 @@ class Backend(Protocol):
 
     def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
         """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
+
+    def vjp(self, network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+        """The outputs (n_y, m), and the way back from a derivative by them; or None.
+
+        What the caller changes later in theta and X does not matter to the way back.
+        """
+
+    def input_jacobian(self, network: Architecture, theta: Array, X: Array) -> Array | None:
+        """The derivatives (n_y, n_x, m) of the outputs by the inputs; or None."""
+
+    def hvp(self, network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+        """The Hessian of the network's loss times a flat direction, for arguments that have been checked; or None."""
 
     def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
         """theta after one step of gradient descent; or None."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastxor.architecture import ENTROPIES, Architecture
+from fastxor.backends import Pullback
 from fastxor.optimizers import Optimizer, SecondOrder, with_rate
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
@@ -79,6 +80,16 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "sin": (np.sin, lambda z, a: np.cos(z)),
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
     "softmax": (softmax, lambda z, a: np.ones_like(z)),  # as an output only; its derivative is in the loss
+}
+
+# The second derivative likewise. Where it is not here, it is 0 wherever it exists.
+CURVATURES: dict[str, Callable[[Array, Array], Array]] = {
+    "tanh": lambda z, a: -2 * a * (1 - a * a),
+    "sigmoid": lambda z, a: a * (1 - a) * (1 - 2 * a),
+    "elu": lambda z, a: np.where(z > 0, 0, a + 1).astype(z.dtype),
+    "softplus": lambda z, a: sigmoid(z) * sigmoid(-z),
+    "gelu": lambda z, a: normal_density(z) * (2 - np.clip(z, -40, 40) ** 2),
+    "sin": lambda z, a: -a,
 }
 
 # ---------------------------------------------------------------- losses of each sample, summed over outputs
@@ -229,8 +240,11 @@ def _backward(
 ) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
-    if sample_weights is not None:
-        dZ = dZ * sample_weights
+    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights)[0]
+
+
+def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
+    """The flat gradient that follows from dZ, the derivative by the last layer's input, and that by the first's."""
     gradient = np.empty(network.count, dZ.dtype)
     derivatives = _weights(network, gradient)
     for number in reversed(range(len(network.layers))):
@@ -241,7 +255,7 @@ def _backward(
             W, _b = weights[number]
             slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
             dZ = _let_through(slope, np.dot(W.T, dZ))
-    return gradient
+    return gradient, dZ
 
 
 def _let_through(slope: Array, dA: Array) -> Array:
@@ -299,6 +313,59 @@ def layer_inputs(network: Architecture, theta: Array, X: Array) -> list[Array]:
 
 
 @_quiet
+def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+    """The outputs, and the way back from them."""
+    if not (finite(theta) and finite(X)):
+        return None
+    weights = _weights(network, theta.copy())
+    Z, A = _forward(network, weights, X.copy(order="K"))
+    if not all(map(finite, A)):
+        return None
+
+    @_quiet
+    def pullback(dA: Array) -> tuple[Array, Array] | None:
+        gradient, dX = _pulled_back(network, weights, Z, A, dA)
+        return (gradient, dX) if finite(gradient) and finite(dX) else None
+
+    return A[-1].copy(), pullback
+
+
+def _pulled_back(
+    network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dA: Array
+) -> tuple[Array, Array]:
+    """The flat gradient, and the derivative by X, of what has the derivative dA by the outputs."""
+    gradient, dZ = _spread(network, weights, Z, A, _through_output(network, Z[-1], A[-1], dA))
+    return gradient, np.dot(weights[0][0].T, dZ)
+
+
+@_quiet
+def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+    """The derivatives of the outputs by the inputs, all outputs' at once."""
+    if not (finite(theta) and finite(X)):
+        return None
+    weights = _weights(network, theta)
+    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _x, _w in _parts(network, X, X)], axis=2))
+
+
+def _jacobian(network: Architecture, weights: Weights, X: Array) -> Array:
+    Z, A = _forward(network, weights, X)
+    one_hot = np.eye(len(A[-1]), dtype=X.dtype)[:, :, None]
+    D = np.stack([_through_output(network, Z[-1], A[-1], dA) for dA in one_hot])
+    for number in reversed(range(len(weights))):
+        D = np.matmul(weights[number][0].T, D)
+        if number > 0:
+            D = _let_through(ACTIVATIONS[network.hidden[number - 1]][1](Z[number - 1], A[number]), D)
+    return D
+
+
+def _through_output(network: Architecture, Z: Array, A: Array, dA: Array) -> Array:
+    """From the derivative by the outputs to that by their activation's input."""
+    if network.output == "softmax":
+        return A * (dA - np.sum(A * dA, axis=0))
+    return dA * ACTIVATIONS[network.output][1](Z, A)
+
+
+@_quiet
 def stages(network: Architecture, theta: Array, X: Array, Y: Array | None = None) -> dict[str, Any]:
     """What a pass works out in turn, each under a label for a message: where does it leave the finite numbers?"""
     Z, A = _forward(network, _weights(network, theta), X)
@@ -342,6 +409,56 @@ def cost(A: Array, Y: Array) -> float | None:
     right = np.where(Y > 0, Y * np.log(A), 0)
     wrong = np.where(Y < 1, (1 - Y) * np.log1p(-A), 0)
     return float(np.abs(np.sum(right + wrong)) / Y.shape[1])  # abs, for -0.0 is no cost
+
+
+# ---------------------------------------------------------------- second derivatives
+# Pearlmutter, "Fast exact multiplication by the Hessian" (1994): a pass forward and back in which every number x is
+# followed by Rx, its derivative by t where the parameters are theta + t * direction.
+
+
+@_quiet
+def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+    """The Hessian of the cost, by all parameters, times the direction."""
+    weights, directions = _weights(network, theta), _weights(network, direction)
+    parts = [_hvp(network, weights, directions, x, y, X.shape[1]) for x, y, _w in _parts(network, X, Y)]
+    return _if_finite(np.sum(parts, axis=0, dtype=theta.dtype))
+
+
+def _hvp(network: Architecture, weights: Weights, directions: Weights, X: Array, Y: Array, samples: int) -> Array:
+    """What these of all samples add to it."""
+    Z, A = _forward(network, weights, X)
+    RZ, RA = [], [np.zeros_like(X)]
+    for layer, (W, _b), (V, c), a, z in zip(network.layers, weights, directions, A, Z, strict=False):
+        RZ.append(np.dot(V, a) + c + np.dot(W, RA[-1]))
+        RA.append(_slope(layer.activation, z, A[len(RA)]) * RZ[-1])
+    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    RdZ = _loss_curvature(network, Z[-1], A[-1], Y, RZ[-1]) / samples
+    result = np.empty(network.count, dZ.dtype)
+    for number, (RdW, Rdb) in reversed([*enumerate(_weights(network, result))]):
+        RdW[...] = np.dot(RdZ, A[number].T) + np.dot(dZ, RA[number].T)
+        Rdb[...] = RdZ.sum(axis=1, keepdims=True)
+        if number > 0:
+            W, V = weights[number][0], directions[number][0]
+            below, z, a = network.layers[number - 1].activation, Z[number - 1], A[number]
+            dA, RdA = np.dot(W.T, dZ), np.dot(V.T, dZ) + np.dot(W.T, RdZ)
+            bend = CURVATURES[below](z, a) * RZ[number - 1] if below in CURVATURES else 0
+            dZ, RdZ = _slope(below, z, a) * dA, _slope(below, z, a) * RdA + bend * dA
+    return result
+
+
+def _slope(activation: str, z: Array, a: Array) -> Array:
+    return ACTIVATIONS[activation][1](z, a)
+
+
+def _loss_curvature(network: Architecture, Z: Array, A: Array, Y: Array, RZ: Array) -> Array:
+    """R of `_loss_derivative`."""
+    if network.loss in ENTROPIES:
+        return _through_output(network, Z, A, RZ)
+    slope, error = _slope(network.output, Z, A), A - Y
+    bend = CURVATURES[network.output](Z, A) if network.output in CURVATURES else 0
+    if network.loss == "huber":
+        return (slope * slope * (np.abs(error) < 1) + np.clip(error, -1, 1) * bend) * RZ
+    return (slope * slope + error * bend) * RZ
 
 
 # ---------------------------------------------------------------- update, training

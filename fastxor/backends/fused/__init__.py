@@ -7,17 +7,18 @@ from functools import lru_cache
 import numpy as np
 
 from fastxor.architecture import Architecture
+from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, jacobian, kernels, specialised, workspace
+from . import choices, derivatives, jacobian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
 
 _NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float64, np.float32)}
-_WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD
+_WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD, kernels.PULLBACK
 
 
 def sigmoid(z: Array) -> Array:
@@ -61,6 +62,32 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     result = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
     return result and result[1]
+
+
+def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+    """The derivatives of the outputs by the inputs."""
+    return derivatives.input_jacobian(network, theta, X)
+
+
+def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+    """The Hessian of the cost times a direction."""
+    return derivatives.hvp(network, theta, X, Y, direction)
+
+
+def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
+    """The outputs, and the way back from them, which begins with what all layers gave."""
+    theta, values = theta.copy(), np.empty((sum(network.sizes), X.shape[1]), theta.dtype)
+    inputs, outputs = values[: network.sizes[0]], values[-network.sizes[-1] :]
+    inputs[...] = X
+    if not _pass(kernels.FORWARD, network, theta, inputs, inputs, values[network.sizes[0] :].ravel()):
+        return None
+
+    def pullback(dA: Array) -> tuple[Array, Array] | None:
+        dX = np.empty(inputs.shape, theta.dtype)
+        result = _pass(kernels.PULLBACK, network, theta, values, dA, dX.ravel())
+        return result and (result[1], dX)
+
+    return outputs.copy(), pullback
 
 
 def cost(A: Array, Y: Array) -> float | None:

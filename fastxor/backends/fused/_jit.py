@@ -90,6 +90,11 @@ def inlined(function: Callable) -> Callable:
     return function if UNJITTED else register_jitable(forceinline=True, **FLAGS)(function)
 
 
+def callee(function: Callable) -> Callable:
+    """Compile for whoever calls it from code compiled with `numba.njit`; also for Python."""
+    return function if UNJITTED else numba.njit(**FLAGS)(function)
+
+
 def kernel(signature: str, purpose: str = "") -> Callable[[Callable], Kernel]:
     """Decorator of a function that Python calls; `signature` is Numba's, with T for the dtype."""
     return lambda function: Kernel(function, signature, purpose or "the fused core")

@@ -1,8 +1,8 @@
 """Activations, outputs and losses, applied in place to the rows of a tile.
 
 A block of `rows` rows of T samples begins at an offset in `work`. To add an activation, give it a number in
-`ACTIVATIONS`, a line in `_VALUES` and one in `_DERIVATIVES`. Hidden layers of tanh do not come here: dense.py and
-narrow.py apply it, and its derivative, with their products.
+`ACTIVATIONS`, a line in `VALUES`, one in `DERIVATIVES` and one in `CURVATURES`. Hidden layers of tanh do not come here,
+unless a second derivative is wanted: dense.py and narrow.py apply it, and its derivative, with their products.
 """
 
 import functools
@@ -15,7 +15,7 @@ from fastxor.architecture import ENTROPIES
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
-from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus
+from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
     name: code
@@ -28,7 +28,7 @@ NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it 
 LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber"))}
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
 
-_MOST_ANGLE = 1e6  # of `vmath.sin_cos`
+MOST_ANGLE = 1e6  # of `vmath.sin_cos`
 
 
 @traced_inline
@@ -43,8 +43,14 @@ def is_straight(loss, code):
     return is_entropy(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
 
 
+@traced_inline
+def needs_slope(code):
+    """Whether it is one of `NEED_SLOPE`."""
+    return functools.reduce(operator.or_, [code == ACTIVATIONS[name] for name in NEED_SLOPE])
+
+
 # The value at z, or the value and the derivative; what is not here stays as it is.
-_VALUES = {
+VALUES = {
     SIGMOID: sigmoid,
     RELU: lambda z: maximum(z, 0.0),
     LEAKY_RELU: lambda z: select_less(z, 0.0, z * 0.01, z),
@@ -54,7 +60,7 @@ _VALUES = {
     SIN: sin_cos,
 }
 # The derivative from the value a; where it is not here, it has been kept.
-_DERIVATIVES = {
+DERIVATIVES = {
     SIGMOID: lambda a: a * (1.0 - a),
     RELU: lambda a: _where_positive(a, 1.0, 0.0),
     LEAKY_RELU: lambda a: _where_positive(a, 1.0, 0.01),
@@ -81,7 +87,7 @@ def activate(work, code, at, n, slope):
                 store(work, slope + i, derivative)
             store(work, at + i, value)
 
-    switch(code, {number: partial(apply, function) for number, function in _VALUES.items()})
+    switch(code, {number: partial(apply, function) for number, function in VALUES.items()})
 
 
 @traced
@@ -96,7 +102,44 @@ def differentiate(work, code, at, n, slope):
         for i in steps(0, n, lanes(work)):
             store(work, at + i, load(work, slope + i))
 
-    switch(code, {number: partial(apply, function) for number, function in _DERIVATIVES.items()}, fetch)
+    switch(code, {number: partial(apply, function) for number, function in DERIVATIVES.items()}, fetch)
+
+
+# The second derivative from the input, the value and the first one; what is not here has none but 0.
+CURVATURES = {
+    TANH: lambda z, a, slope: a * slope * -2.0,
+    SIGMOID: lambda z, a, slope: slope * (1.0 - 2.0 * a),
+    ELU: lambda z, a, slope: _where_positive(a, 0.0, slope),
+    SOFTPLUS: lambda z, a, slope: slope * (1.0 - slope),
+    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -40.0, 40.0)),
+    SIN: lambda z, a, slope: -a,
+}
+
+
+def _gelu_curvature(z):
+    return exp_down(z * z * -0.5) * (2.0 - z * z) * (1.0 / math.sqrt(2.0 * math.pi))
+
+
+@traced
+def bend(work, code, at, tangent, slope, curve, n):
+    """Replace the n inputs at `at` by the activation's values, and their tangents by these values'; keep the slopes,
+    and the curvatures times the inputs' tangents.
+    """
+
+    def apply(number):
+        for i in steps(0, n, lanes(work)):
+            z, t = load(work, at + i), load(work, tangent + i)
+            a = tanh(z) if number == TANH else VALUES.get(number, lambda z: z)(z)
+            if isinstance(a, tuple):
+                a, s = a
+            else:
+                s = fma(-a, a, 1.0) if number == TANH else DERIVATIVES[number](a)
+            store(work, at + i, a)
+            store(work, slope + i, s)
+            store(work, tangent + i, t * s)
+            store(work, curve + i, CURVATURES[number](z, a, s) * t if number in CURVATURES else 0.0)
+
+    switch(code, {number: partial(apply, number) for number in ACTIVATIONS.values() if number != SOFTMAX})
 
 
 @inlined
@@ -105,14 +148,14 @@ def turn_back(work, at, n):
     if _has_far(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
-            if _MOST_ANGLE < abs(z) < math.inf:
+            if MOST_ANGLE < abs(z) < math.inf:
                 put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 
 @traced_inline
 def _has_far(work, at, n):
     def count(i, far):
-        return far + select_less(_MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+        return far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
 
     return sum_lanes(fori_loop(at, at + n, lanes(work), count, full(work, 0.0))) > 0.0
 
@@ -220,6 +263,66 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
         return fori_loop(0, T, lanes(work), samples, bad)
 
     return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
+
+
+@traced
+def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
+    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's."""
+
+    def softmax(s):
+        def product(i, total):
+            return fma(load(work, at + s + i), load(work, tangent + s + i), total)
+
+        mean = fori_loop(0, rows * T, T, product, full(work, 0.0))
+        for i in steps(s, s + rows * T, T):
+            a, share = load(work, at + i), load(work, weight + s)
+            store(work, tangent + i, a * (load(work, tangent + i) - mean) * share)
+            store(work, at + i, (a - load(work, target + i)) * share)
+
+    def others(s):
+        for i in steps(s, s + rows * T, T):
+            a, t, share = load(work, at + i), load(work, tangent + i), load(work, weight + s)
+            error, one = a - load(work, target + i), full(work, 1.0)
+            slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda one=one: one)
+            bent = cond(code == SIGMOID, lambda a=a, s=slope: s * (1.0 - 2.0 * a), lambda one=one: one * 0.0)
+            near = clamp(error, -1.0, 1.0)
+            inside = select_less(absolute(error), 1.0, one, 0.0)
+            near, inside = cond(loss == HUBER, lambda n=near, i=inside: (n, i), lambda e=error, one=one: (e, one))
+            through, change = cond(
+                is_entropy(loss),
+                lambda e=error, s=slope: (e, s),
+                lambda n=near, i=inside, s=slope, b=bent: (n * s, s * s * i + n * b),
+            )
+            store(work, at + i, through * share)
+            store(work, tangent + i, change * t * share)
+
+    for s in steps(0, T, lanes(work)):
+        cond(code == SOFTMAX, partial(softmax, s), partial(others, s))
+
+
+@traced
+def pull_back(work, code, at, target, weight, rows, T, to):
+    """From the derivative at `target` by the outputs, which are at `at`, to the weighted one by the logits, at `to`."""
+
+    def softmax():
+        for s in steps(0, T, lanes(work)):
+
+            def product(i, total, s=s):
+                return fma(load(work, at + s + i), load(work, target + s + i), total)
+
+            mean = fori_loop(0, rows * T, T, product, full(work, 0.0))
+            for i in steps(s, s + rows * T, T):
+                error = (load(work, target + i) - mean) * load(work, weight + s)
+                store(work, to + i, load(work, at + i) * error)
+
+    def one_by_one():
+        for r in steps(0, rows * T, T):
+            for s in steps(0, T, lanes(work)):
+                a = load(work, at + r + s)
+                slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda a=a: full(work, 1.0))
+                store(work, to + r + s, load(work, target + r + s) * slope * load(work, weight + s))
+
+    switch(code, {SOFTMAX: softmax}, one_by_one)
 
 
 @traced

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
-from .samples import load_rows, store_rows, weigh
+from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
 from .vectors import add, all_finite, copy, fill
 from .workspace import (
@@ -41,7 +41,7 @@ from .workspace import (
 )
 
 # What the engine is asked to do.
-TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST = 0, 1, 2, 3, 4, 5
+TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK = 0, 1, 2, 3, 4, 5, 6
 GOES_ON = -1
 
 
@@ -141,7 +141,9 @@ def engine(
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
     BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `beside`, without the cost.
-              These five return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+    PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
+              (n, samples), in `beside`; the values that FORWARD wrote follow on X.
+              These six return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
 
     For TRAIN and EVALUATE, `beside` has a weight for each sample, of which the mean is 1, or is empty.
 
@@ -175,10 +177,9 @@ def engine(
             if place < 0:
                 break
             gradient += place * call.length
-        number = ticket - step.passed
-        if number == 0:
+        if ticket == step.passed:  # the step's first tile
             gradient = plan[GRADIENT]
-        tile = _cut(work, plan, step, number)
+        tile = _cut(work, plan, step, ticket - step.passed)
         if ticket == 0 or in_ring or step.tiles > 1 or order.size > 0:  # else its samples are still there
             fit = _load(work, plan, call, data, tile) and fit
         record = step.number == step.record or task in (EVALUATE, COST)
@@ -193,6 +194,8 @@ def engine(
             cost = math.nan
         cost = _agreed(call, hyper, step, cost)
         _backward(work, plan, call, data, tile, step, gradient)
+        if task == PULLBACK:
+            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
         if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
             if not ring.is_mine_to_add(shared, ticket, gradient):
@@ -237,7 +240,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         rows,
         get(plan, last + TILE) + base,
         code,
-        plan[LOSS],
+        elementwise.SQUARED_ERROR if task == PULLBACK else plan[LOSS],  # any finite Y will do
         base,
         plan[TARGET] + base,
         plan[WEIGHT] + base,
@@ -358,17 +361,16 @@ def _agreed(call, hyper, step, cost):
 def _load(work, plan, call, data, tile):
     """Copy the tile's samples into the workspace; whether they are what a single pass may have."""
     n_in = get(plan, LAYERS + ROWS)
-    a = get(plan, LAYERS + TILE) + call.base
+    a = _x(plan, call)
     _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
     with_targets = call.task not in (FORWARD, PREDICT)
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weighted = call.task in (TRAIN, EVALUATE) and data.beside.size > 0
-            order, shuffled = data.order, data.order.size > 0
-            weigh(
-                work, tile.width, call.weight, tile.count, tile.of, data.beside, weighted, order, shuffled, tile.start
-            )  # fmt: skip
+            weigh(work, tile.width, call.weight, tile.count, 1 if call.task == PULLBACK else tile.of)
+            if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
+                order, shuffled = data.order, data.order.size > 0
+                weigh_each(work, call.weight, tile.count, data.beside, order, shuffled, tile.start)
     _meet(call)
     if call.task == TRAIN:
         return True
@@ -396,13 +398,14 @@ def _forward(work, plan, call, data, tile, theta, record):
     if that is not left to the derivative; are the values that a single pass gives or is given).
     """
     cost, fine, good = 0.0, True, True
-    place = tile.start
+    place = tile.start + (data.samples * get(plan, LAYERS + ROWS) if call.task == PULLBACK else 0)
+    values = data.X if call.task == PULLBACK else data.beside
     for layer in range(LAYERS + STRIDE, call.last + STRIDE, STRIDE):
         n_out = get(plan, layer + ROWS)
         z = get(plan, layer + TILE) + call.base
-        if call.task == BACKWARD:
+        if call.task == BACKWARD or (call.task == PULLBACK and not elementwise.needs_slope(get(plan, layer + CODE))):
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, data.beside, 0, n_out, z, call.scratch)
+            _rows(work, call, data, there, values, 0, n_out, z, call.scratch)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
@@ -414,11 +417,23 @@ def _forward(work, plan, call, data, tile, theta, record):
                     fine = all_finite(work, z, n_out * tile.width)
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
-                good = good and all_finite(work, z, n_out * tile.width)
-                store_rows(work, tile.width, data.beside, data.samples, n_out, z, place, tile.count)
+                good = _hand_out(work, data, tile, n_out, z, place) and good
         if call.task != PREDICT:
             place += data.samples * n_out
     return float(cost), fine, good
+
+
+@inlined
+def _x(plan, call):
+    """Where the tile's samples stand."""
+    return get(plan, LAYERS + TILE) + call.base
+
+
+@inlined
+def _hand_out(work, data, tile, n, at, place):
+    """Copy the tile's n rows to the caller's array; whether they are finite."""
+    store_rows(work, tile.width, data.beside, data.samples, n, at, place, tile.count)
+    return all_finite(work, at, n * tile.width)
 
 
 @inlined
@@ -447,6 +462,9 @@ def _layer(work, plan, call, tile, theta, layer):
 @inlined
 def _delta(work, call, tile):
     """The loss's derivative by the last layer's input, in its place; whether that was finite, if looked at here."""
+    if call.task == PULLBACK:
+        elementwise.pull_back(work, call.code, call.out, call.target, call.weight, call.rows, tile.width, call.out)
+        return True
     fine = True
     if not (call.is_narrow and call.is_straight):
         fine = elementwise.delta(
@@ -462,13 +480,16 @@ def _delta(work, call, tile):
 
 @inlined
 def _backward(work, plan, call, data, tile, step, gradient):
-    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once."""
+    """The tile's gradient, at `gradient` or, in a narrow step of plain descent, in the parameters at once.
+
+    The derivative by the samples, if it is wanted, takes their place.
+    """
     if call.is_narrow and not call.is_plain:
         fill(work, gradient, call.length, 0.0)
     for layer in range(call.last, LAYERS, -STRIDE):
         _weights(work, plan, call, data, tile, step, gradient, layer)
         _meet(call)
-        if layer > LAYERS + STRIDE:
+        if layer > LAYERS + STRIDE or call.task == PULLBACK:
             below = layer - STRIDE
             n_out, n_in = get(plan, layer + ROWS), get(plan, below + ROWS)
             d, a = get(plan, layer + TILE) + call.base, get(plan, below + TILE) + call.base
@@ -483,7 +504,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
             if call.is_short:
                 narrow.short(
                     work, step.after, step.theta, get(plan, below + W), get(plan, below + B), n_in,
-                    get(plan, LAYERS + ROWS), w, a, get(plan, LAYERS + TILE) + call.base, call.scratch, call.weight,
+                    get(plan, LAYERS + ROWS), w, a, _x(plan, call), call.scratch, call.weight,
                     call.gain, is_tanh,
                 )  # fmt: skip
                 break

@@ -3,7 +3,7 @@
 import math
 
 from ._jit import kernel
-from .engine import BACKWARD, COST, EVALUATE, FORWARD, PREDICT, TRAIN, engine, is_finite
+from .engine import BACKWARD, COST, EVALUATE, FORWARD, PREDICT, PULLBACK, TRAIN, engine, is_finite
 from .samples import fetch
 from .simd import lanes, load, store
 from .tracing import steps, traced_inline
@@ -15,6 +15,7 @@ __all__ = [
     "EVALUATE",
     "FORWARD",
     "PREDICT",
+    "PULLBACK",
     "TRAIN",
     "cost",
     "descend",

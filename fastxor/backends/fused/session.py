@@ -216,7 +216,7 @@ def laid_out(array: Array, turned: bool = False) -> tuple[Array, bool]:
     flags = array.flags
     if flags.carray and not turned:
         return array.ravel(), False
-    if turned and flags.c_contiguous:
+    if turned and flags.c_contiguous and not flags.f_contiguous:  # one row is both
         return _by_sample(array).ravel(), True
     by_sample = turned or (flags.f_contiguous and not flags.c_contiguous)
     return flat(array.T if by_sample else array), by_sample

@@ -217,6 +217,32 @@ def _(array, scalar):
 
 
 @operation
+def scratch(array, count):
+    """An array of `count` numbers of the dtype of `array`, on the stack of the function; they may be any numbers."""
+    return np.full(count, np.nan, array.dtype)
+
+
+@scratch.traced
+def _(array, count):
+    element = array.value.type.pointee
+    with array.builder.goto_entry_block():
+        place = array.builder.alloca(ir.ArrayType(element, count))
+        place.align = VECTOR_BITS // 8
+        return array.like(array.builder.bitcast(place, element.as_pointer()))
+
+
+@operation
+def counted(array, n):
+    """n, as a number that is not known when a function of `array` is traced: a loop to it stays a loop."""
+    return n
+
+
+@counted.traced
+def _(array, n):
+    return number(array.builder, n, INT)
+
+
+@operation
 def transpose(array, i, stride, j, other):
     """The square of as many rows as lanes: array[j + c * other + r] = array[i + r * stride + c]."""
     n = lanes(array)
@@ -316,8 +342,19 @@ def sqrt(x):
     return np.sqrt(x)
 
 
+def sin(x):
+    """Sine, of angles of any size: slow."""
+    return np.sin(x)
+
+
+def cos(x):
+    """Cosine likewise."""
+    return np.cos(x)
+
+
 rint, copysign = _elementary(rint, "rint"), _elementary(copysign, "copysign")
 absolute, sqrt = _elementary(absolute, "fabs"), _elementary(sqrt, "sqrt")
+sin, cos = _elementary(sin, "sin"), _elementary(cos, "cos")
 
 
 @operation

@@ -87,7 +87,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     ahead = max(1, min(choices.AHEAD, choices.AHEAD_BYTES // (padded(count) * dtype.itemsize)))
     own = [place(0 if width >= samples else ahead * padded(count)), place(network.sizes[-1] * width), place(width)]
     # The tile of layer 0 is not the last thing in `work`: dense.py reads, and forgets, up to a vector of rows past one.
-    tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, 0, 0]
+    tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, ACTIVATIONS["identity"], 0]
     for layer, slope in zip(network.layers, slopes, strict=True):
         tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]

@@ -1,0 +1,273 @@
+"""What few programs need, and so is compiled apart: outputs' derivatives by the inputs; the Hessian times a direction.
+
+The tile of a layer has room for twice its rows: those of the values, and others that follow on them.
+
+For the Jacobian these hold an output's derivatives by what goes into the layer's units, one output after the other.
+
+For the Hessian they are tangents, derivatives by t where the parameters are theta + t * direction: the tangent of the
+gradient is what is wanted (Pearlmutter, "Fast exact multiplication by the Hessian", 1994). What values and tangents add
+to a number is one product, with the weights W and their direction V side by side forward, [V W], and V above W back.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from fastxor.architecture import Architecture
+from fastxor.views import Array
+
+from . import choices, dense, elementwise
+from ._jit import VECTOR_BITS, inlined, kernel
+from .elementwise import ACTIVATIONS, LOSSES
+from .samples import load_rows, store_rows, weigh
+from .session import laid_out
+from .simd import get, put
+from .vectors import add, all_finite, copy, fill
+
+# Entries of the plan: numbers, then places in `work`, the first three of parameter vectors.
+LAST, LOSS, WIDTH, PADDED = 0, 1, 2, 3
+THETA, DIRECTION, RESULT, BY_VALUES, BY_TANGENTS, TARGET, WEIGHT, SCRATCH, SPILL, LAYERS = range(4, 14)
+# Of each layer from 0: rows, activation, the tile, slopes, curvatures times tangents, where its weights and biases are
+# among the parameters, and where V and W stand side by side and one above the other.
+ROWS, CODE, TILE, SLOPE, CURVE, W, B, WIDE, TALL, STRIDE = range(10)
+
+
+class _Desk:
+    """The plan, and memory for one call at a time, with the views of it that Python needs."""
+
+    __slots__ = ("direction", "plan", "result", "theta", "work")
+
+    def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
+        self.plan, length = _plan(network, samples, dtype)
+        self.work = np.zeros(length, dtype)
+        places = (self.plan[place] for place in (THETA, DIRECTION, RESULT))
+        self.theta, self.direction, self.result = (self.work[place : place + network.count] for place in places)
+
+    def put(self, place: int, numbers: Array) -> None:
+        self.work[place : place + numbers.size] = numbers.ravel()
+
+
+def _plan(network: Architecture, samples: int, dtype: np.dtype) -> tuple[np.ndarray, int]:
+    """Where everything stands, and how long `work` is."""
+    lanes = VECTOR_BITS // 8 // dtype.itemsize
+    block = 2 * lanes
+    most = min(choices.TILE_SAMPLES, choices.TILE_BYTES // dtype.itemsize // (4 * sum(network.sizes))) // block
+    width = min(max(most, 1), -(-samples // block)) * block
+    end = 0
+
+    def padded(n: int) -> int:
+        return -(-n // lanes) * lanes
+
+    def place(n: int) -> int:
+        nonlocal end
+        start, end = end, end + padded(n)
+        return start
+
+    layers = [network.sizes[0], 0, place(2 * network.sizes[0] * width), *[0] * (STRIDE - 3)]
+    for layer in network.layers:
+        n, weights = layer.n_out, layer.n_in * layer.n_out
+        layers += [n, ACTIVATIONS[layer.activation], place(2 * n * width), place(n * width), place(n * width)]
+        layers += [layer.weight.start, layer.bias.start, place(2 * weights), place(2 * weights)]
+    places = [place(network.count) for _ in range(TARGET - THETA)]
+    places += [place(n * width) for n in (network.sizes[-1], 1, padded(max(network.sizes)), lanes)]
+    numbers = [LAYERS + STRIDE * len(network.layers), LOSSES[network.loss], width, padded(network.count)]
+    return np.array([*numbers, *places, *layers], np.int64), end
+
+
+@lru_cache(maxsize=32)
+def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_Desk]:
+    """As those of the engine."""
+    return []
+
+
+def _desk(network: Architecture, samples: int, dtype: np.dtype) -> _Desk:
+    try:
+        return _idle_desks(network, samples, dtype).pop()
+    except IndexError:
+        return _Desk(network, samples, dtype)
+
+
+def _give_back(desk: _Desk, network: Architecture, samples: int, dtype: np.dtype) -> None:
+    if desk.work.nbytes <= choices.KEPT_BYTES:
+        _idle_desks(network, samples, dtype).append(desk)
+
+
+def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
+    """See `fastxor.backends.Backend`."""
+    n_x, samples = X.shape
+    kind = network, samples, theta.dtype
+    desk, J = _desk(*kind), np.empty((network.sizes[-1], n_x, samples), theta.dtype)
+    desk.theta[...] = theta
+    X_flat, by_sample = laid_out(X)
+    if not input_derivatives[theta.dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
+        return None  # and nobody meets the bad value again
+    _give_back(desk, *kind)
+    return J
+
+
+def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
+    """See `fastxor.backends.Backend`."""
+    kind = network, X.shape[1], theta.dtype
+    desk = _desk(*kind)
+    desk.theta[...], desk.direction[...] = theta, direction
+    for number, layer in enumerate(network.layers, 1):
+        entries = desk.plan[LAYERS + STRIDE * number :]
+        both = [vector[layer.weight].reshape(layer.n_out, layer.n_in) for vector in (direction, theta)]
+        desk.put(entries[WIDE], np.hstack(both))
+        desk.put(entries[TALL], np.vstack(both))
+    (X_flat, X_by_sample), (Y_flat, Y_by_sample) = laid_out(X), laid_out(Y)
+    by_sample = X_by_sample + 2 * Y_by_sample
+    if not hessian[theta.dtype](desk.plan, desk.work, X_flat, Y_flat, by_sample, X.shape[1]):
+        return None
+    result = desk.result.copy()
+    _give_back(desk, *kind)
+    return result
+
+
+@inlined
+def _fetch(plan, work, source, by_sample, samples, n, to, start, count):
+    """Put a tile's samples, or targets, in their place."""
+    T, turned, spill = plan[WIDTH], plan[SCRATCH], plan[SPILL]
+    load_rows(work, T, source, by_sample, samples, n, 0, n, to, plan, False, start, count, turned, spill)
+
+
+# ---------------------------------------------------------------- outputs by inputs
+
+
+@kernel("boolean(int64[::1], T[::1], T[::1], int64, int64, T[::1])", "the Jacobian")
+def input_derivatives(plan, work, X, by_sample, samples, J):
+    """Write the derivatives of every output by the inputs, each (n_x, samples), to J; False if one is not finite."""
+    T, last, good = plan[WIDTH], plan[LAST], all_finite(work, plan[THETA], plan[PADDED])
+    n_x, n_y, x = plan[LAYERS + ROWS], plan[last + ROWS], plan[LAYERS + TILE]
+    target, outputs, code = plan[TARGET], plan[last + TILE], plan[last + CODE]
+    fill(work, plan[WEIGHT], T, 1.0)
+    fill(work, plan[BY_VALUES], plan[PADDED], 0.0)  # as biases
+    _turn(plan, work)
+    for start in range(0, samples, T):
+        count = min(T, samples - start)
+        _fetch(plan, work, X, by_sample, samples, n_x, x, start, count)
+        good = all_finite(work, x, n_x * T) and good
+        _values(plan, work)
+        for output in range(n_y):
+            fill(work, target, n_y * T, 0.0)
+            fill(work, target + output * T, T, 1.0)
+            elementwise.pull_back(work, code, outputs, target, plan[WEIGHT], n_y, T, target)
+            at = _through_layers(plan, work, output)
+            store_rows(work, T, J, samples, n_x, at, output * n_x * samples + start, count)
+            good = all_finite(work, at, n_x * T) and good
+    return good
+
+
+@inlined
+def _turn(plan, work):
+    """The first layer's W becomes its transpose, of which the product with the rows of a tile is a plain one."""
+    n, n_x, w, to = plan[LAYERS + STRIDE + ROWS], plan[LAYERS + ROWS], plan[THETA], plan[LAYERS + STRIDE + WIDE]
+    for r in range(n):
+        for k in range(n_x):
+            put(work, to + k * n + r, get(work, w + r * n_x + k))
+
+
+@inlined
+def _values(plan, work):
+    """The outputs, and all layers' slopes. (Tangents and curvatures come along, which is little, and are nothing.)"""
+    T = plan[WIDTH]
+    for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
+        n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
+        w, b = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B]
+        dense.forward(work, T, w, b, n, n_in, a, z, False)
+        if layer == plan[LAST]:
+            elementwise.output(work, plan[layer + CODE], z, n, T)
+        else:
+            _bend(plan, work, layer)
+
+
+@inlined
+def _bend(plan, work, layer):
+    """The activation of a layer."""
+    code, z, n = plan[layer + CODE], plan[layer + TILE], plan[layer + ROWS] * plan[WIDTH]
+    if code == elementwise.SIN:
+        elementwise.turn_back(work, z, n)
+    elementwise.bend(work, code, z, z + n, plan[layer + SLOPE], plan[layer + CURVE], n)
+
+
+@inlined
+def _through_layers(plan, work, output):
+    """From the derivatives of an output by the logits to those by the inputs: where these are."""
+    T, d = plan[WIDTH], plan[TARGET]
+    for layer in range(plan[LAST], LAYERS, -STRIDE):
+        below = layer - STRIDE
+        n_in, terms, w = plan[below + ROWS], plan[layer + ROWS], plan[THETA] + plan[layer + W]
+        turned, to = plan[layer + WIDE], plan[below + TILE] + n_in * T
+        if layer == plan[LAST] and plan[layer + CODE] != elementwise.SOFTMAX:  # all other logits do not matter
+            w, d, terms = w + output * n_in, d + output * T, 1
+            turned = w
+        if below == LAYERS:
+            dense.forward(work, T, turned, plan[BY_VALUES], n_in, terms, d, to, False)
+        else:
+            copy(work, to, plan[below + SLOPE], n_in * T)
+            dense.backward(work, T, w, terms, n_in, n_in, d, to, False)
+        d = to
+    return d
+
+
+# ---------------------------------------------------------------- the Hessian times a direction
+
+
+@kernel("boolean(int64[::1], T[::1], T[::1], T[::1], int64, int64)", "the Hessian's product")
+def hessian(plan, work, X, Y, by_sample, samples):
+    """Put the product at RESULT; False if it is not finite. X and Y are as for the engine."""
+    T, n_x, n_y, x = plan[WIDTH], plan[LAYERS + ROWS], plan[plan[LAST] + ROWS], plan[LAYERS + TILE]
+    fill(work, x + n_x * T, n_x * T, 0.0)  # the inputs have no tangents
+    fill(work, plan[RESULT], plan[PADDED], 0.0)
+    for start in range(0, samples, T):
+        count = min(T, samples - start)
+        _fetch(plan, work, X, by_sample & 1, samples, n_x, x, start, count)
+        _fetch(plan, work, Y, by_sample & 2, samples, n_y, plan[TARGET], start, count)
+        weigh(work, T, plan[WEIGHT], count, samples)
+        _forward(plan, work)
+        _backward(plan, work)
+        add(work, plan[RESULT], plan[BY_VALUES], plan[PADDED])
+        add(work, plan[RESULT], plan[BY_TANGENTS], plan[PADDED])
+    return all_finite(work, plan[RESULT], plan[PADDED])
+
+
+@inlined
+def _forward(plan, work):
+    """Values and tangents of all layers; in the last one, the derivatives of the loss by the logits, and theirs."""
+    T = plan[WIDTH]
+    for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
+        n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
+        w, b, code, tangents = plan[THETA] + plan[layer + W], plan[layer + B], plan[layer + CODE], z + n * T
+        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, False)
+        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, False)
+        if layer == plan[LAST]:
+            elementwise.output(work, code, z, n, T)
+            elementwise.bend_loss(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
+        else:
+            _bend(plan, work, layer)
+
+
+@inlined
+def _backward(plan, work):
+    """What the tile adds to the product: by its values, with the biases', and by their tangents."""
+    T = plan[WIDTH]
+    fill(work, plan[BY_TANGENTS], plan[PADDED], 0.0)
+    for layer in range(plan[LAST], LAYERS, -STRIDE):
+        below = layer - STRIDE
+        n, n_in, d, a = plan[layer + ROWS], plan[below + ROWS], plan[layer + TILE], plan[below + TILE]
+        d_tangents, a_tangents, scratch = d + n * T, a + n_in * T, plan[SCRATCH]
+        values, biases = plan[BY_VALUES] + plan[layer + W], plan[BY_VALUES] + plan[layer + B]
+        tangents, weights = plan[BY_TANGENTS] + plan[layer + W], plan[THETA] + plan[layer + W]
+        columns = dense.sooner_by_columns(work, T, n, n_in)
+        dense.gradient(work, T, values, biases, n, n_in, d_tangents, a, columns, -1, scratch)
+        dense.gradient(work, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
+        if below > LAYERS:
+            slopes, curves = plan[below + SLOPE], plan[below + CURVE]
+            copy(work, a, slopes, n_in * T)
+            copy(work, a_tangents, slopes, n_in * T)
+            dense.backward(work, T, weights, n, n_in, n_in, d, a, False)
+            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, a_tangents, False)
+            dense.backward(work, T, weights, n, n_in, n_in, d, curves, False)
+            add(work, a_tangents, curves, n_in * T)
