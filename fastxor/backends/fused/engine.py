@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
-from .samples import load_rows, store_rows, weigh
+from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
 from .vectors import add, all_finite, copy, fill
 from .workspace import (

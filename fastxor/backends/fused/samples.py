@@ -16,7 +16,7 @@ def fetch(plan, work, X, Y, by_sample, samples):
     n_out = plan[last + ROWS]
     load_rows(work, T, X, by_sample & 1, samples, n, 0, n, to, plan, False, 0, samples, kept, spill)
     load_rows(work, T, Y, by_sample & 2, samples, n_out, 0, n_out, target, plan, False, 0, samples, kept, spill)
-    weigh(work, T, plan[WEIGHT], samples, samples, work, False, plan, False, 0)
+    weigh(work, T, plan[WEIGHT], samples, samples)
 
 
 @traced
@@ -97,20 +97,18 @@ def store_rows(work, T, to, samples, n, source, start, count):
 
 
 @traced_inline
-def weigh(work, T, weight, count, size, weights, weighted, order, shuffled, start):
-    """The row of what each sample's loss is multiplied by: a share of 1, times its weight if it has one.
-
-    Many arguments: see tracing.py.
-    """
+def weigh(work, T, weight, count, size):
+    """The row of what each sample's loss is multiplied by: all alike, 0 for padding."""
     share = 1.0 / size
     for s in steps(0, T, lanes(work)):
         store(work, weight + s, share)
-
-    def multiply():
-        for s in steps(0, count):
-            sample = cond(shuffled, lambda s=s: get(order, start + s), lambda s=s: start + s)
-            put(work, weight + s, get(work, weight + s) * get(weights, sample))
-
-    cond(weighted, multiply)
     for s in steps(count, T):
         put(work, weight + s, 0.0)
+
+
+@traced
+def weigh_each(work, weight, count, weights, order, shuffled, start):
+    """That row times the samples' own weights."""
+    for s in steps(0, count):
+        sample = cond(shuffled, lambda s=s: get(order, start + s), lambda s=s: start + s)
+        put(work, weight + s, get(work, weight + s) * get(weights, sample))
