@@ -240,9 +240,7 @@ def _backward(
 ) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
-    if sample_weights is not None:
-        dZ = dZ * sample_weights
-    return _spread(network, weights, Z, A, dZ)[0]
+    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights)[0]
 
 
 def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
@@ -346,7 +344,7 @@ def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | Non
     if not (finite(theta) and finite(X)):
         return None
     weights = _weights(network, theta)
-    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _y, _w in _parts(network, X, X)], axis=2))
+    return _if_finite(np.concatenate([_jacobian(network, weights, x) for x, _x, _w in _parts(network, X, X)], axis=2))
 
 
 def _jacobian(network: Architecture, weights: Weights, X: Array) -> Array:

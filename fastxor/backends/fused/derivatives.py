@@ -225,7 +225,7 @@ def hessian(plan, work, X, Y, by_sample, samples):
         count = min(T, samples - start)
         _fetch(plan, work, X, by_sample & 1, samples, n_x, x, start, count)
         _fetch(plan, work, Y, by_sample & 2, samples, n_y, plan[TARGET], start, count)
-        weigh(work, T, plan[WEIGHT], count, samples, work, False, plan, False, 0)
+        weigh(work, T, plan[WEIGHT], count, samples)
         _forward(plan, work)
         _backward(plan, work)
         add(work, plan[RESULT], plan[BY_VALUES], plan[PADDED])

@@ -367,12 +367,10 @@ def _load(work, plan, call, data, tile):
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weighted = call.task in (TRAIN, EVALUATE) and data.beside.size > 0
-            order, shuffled = data.order, data.order.size > 0
-            of = 1 if call.task == PULLBACK else tile.of
-            weigh(
-                work, tile.width, call.weight, tile.count, of, data.beside, weighted, order, shuffled, tile.start
-            )  # fmt: skip
+            weigh(work, tile.width, call.weight, tile.count, 1 if call.task == PULLBACK else tile.of)
+            if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
+                order, shuffled = data.order, data.order.size > 0
+                weigh_each(work, call.weight, tile.count, data.beside, order, shuffled, tile.start)
     _meet(call)
     if call.task == TRAIN:
         return True
