@@ -334,14 +334,14 @@ def test_ctrl_c_ends_a_run_at_once_and_loses_nothing(core, batch_size):
     arguments = {"optimizer": fx.Adam(0.01), "batch_size": batch_size, "random_state": 0, "backend": core}
     fx.train(NET, X, Y, iterations=10, **arguments)
     took = []
-    for _ in range(3):
+    for delay in (0.15, 1, 5):  # a machine with other work may not have begun to train when the signal comes
         sent = []
 
         def send(sent=sent):
             sent.append(time.process_time())  # other programs may have the core
             signal.raise_signal(signal.SIGINT)
 
-        timer = threading.Timer(0.15, send)
+        timer = threading.Timer(delay, send)
         timer.start()
         try:
             with pytest.raises(fx.TrainingInterrupted) as raised:
@@ -349,7 +349,7 @@ def test_ctrl_c_ends_a_run_at_once_and_loses_nothing(core, batch_size):
         finally:
             timer.join()
         took.append(time.process_time() - sent[0])
-        if took[-1] < 0.2:
+        if took[-1] < 0.2 and raised.value.iterations:
             break
     assert min(took) < 0.2
     result = raised.value.result
