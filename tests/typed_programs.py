@@ -121,7 +121,11 @@ def patient(folder: Path) -> None:
     assert_type(rate(3), float)
     more = fx.train(net, X, Y, optimizer=fx.Adam(rate), l2=1e-3, clip_norm=1.0, iterations=9, class_weight="balanced")
     fx.train(net, X, Y, optimizer=fx.SGD([0.1] * 9), l1=1e-3, sample_weight=[1, 2, 3, 1], iterations=9)
-    fx.train(net, X, Y, optimizer=fx.SGD(lambda step: 1 / (1 + step)), class_weight={0: 1, 1: 2.5}, iterations=9)
+
+    def falling(step: int) -> float:
+        return 1 / (1 + step)
+
+    fx.train(net, X, Y, optimizer=fx.SGD(falling), class_weight={0: 1, 1: 2.5}, iterations=9)
     assert_type(more, fx.Result)
     fx.train(net, X, Y, validation=0.5, target_cost=0.1, callback=lambda moment: seen.append(moment.validation_cost))
     run.save(folder / "run.npz")
