@@ -35,12 +35,12 @@ def test_every_sample_is_in_one_part(samples, widest, order):
     parts = reference._parts(network, *data)
     for number, whole in enumerate(data):
         np.testing.assert_array_equal(np.concatenate([part[number] for part in parts], axis=1), whole)
-    sizes = [x.shape[1] for x, _y in parts]
+    sizes = [x.shape[1] for x, _y, _w in parts]
     most = max(reference._PART_SAMPLES, reference._PART_VALUES // widest)
     assert len(parts) == -(-samples // most)
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) < len(parts)
-    assert all(np.shares_memory(x, data[0]) for x, _y in parts)
+    assert all(np.shares_memory(x, data[0]) for x, _y, _w in parts)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 8, 17])
