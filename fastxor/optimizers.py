@@ -381,8 +381,15 @@ class Rprop:
         return theta - sizes * (np.sign(gradient) + bad), memory._replace(rows=np.stack([gradient, sizes]))
 
 
+class _NoStep:
+    """An optimizer that is more than a step by the gradient: second_order.py has its session."""
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        raise TypeError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
+
+
 @dataclass(frozen=True)
-class LevenbergMarquardt:
+class LevenbergMarquardt(_NoStep):
     """Levenberg-Marquardt: least squares by the network's linear approximation, as far as that can be trusted.
 
     A step solves ``(J J' / m + damping I) step = -J r / m`` for the residuals r, outputs less targets, and their
@@ -438,12 +445,9 @@ class LevenbergMarquardt:
     def _numbers(self) -> tuple[float, ...]:
         return (self.damping,)
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
-
 
 @dataclass(frozen=True)
-class LBFGS:
+class LBFGS(_NoStep):
     """L-BFGS: steps of a quasi-Newton method whose curvature comes from the last few gradients.
 
     SciPy's ``minimize(method="L-BFGS-B")`` on this package's cost and gradient, for any loss and any number of
@@ -496,9 +500,6 @@ class LBFGS:
     @property
     def _numbers(self) -> tuple[float, ...]:
         return self.memory, self.tolerance
-
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        raise NotImplementedError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
 
 
 def _flush(moment: Array) -> None:

@@ -160,5 +160,5 @@ def test_a_kernel_refuses_what_it_does_not_know():
     class Other(fx.SGD):
         _kind = "other"
 
-    with pytest.raises(NotImplementedError, match=r"no step for .*Other"):
+    with pytest.raises(TypeError, match=r"no step for .*Other"):
         session.update.numbers(Other(), 1, NONE)

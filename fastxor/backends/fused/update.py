@@ -39,7 +39,7 @@ POWERS = slice(POWER1, POWER2 + 1)
 def numbers(optimizer, ring, penalties, rates=0):
     """`hyper` for an optimizer before its first step, with room for so many tiles' costs, and learning rates."""
     if optimizer._kind not in KINDS:
-        raise NotImplementedError(f"the numba backend has no step for {optimizer!r}")
+        raise TypeError(f"the numba backend has no step for {optimizer!r}")
     hyper = np.zeros(RING + ring + rates)
     hyper[RATES] = RING + ring if rates else 0
     hyper[KIND] = KINDS[optimizer._kind]
