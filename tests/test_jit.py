@@ -1,6 +1,7 @@
 """How kernels are compiled: flags that are safe for NaN, Numba's public interface, and what may go wrong."""
 
 import ast
+import gc
 import importlib
 import pkgutil
 import re
@@ -301,6 +302,21 @@ def test_numpy_alone_does_not_look_at_the_width(tmp_path):
     script = "import fastxor as fx; print(fx.sigmoid(0.0))"
     env = {"FASTXOR_VECTOR_BITS": "abc", "FASTXOR_BACKEND": "numpy"}
     assert run_python("-c", script, cwd=tmp_path, env=env).stdout == "0.5\n"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_is_as_it_was(kernel, enabled):
+    """It rests while a kernel is compiled, also one that cannot be."""
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert kernel(lambda x: x + 2.0)[np.dtype(float)](1.0) == 3.0
+        assert gc.isenabled() is enabled
+        with pytest.raises(CompilationError):
+            kernel(lambda x: x.nothing)[np.dtype(float)]
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_names_of_what_is_compiled(kernel, monkeypatch, caplog):

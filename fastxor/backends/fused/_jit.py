@@ -10,6 +10,7 @@ Numba is used through its public interface alone, and one compilation runs at a 
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import threading
@@ -134,7 +135,7 @@ class Kernel:
             return self._code[dtype]
 
     def _compile(self, dtype: np.dtype, signature: str) -> Callable:
-        with _announced(f"{self.purpose} for {dtype}"):
+        with _announced(f"{self.purpose} for {dtype}"), _uncollected():
             try:
                 dispatcher = numba.njit(**FLAGS)(self.function)
                 code = dispatcher.compile(signature)
@@ -177,6 +178,18 @@ def _beside_the_main_thread(obtain: Callable[[], Callable]) -> Callable:
 
 
 _told: set[str] = set()
+
+
+@contextmanager
+def _uncollected():
+    """Without Python's collector of cycles, which would go through all that Numba builds, time and again: a twelfth."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
