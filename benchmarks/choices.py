@@ -60,7 +60,7 @@ class Choice:
 
 
 EXPM, DIGITS, MID = Case((4, 32, 16, 4), 2000), Case((64, 32, 10), 1797, 32, adam=True), Case((32, 64, 32, 1), 2000)
-WIDE = Case((64, 256, 256, 10), 1000)
+WIDE, WIDEST = Case((64, 256, 256, 10), 1000), Case((600, 600, 10), 1024, 256)
 XOR, XOR_8 = (Case((2, n, 1), 4, dtype="float64") for n in (2, 8))
 FEW_STEPS = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n) for n in (10, 100, 1000))
 LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for n in (300_000, 3_000_000, 30_000_000))
@@ -69,7 +69,9 @@ LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
 
 CHOICES = {
-    "ROWS": Choice((4, 8), (EXPM, MID, WIDE)),
+    "ROWS": Choice((4, 6, 8), (EXPM, MID, WIDE)),
+    "HALF": Choice((2,), (EXPM, DIGITS, Case((64, 100, 10), 1000))),
+    "GROUP_BYTES": Choice((32 * 1024, 1 << 30), (WIDE, WIDEST, Case((784, 400, 10), 2560, 128))),
     "COLUMNS": Choice((2, 4), (EXPM, MID, WIDE)),
     "TURNING": Choice((0, 8, 64), (EXPM, DIGITS, MID, WIDE)),
     "SIDE_BY_SIDE": Choice((4, 16), (XOR_8, Case((2, 32, 1), 4, dtype="float64"))),
@@ -78,6 +80,7 @@ CHOICES = {
     "MOST_TILE_SAMPLES": Choice((256, 1024), (Case((4, 32, 16, 4), 10_000), Case((16, 64, 4), 50_000))),
     "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
     "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
+    "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),
     "AHEAD": Choice((1, 2, 8), GROWING),

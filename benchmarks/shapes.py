@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.problems import OURS, SHAPES, Effort, Missing, Outcome, Worker, cores, measure, show_time
 
 # Samples are long enough for ten epochs of the largest: a run begins once.
-EFFORT = Effort(trial=0.01, sample=0.1, point=0.1, rounds=9, points=0, sweepers=frozenset())
+EFFORT = Effort(trial=0.01, sample=0.3, point=0.3, rounds=5, points=0, sweepers=frozenset())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

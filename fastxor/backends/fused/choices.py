@@ -10,8 +10,13 @@ from ._jit import REGISTERS
 
 # ---------------------------------------------------------------- products (dense.py, narrow.py)
 
-# Rows of a block of sums, two vectors wide: they, 2 vectors of B and a number of M want a register each.
-ROWS = 8 if REGISTERS >= 32 else 4
+# Rows of a block of sums, two vectors wide: they, 2 vectors of B and a number of M want a register each. And rows of
+# the smaller blocks for what is left.
+ROWS = 8 if REGISTERS >= 32 else 6
+HALF = 4
+# Bytes of the weights that a product goes through, again and again, before it goes on to the next ones: they stay in
+# the second-level cache.
+GROUP_BYTES = 256 * 1024
 # Columns of a block of sums over samples, four rows high: 4 x COLUMNS sums and COLUMNS + 1 vectors.
 COLUMNS = 4 if REGISTERS >= 32 else 2
 # What turning a vector of samples costs, in eighths of a multiply-add: is a gradient made by columns, or by sums
@@ -34,6 +39,9 @@ TILE_SAMPLES = 256
 MOST_TILE_SAMPLES = 480
 WANTED_TILES = 16
 TILE_BYTES = 2 * 1024 * 1024
+
+# How many samples before one is copied into a tile its memory is asked for.
+SAMPLES_AHEAD = 6
 
 # ---------------------------------------------------------------- threads (threads.py, ring.py)
 

@@ -2,14 +2,14 @@
 
 A tile is a block of rows, one for each neuron, of T samples that lie side by side. Forward, backward and the gradient
 of large layers are one product, `_multiply`, of a matrix M whose numbers are broadcast one by one and a
-matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay
-in registers from the first term to the last; what does not fill a block is done by blocks of `HALF` the rows, of one
-row, or of one vector.
+matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay in
+registers from the first term to the last; what does not fill a block is done by blocks of `HALF` rows, of one row, or
+of one vector.
 
 All offsets are positions in `work`.
 """
 
-from .choices import COLUMNS, ROWS, TURNING
+from .choices import COLUMNS, GROUP_BYTES, HALF, ROWS, TURNING
 from .simd import (
     lanes,
     load,
@@ -29,8 +29,6 @@ from .simd import (
 from .tracing import cond, fori_loop, steps, traced
 from .vmath import tanh
 
-HALF = ROWS // 2
-
 
 @traced
 def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
@@ -41,14 +39,14 @@ def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
     Many arguments: see tracing.py.
     """
 
-    def block(r, s, size):
-        tile = _product(tile_fill(work, b + r, size, 2), work, w + r * n_in, n_in, 1, n_in, a + s, T)
+    def block(r, s, size, vectors):
+        tile = _product(tile_fill(work, b + r, size, vectors), work, w + r * n_in, n_in, 1, n_in, a + s, T)
         tile_store(tile, work, z + r * T + s, T)
 
-    def finish(s):
-        cond(is_tanh, lambda: _tanh(work, z + s, n_out, T))
+    def finish(r, s, rows, vectors):
+        cond(is_tanh, lambda: _tanh(work, z + r * T + s, rows, T, vectors))
 
-    _in_blocks(work, n_out, T, block, finish)
+    _in_blocks(work, n_out, T, n_in, block, finish)
 
 
 @traced
@@ -60,36 +58,65 @@ def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
     Many arguments: see tracing.py.
     """
 
-    def block(r, s, size):
-        tile = _product(tile_zeros(work, size, 2), work, w + r, 1, n_in, n_out, d + s, T)
+    def block(r, s, size, vectors):
+        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
         to = a + r * T + s
         cond(is_tanh, lambda: tile_derive_tanh(tile, work, to, T), lambda: tile_scale(tile, work, to, T))
 
-    _in_blocks(work, rows, T, block)
+    _in_blocks(work, rows, T, n_out, block)
 
 
-def _in_blocks(work, rows, columns, block, finish=None):
-    """Call ``block(row, column, number of rows)`` for a grid of blocks of two vectors; `finish` at a column's end."""
+def _in_blocks(work, rows, columns, terms, block, finish=None):
+    """Call ``block(row, column, number of rows, of vectors)`` for a grid of blocks, and
+    ``finish(row, column, number of rows, of vectors)`` at the end of a column of them.
+
+    Columns go by two vectors, then by one. Each of them goes through as many rows as have their part of M, of so many
+    terms a row, in the second-level cache.
+    """
+    V, size = lanes(work), work.dtype.itemsize
+    group = ROWS + GROUP_BYTES // size // terms // ROWS * ROWS
+    pairs = columns // (2 * V) * 2 * V
+    for g in steps(0, rows, group):
+        count = cond(rows - g < group, lambda g=g: rows - g, lambda: group)
+        whole, half = _blocks(count)
+        for s in steps(0, pairs, 2 * V):
+            for r in steps(g, g + whole, ROWS):
+                block(r, s, ROWS, 2)
+            for r in steps(g + whole, g + half, HALF):
+                block(r, s, HALF, 2)
+            for r in steps(g + half, g + count):
+                block(r, s, 1, 2)
+            if finish:
+                finish(g, s, count, 2)
+        whole = count // ROWS * ROWS
+        for s in steps(pairs, columns, V):
+            for r in steps(g, g + whole, ROWS):
+                block(r, s, ROWS, 1)
+            for r in steps(g + whole, g + count):
+                block(r, s, 1, 1)
+            if finish:
+                finish(g, s, count, 1)
+
+
+def _blocks(rows):
+    """Where the blocks of `ROWS` rows end, and those of `HALF`.
+
+    The last one of the former is given up where that leaves fewer single rows: 8 rows are 4 + 4, not 6 + 1 + 1.
+    """
     whole = rows // ROWS * ROWS
-    half = rows // HALF * HALF
-    for s in steps(0, columns, 2 * lanes(work)):
-        for r in steps(0, whole, ROWS):
-            block(r, s, ROWS)
-        for r in steps(whole, half, HALF):
-            block(r, s, HALF)
-        for r in steps(half, rows):
-            block(r, s, 1)
-        if finish:
-            finish(s)
+    if 2 * HALF > ROWS:
+        rest = rows - whole
+        fits = (rest >= 2 * HALF - ROWS) & (rest < HALF) & (rows >= 2 * HALF)
+        whole = cond(fits, lambda: whole - ROWS, lambda: whole)
+    return whole, whole + (rows - whole) // HALF * HALF
 
 
 @traced
-def _tanh(work, at, rows, stride):
-    """The tanh of two vectors of every row."""
-    V = lanes(work)
+def _tanh(work, at, rows, stride, vectors):
+    """The tanh of so many vectors of every row."""
     for i in steps(at, at + rows * stride, stride):
-        store(work, i, tanh(load(work, i)))
-        store(work, i + V, tanh(load(work, i + V)))
+        for j in steps(i, i + vectors * lanes(work), lanes(work)):
+            store(work, j, tanh(load(work, j)))
 
 
 def _product(tile, work, m, row, col, n, b, stride):
@@ -114,8 +141,9 @@ def sooner_by_columns(work, T, n_out, n_in):
 
 
 @traced
-def gradient(work, T, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
-    """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb.
+def gradient(work, T, count, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
+    """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb. D is 0 for all
+    but `count` samples.
 
     Either each of its numbers is the sum of the lanes of a register, or, with `columns`, the lanes are columns of A^T,
     (T, n_in padded to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1.
@@ -133,7 +161,7 @@ def gradient(work, T, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
 
     def by_columns():
         at = cond(turned < 0, turn_all, lambda: turned)
-        _gradient_by_columns(work, T, gw, gb, n_out, n_in, vectors * V, d, at)
+        _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, vectors * V, d, at)
 
     cond(columns, by_columns, lambda: _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a))
 
@@ -144,29 +172,21 @@ def turn(work, i, stride, j, other):
     transpose(work, i, stride, j, other)
 
 
-def _gradient_by_columns(work, T, gw, gb, n_out, n_in, width, d, turned):
+def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, turned):
     """What stands in the columns of A^T past n_in is of no account: no more than n_in of a row are stored.
 
     Many arguments: see tracing.py.
     """
-    V = lanes(work)
 
-    def block(r, s, size):
-        tile = _product(tile_zeros(work, size, 2), work, d + r * T, T, 1, T, turned + s, width)
-        tile_store(tile, work, gw + r * n_in + s, n_in)
+    def block(r, s, size, vectors):
+        tile = _product(tile_zeros(work, size, vectors), work, d + r * T, T, 1, count, turned + s, width)
+        to = gw + r * n_in + s
+        if vectors == 1:
+            tile_store_part(tile, work, to, n_in, n_in - s)
+        else:
+            tile_store(tile, work, to, n_in)
 
-    def odd_block(r, s, size):
-        tile = _product(tile_zeros(work, size, 1), work, d + r * T, T, 1, T, turned + s, width)
-        tile_store_part(tile, work, gw + r * n_in + s, n_in, n_in - s)
-
-    pairs = n_in // (2 * V) * (2 * V)
-    _in_blocks(work, n_out, pairs, block)
-    for s in steps(pairs, n_in, V):
-        whole = n_out // ROWS * ROWS
-        for r in steps(0, whole, ROWS):
-            odd_block(r, s, ROWS)
-        for r in steps(whole, n_out):
-            odd_block(r, s, 1)
+    _in_blocks(work, n_out, n_in, T, block)
     for size, start, stop in _by_four(n_out):
         for r in steps(start, stop, size):
             tile_sum(_add_up(work, size, T, d + r * T), work, gb + r, 1)

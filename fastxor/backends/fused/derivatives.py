@@ -261,8 +261,8 @@ def _backward(plan, work):
         values, biases = plan[BY_VALUES] + plan[layer + W], plan[BY_VALUES] + plan[layer + B]
         tangents, weights = plan[BY_TANGENTS] + plan[layer + W], plan[THETA] + plan[layer + W]
         columns = dense.sooner_by_columns(work, T, n, n_in)
-        dense.gradient(work, T, values, biases, n, n_in, d_tangents, a, columns, -1, scratch)
-        dense.gradient(work, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
+        dense.gradient(work, T, T, values, biases, n, n_in, d_tangents, a, columns, -1, scratch)
+        dense.gradient(work, T, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
         if below > LAYERS:
             slopes, curves = plan[below + SLOPE], plan[below + CURVE]
             copy(work, a, slopes, n_in * T)

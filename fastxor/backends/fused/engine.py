@@ -107,7 +107,7 @@ class Tile(NamedTuple):
 
     start: int  # their place in the order, or among all
     count: int
-    width: int  # the same, rounded up to what the products take at once
+    width: int  # the same, rounded up to whole vectors
     of: int  # samples in the step
 
 
@@ -310,18 +310,18 @@ def _cut(work, plan, step, number):
     count = min(most, step.size - start)
     if number >= step.tiles - 2 and step.tiles > 1:
         rest = step.size - (step.tiles - 2) * most
-        count = _whole_blocks(work, (rest + 1) // 2, most)
+        count = _whole_vectors(work, (rest + 1) // 2, most)
         if number == step.tiles - 1:
             start = step.size - rest + count
             count = rest - count
-    return Tile(step.begin + start, count, most if count == most else _whole_blocks(work, count, most), step.size)
+    return Tile(step.begin + start, count, most if count == most else _whole_vectors(work, count, most), step.size)
 
 
 @inlined
-def _whole_blocks(work, count, most):
-    """As many samples, rounded up to what the products take at once."""
-    block = 2 * lanes(work)
-    return min(most, (count + block - 1) // block * block)
+def _whole_vectors(work, count, most):
+    """As many samples, rounded up to whole vectors."""
+    V = lanes(work)
+    return min(most, (count + V - 1) // V * V)
 
 
 # ---------------------------------------------------------------- lockstep
@@ -527,7 +527,7 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
         columns = dense.sooner_by_columns(work, tile.width, n_out, n_in)
         first, stop = _share(call, n_out, choices.ROWS)
         w, b, d = gradient + w + first * n_in, gradient + b + first, d + first * tile.width
-        dense.gradient(work, tile.width, w, b, stop - first, n_in, d, a, columns, turned, call.scratch)
+        dense.gradient(work, tile.width, tile.count, w, b, stop - first, n_in, d, a, columns, turned, call.scratch)
     elif call.is_plain:  # the parameters move as soon as their gradient is known
         narrow.gradient(work, step.after, step.theta, w, b, n_out, n_in, d, a)
     else:

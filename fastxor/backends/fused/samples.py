@@ -2,7 +2,8 @@
 
 from . import dense
 from ._jit import kernel
-from .simd import get, lanes, load, load_part, put, store
+from .choices import SAMPLES_AHEAD
+from .simd import get, lanes, load, load_part, prefetch, put, store
 from .tracing import cond, steps, traced, traced_inline
 from .workspace import DEPTH, LAYERS, ROWS, SAMPLES, SPILL, STRIDE, TARGET, TILE, WEIGHT, WIDTH
 
@@ -60,12 +61,17 @@ def _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, c
     V = lanes(work)
     whole = first + (stop - first) // V * V
     width = (n + V - 1) // V * V
+
+    def number(i):
+        """Of the tile's sample i among all."""
+        sample = start + cond(i < count, lambda: i, lambda: count - 1)
+        return cond(shuffled, lambda: get(order, sample), lambda: sample)
+
     for s in steps(0, T, V):
         for i in steps(s, s + V):
-            sample = start + cond(i < count, lambda i=i: i, lambda: count - 1)
-            sample = cond(shuffled, lambda sample=sample: get(order, sample), lambda sample=sample: sample)
-            line = turned + i * width
+            sample, coming, line = number(i), number(i + SAMPLES_AHEAD), turned + i * width
             for k in steps(first, whole, V):
+                prefetch(source, coming * n + k)  # samples in a shuffled order are foreseen by no processor
                 store(work, line + k, load(source, sample * n + k))
 
             def rest(line=line, sample=sample):

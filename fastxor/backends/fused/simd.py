@@ -128,6 +128,19 @@ def _(array, i, count=None):
 
 
 @operation
+def prefetch(array, i):
+    """Have the cache line of array[i], which may be any place, fetched while the work goes on."""
+
+
+@prefetch.traced
+def _(array, i):
+    builder, place = array.builder, ir.IntType(8).as_pointer()
+    function = _declared(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _I32, _I32, _I32])
+    to_read, into_all_levels, data = _I32(0), _I32(3), _I32(1)
+    builder.call(function, [builder.bitcast(array.address(i), place), to_read, into_all_levels, data])
+
+
+@operation
 def load_part(array, i, count):
     """The first `count` elements of array[i : i + lanes], of which no others are read, then zeros."""
     vector = np.zeros(lanes(array), array.dtype)

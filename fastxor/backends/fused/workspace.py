@@ -22,7 +22,7 @@ from .elementwise import ACTIVATIONS, LOSSES, NEED_SLOPE
 # Entries of the plan: numbers first, then offsets into `work`.
 DEPTH = 0  # number of layers that have parameters
 LOSS = 1  # its code
-WIDTH = 2  # samples in a tile, a multiple of two vectors (or one vector, for narrow.py)
+WIDTH = 2  # samples in a tile: whole vectors, at least two (or one, for narrow.py)
 PADDED = 3  # length of a parameter vector, padded
 PRIVATE = 4  # how far the tiles of one thread stand from those of the next
 AHEAD = 5  # gradients of tiles that each thread has room for
@@ -72,6 +72,8 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     most = max(min(wanted, choices.TILE_BYTES // dtype.itemsize // rows) // block, 1)
     blocks = -(-samples // block)
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
+    if samples <= width:
+        width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
     line = max(lanes, _LINE // dtype.itemsize)
     end = 0
 
