@@ -21,8 +21,8 @@ from fastxor.views import Array, Views
 # A run that ends this many times above the cost it began with has not learned but blown up.
 _BLOWN_UP = 10.0
 
-# So many samples, about, are looked at before and after a run for that.
-_LOOKED_AT = 256
+# So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
+_LOOKED_AT = 64
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
 _CAUTION = 4
@@ -96,7 +96,7 @@ class Run:
         if watch is not None:
             self.watch = watch
             watch.begin(self)
-        before = self._cost() if self.job.batch_size else None  # else the first step's cost tells
+        before = None if self._first_step_tells() else self._cost()
         self._loop(watch)
         if watch is not None:
             watch.end(self)
@@ -253,6 +253,11 @@ class Run:
         self.history = self.history._until(self.state.completed)
 
     # ------------------------------------------------------------ did it blow up?
+
+    def _first_step_tells(self) -> bool:
+        """Whether its cost, which is recorded, is as good as a look at some samples."""
+        batch = self.job.batch_size
+        return batch is None or (batch >= _LOOKED_AT and bool(self.interval) and not self.state.completed)
 
     def _cost(self) -> float | None:
         """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
