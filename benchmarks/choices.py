@@ -80,6 +80,7 @@ CHOICES = {
     "MOST_TILE_SAMPLES": Choice((256, 1024), (Case((4, 32, 16, 4), 10_000), Case((16, 64, 4), 50_000))),
     "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
     "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
+    "SAME_PLACES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
     "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),

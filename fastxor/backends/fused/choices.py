@@ -33,12 +33,13 @@ FEW = 16
 
 # Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
 # to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
-# one. The most is no power of two: rows that lie so far from each other want the same places in the first-level cache.
-# All four change the last bits of a gradient.
+# one. Rows that lie a multiple of so many bytes from each other want the same places in the first-level cache: there,
+# one of several tiles is a vector wider. All five change the last bits of a gradient.
 TILE_SAMPLES = 256
 MOST_TILE_SAMPLES = 480
 WANTED_TILES = 16
 TILE_BYTES = 2 * 1024 * 1024
+SAME_PLACES = 1024
 
 # How many samples before one is copied into a tile its memory is asked for.
 SAMPLES_AHEAD = 6

@@ -74,6 +74,8 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     if samples <= width:
         width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
+    elif width * dtype.itemsize % choices.SAME_PLACES == 0:
+        width += lanes
     line = max(lanes, _LINE // dtype.itemsize)
     end = 0
 
