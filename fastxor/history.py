@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import inf
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -208,15 +210,18 @@ class History(Mapping[int, float]):
 def _mean(costs: list[Any], job: Job) -> float:
     """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
     size, total = job.batch_size or job.samples, job.samples_per_epoch
-    last = total - (len(costs) - 1) * size
+    sizes = [size] * (len(costs) - 1)
+    sizes.append(total - len(sizes) * size)
     if None in costs:
-        known = [
-            (n, cost) for n, cost in zip([size] * (len(costs) - 1) + [last], costs, strict=True) if cost is not None
-        ]
+        known = [(n, cost) for n, cost in zip(sizes, costs, strict=True) if cost is not None]
         total = sum(n for n, _cost in known)
         return sum(n / total * cost for n, cost in known)
-    share = size / total  # divided first, for a sum may overflow
-    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]
+    if len(costs) == 1:
+        return costs[0]
+    mean = sum(map(mul, sizes, costs)) / total
+    if mean < inf:
+        return mean
+    return sum(n / total * cost for n, cost in zip(sizes, costs, strict=True))  # of which the sum overflows
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

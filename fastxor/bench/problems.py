@@ -201,8 +201,7 @@ class Problem:
         assert self.m % self.batch == 0
         shuffle = Shuffle(validation.seed(self.generator()), self.m)
         epochs = -(-iterations // self.per_epoch)
-        drawn = np.concatenate([shuffle.order(epoch) for epoch in range(epochs)])
-        return drawn.reshape(-1, self.batch)[:iterations].astype(np.int32)
+        return shuffle.orders(0, epochs).reshape(-1, self.batch)[:iterations].astype(np.int32)
 
     def train(self, backend: str, **changes: Any) -> fx.Result:
         """A run by fastxor, of this problem as it is or with other arguments."""
@@ -248,7 +247,7 @@ def batches(m: int, size: int | None, seed: int) -> Iterator[Array | None]:
     if size is None:
         return repeat(None)
     shuffle = Shuffle(seed, m)
-    return (shuffle.order(epoch)[start : start + size] for epoch in count() for start in range(0, m, size))
+    return (shuffle.orders(epoch, 1)[0, start : start + size] for epoch in count() for start in range(0, m, size))
 
 
 # ---------------------------------------------------------------- the cases of `fastxor bench`

@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     common: int  # length of the part of `work` that all threads share
     private: int  # of what each of them has for itself
     gradient: int  # where it begins in `work`
-    moments: tuple[int, int]  # likewise
+    moments: int  # two vectors, likewise
     weights: int  # likewise
     narrow: bool  # a tile is a single vector
 
@@ -94,8 +94,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
-    rows = [moments + row * padded(count) for row in range(3)]
-    return Plan(entries, private, end - private, vectors[3], (rows[0], rows[1]), rows[2], narrow)
+    return Plan(entries, private, end - private, vectors[3], moments, moments + 2 * padded(count), narrow)
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
