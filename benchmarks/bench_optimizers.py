@@ -3,8 +3,8 @@
 A 1-10-1 network of tanh units fits 200 points of a curve, in float64 and on one thread, from several starts. For each
 method and start it is first seen how many iterations the fit takes; a run of just so many is checked to be as good as
 that, and timed. Adam has the best of some learning rates for each start, steady ones and ones that fall along a cosine,
-SciPy's least squares the best of its methods. Where none gets there, the table of `python -m benchmarks.bench_optimizers`
-has the time that the longest of them took in vain.
+SciPy's least squares the best of its methods. `python -m benchmarks.bench_optimizers` prints a table; where none gets
+there, with the time that the longest of them took in vain.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from operator import mul
 from typing import Any
 
 import numpy as np
 
+from fastxor import schedules
 from fastxor.optimizers import Optimizer
 from fastxor.state import Job
 from fastxor.views import Array
@@ -101,9 +102,9 @@ class History(Mapping[int, float]):
 
     @property
     def learning_rate(self) -> Array:
-        rate: float | Array | Callable[[int], float] = self._rate
+        rate: float | Array | schedules.Schedule = self._rate
         if callable(rate):
-            return np.array([rate(iteration) for iteration in self._costs], np.float64)
+            return schedules.recorded(rate, self._costs)
         if isinstance(rate, np.ndarray):
             return rate[np.minimum(self.iteration, rate.size - 1)].astype(np.float64)
         return np.full(len(self), rate, np.float64)

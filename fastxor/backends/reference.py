@@ -509,6 +509,7 @@ class Session:
         self.recorded = {}
         for step in range(steps):
             state, record = self._state, step >= first and (step - first) % interval == 0
+            optimizer = _optimizer(job, state.completed)
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
@@ -521,7 +522,6 @@ class Session:
             gradient = job.penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
-            optimizer = _optimizer(job, state.completed)
             theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]

@@ -140,7 +140,7 @@ class Problem:
 
     @property
     def learning_rate(self) -> float:
-        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr]  # of all that have jobs here
+        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr, assignment]  # of all with jobs here
         return rate
 
     @property

@@ -90,8 +90,8 @@ def _tile(X: Array, Y: Array) -> tuple[Array, Array, int, int]:
 
 @kernel("void(int64[::1], T[::1], int64, int64, T[::1])")
 def jacobian(plan, work, space, count, J):
-    """The Jacobian, `count` rows, and then the residuals, for the samples of one tile, which are in their place, with the
-    roots of their weights; or, if `count` is 0, the residuals alone.
+    """The Jacobian, `count` rows, and then the residuals, for the samples of one tile, which are in their place with
+    the roots of their weights. If `count` is 0, the residuals alone.
 
     Of `work`, what begins at `space` holds the derivatives of all layers' activations, and then as many deltas. Where
     nothing is written, among the weights of other outputs, J is 0 and stays so.

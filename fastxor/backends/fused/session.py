@@ -116,7 +116,11 @@ class Session:
         done = 0
         while done < steps:
             most = min(steps - done, self._crew.most(self.speed))
-            chunk, order = self._next(min(most, _RATES) if self._scheduled else most)
+            if self._scheduled:  # perhaps not so far
+                rates = self._job.rates(self._state.completed, min(most, _RATES))
+                most = rates.size
+                self._desk.rates[:most] = rates
+            chunk, order = self._next(most)
             good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
             done += good
@@ -140,8 +144,6 @@ class Session:
         """Take the steps, whose samples stand at the order's beginning; how many were good."""
         costs = np.empty((steps - 1 - first) // interval + 1 if first < steps else 0)
         costs.fill(np.nan)
-        if self._scheduled:
-            self._desk.rates[:steps] = self._job.rates(self._state.completed, steps)
         train = self._specialised()
         if train is not None:
             rate = self._job.optimizer.learning_rate
