@@ -98,8 +98,12 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
-    """An array of zeros for `work` that begins where a cache line does: a vector that lies across two costs twice."""
-    length = plan.common + threads * plan.private
+    """`work`, for so many threads."""
+    return zeros(plan.common + threads * plan.private, dtype)
+
+
+def zeros(length: int, dtype: np.dtype) -> np.ndarray:
+    """An array of them that begins where a cache line does: a vector that lies across two costs twice."""
     space = np.zeros(length + _LINE // dtype.itemsize, dtype)
     start = -space.ctypes.data % _LINE // dtype.itemsize
     return space[start : start + length]
