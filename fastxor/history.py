@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf
+from operator import mul
 from typing import Any
 
 import numpy as np
 
+from fastxor import schedules
 from fastxor.optimizers import Optimizer
 from fastxor.state import Job
 from fastxor.views import Array
@@ -99,9 +102,9 @@ class History(Mapping[int, float]):
 
     @property
     def learning_rate(self) -> Array:
-        rate: float | Array | Callable[[int], float] = self._rate
+        rate: float | Array | schedules.Schedule = self._rate
         if callable(rate):
-            return np.array([rate(iteration) for iteration in self._costs], np.float64)
+            return schedules.recorded(rate, self._costs)
         if isinstance(rate, np.ndarray):
             return rate[np.minimum(self.iteration, rate.size - 1)].astype(np.float64)
         return np.full(len(self), rate, np.float64)
@@ -208,15 +211,18 @@ class History(Mapping[int, float]):
 def _mean(costs: list[Any], job: Job) -> float:
     """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
     size, total = job.batch_size or job.samples, job.samples_per_epoch
-    last = total - (len(costs) - 1) * size
+    sizes = [size] * (len(costs) - 1)
+    sizes.append(total - len(sizes) * size)
     if None in costs:
-        known = [
-            (n, cost) for n, cost in zip([size] * (len(costs) - 1) + [last], costs, strict=True) if cost is not None
-        ]
+        known = [(n, cost) for n, cost in zip(sizes, costs, strict=True) if cost is not None]
         total = sum(n for n, _cost in known)
         return sum(n / total * cost for n, cost in known)
-    share = size / total  # divided first, for a sum may overflow
-    return sum([share * cost for cost in costs[:-1]]) + last / total * costs[-1]
+    if len(costs) == 1:
+        return costs[0]
+    mean = sum(map(mul, sizes, costs)) / total
+    if mean < inf:
+        return mean
+    return sum(n / total * cost for n, cost in zip(sizes, costs, strict=True))  # of which the sum overflows
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

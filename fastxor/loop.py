@@ -178,6 +178,8 @@ class Run:
         """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken
         again.
         """
+        if iteration == self.state.completed:  # as where spans end at records
+            return self.state
         states = [state for state in (self.state, self.before, self.passed, base) if state is not None]
         nearest = max((state for state in states if state.completed <= iteration), key=lambda state: state.completed)
         steps = iteration - nearest.completed

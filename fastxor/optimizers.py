@@ -8,12 +8,13 @@ checked here as float64, and by a run in the dtype of its data.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from fastxor import schedules, validation
 from fastxor.architecture import Architecture
+from fastxor.schedules import LearningRate
 from fastxor.views import Array
 
 
@@ -62,7 +63,7 @@ class SGD:
     SGD(learning_rate=0.3, momentum=0.0, nesterov=False)
     """
 
-    learning_rate: Any = 0.3
+    learning_rate: LearningRate = 0.3
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -85,7 +86,7 @@ class SGD:
 
     @property
     def _numbers(self) -> tuple[float, ...]:
-        return self.learning_rate, self.momentum
+        return _rate(self), self.momentum
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
@@ -95,7 +96,7 @@ class SGD:
             _flush(velocity)
             memory = memory._replace(rows=velocity[None])
             gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
-        return theta - real(self.learning_rate) * gradient, memory
+        return theta - real(_rate(self)) * gradient, memory
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class Adam:
     Adam(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08)
     """
 
-    learning_rate: Any = 1e-3
+    learning_rate: LearningRate = 1e-3
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -150,7 +151,7 @@ class Adam:
 
     @property
     def _numbers(self) -> tuple[float, ...]:
-        return self.learning_rate, self.beta1, self.beta2, self.epsilon
+        return _rate(self), self.beta1, self.beta2, self.epsilon
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
@@ -163,7 +164,7 @@ class Adam:
         v += (1 - self.beta2) * (gradient * gradient)
         first, second = (1 / (1 - powers)).tolist()
         root = np.sqrt(second * v) + self.epsilon
-        return theta - self.learning_rate * first * m / root, Memory(rows, powers)
+        return theta - _rate(self) * first * m / root, Memory(rows, powers)
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class AdamW(Adam):
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
-        shrunk = theta - self.learning_rate * self.weight_decay * weights * theta
+        shrunk = theta - _rate(self) * self.weight_decay * weights * theta
         return super()._step(shrunk, gradient, memory, weights)
 
 
@@ -253,7 +254,7 @@ class RMSprop:
     RMSprop(learning_rate=0.001, alpha=0.99, epsilon=1e-08, momentum=0.0)
     """
 
-    learning_rate: Any = 1e-2
+    learning_rate: LearningRate = 1e-2
     alpha: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
@@ -278,7 +279,7 @@ class RMSprop:
 
     @property
     def _numbers(self) -> tuple[float, ...]:
-        return self.learning_rate, self.alpha, self.epsilon, self.momentum
+        return _rate(self), self.alpha, self.epsilon, self.momentum
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
@@ -291,7 +292,7 @@ class RMSprop:
             rows[1] += move
             _flush(rows[1])
             move = rows[1]
-        return theta - self.learning_rate * move, memory._replace(rows=rows)
+        return theta - _rate(self) * move, memory._replace(rows=rows)
 
 
 @dataclass(frozen=True)
@@ -500,6 +501,11 @@ class LBFGS(_NoStep):
     @property
     def _numbers(self) -> tuple[float, ...]:
         return self.memory, self.tolerance
+
+
+def _rate(optimizer: SGD | Adam | RMSprop) -> float:
+    """The learning rate of an optimizer of one step, which is a number: see `with_rate`."""
+    return cast(float, optimizer.learning_rate)
 
 
 def _flush(moment: Array) -> None:

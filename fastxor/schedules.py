@@ -7,15 +7,17 @@ rate as well, and so will an array with an entry for each step; but a function c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastxor import validation
 
 Schedule = Callable[[int], float]
+LearningRate = float | Sequence[float] | NDArray[Any] | Schedule  # what an optimizer may be given
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,10 @@ class Step:
 
     def __call__(self, step: int) -> float:
         """The rate of this step."""
-        return self.rate * self.factor ** (step // self.every)
+        try:
+            return self.rate * self.factor ** (step // self.every)
+        except OverflowError:
+            return math.inf if self.rate else 0.0
 
 
 @dataclass(frozen=True)
@@ -163,14 +168,48 @@ def learning_rate(value: Any) -> Any:
 
 
 def rates(schedule: Schedule, first: int, count: int, dtype: np.dtype[Any]) -> Any:
-    """Those of so many steps, (count,) in float64. What the dtype of the run does not hold is refused, or 0."""
-    steps = range(first, first + count)
-    found = np.array([validation.rate(f"learning_rate of step {step}", schedule(step)) for step in steps], np.float64)
+    """Those of so many steps, in float64: what the dtype of the run is too coarse for is 0.
+
+    Fewer, if one of them is no rate; where the first is none, an exception says so. A run ends there, not before.
+    """
+    found = []
     limits = np.finfo(dtype)
-    found[found < limits.smallest_normal] = 0.0
-    if (found > limits.max).any():
-        validation.held(f"learning_rate of step {first + int(found.argmax())}", float(found.max()), dtype)
-    return found
+    for step in range(first, first + count):
+        try:
+            rate = _checked(schedule, step, dtype)
+        except Exception:
+            if step == first:
+                raise
+            break
+        found.append(rate if rate >= limits.smallest_normal else 0.0)
+    return np.array(found, np.float64)
+
+
+def _checked(schedule: Schedule, step: int, dtype: np.dtype[Any]) -> float:
+    """The rate of one step, or what is wrong with it."""
+    name = f"learning_rate of step {step}"
+    try:
+        value = schedule(step)
+    except ArithmeticError as error:
+        raise ValueError(f"{name} must be finite, and working it out gave {error!r}") from error
+    except Exception as error:
+        error.add_note(f"in working out the {name}")
+        raise
+    rate = validation.rate(name, value)
+    if rate > 1:
+        validation.held(name, rate, dtype)
+    return rate
+
+
+def recorded(schedule: Schedule, steps: Iterable[int]) -> Any:
+    """The rates of some steps, in float64; NaN where there is none, as at a step at which a run could not go on."""
+    found = []
+    for step in steps:
+        try:
+            found.append(float(schedule(step)))
+        except Exception:
+            found.append(math.nan)
+    return np.array(found, np.float64)
 
 
 def check_length(schedule: Any, iterations: int) -> None:

@@ -33,14 +33,18 @@ def open(core: Backend, job: Job, state: State) -> Session:
 class LevenbergMarquardtSession:
     """Steps that solve (J J' / m + damping I) step = -J r / m for the residuals r and their Jacobian J, and then bend.
 
+    An l2 penalty is as good as further residuals, one for each weight: it adds to the matrix's diagonal.
+
     Of the state's memory, `powers` hold the damping and its growth: by how much it is raised at the next failure. They
     begin with the first step, for the damping is in proportion to the matrix there.
     """
 
     def __init__(self, core: Backend, job: Job, state: State) -> None:
-        self._job, self._state, self._core = job, state, core
-        self._parts = core.residuals(job.network, job.X, job.Y)
-        self._cost: float | None = None  # at the state's parameters
+        self._job, self._state = job, state
+        self._residuals, self._solve = core.residuals(job.network, job.X, job.Y, job.weights), core.solve
+        self._here: tuple[float, Array] | None = None  # the cost and the residuals at the state's parameters
+        self._jacobian: Array | None = None  # there, if the samples are a single part
+        self._l2 = job.penalties.l2 * job.weight_mask.astype(np.float64) if job.penalties.l2 else None
         self.recorded: dict[int, float] = {}
         self.finished = False
         operations = job.network.count**2 * (job.samples * job.network.sizes[-1] + job.network.count)
@@ -57,38 +61,37 @@ class LevenbergMarquardtSession:
         good = 0
         with np.errstate(all="ignore"):
             while good < steps:
-                cost = self._loss(self._state.theta) if self._cost is None else self._cost
-                if not math.isfinite(cost):
+                here = self._evaluated(self._state.theta) if self._here is None else self._here
+                if not math.isfinite(here[0]):
                     break
-                self._cost = cost
+                self._here = here
                 if good >= first and (good - first) % interval == 0:
-                    self.recorded[self._state.completed] = cost
-                if not self._step(cost):
+                    self.recorded[self._state.completed] = here[0]
+                if not self._step(*here):
                     break
                 good += 1
         return good, [*self.recorded.values()]
 
-    def _step(self, cost: float) -> bool:
+    def _step(self, cost: float, residuals: Array) -> bool:
         """Take a step that lowers the cost; False if there is none, or the equations are not finite."""
         theta = self._state.theta
         matrix, gradient = self._equations(theta)
-        outputs = self._core.outputs(self._job.network, theta, self._job.X)
-        if outputs is None or not math.isfinite(matrix.sum()):
+        if not math.isfinite(matrix.sum()):
             return False
         damping, growth = self._damping(matrix)
         while damping < math.inf:
             factor = _factor(matrix, damping)
             if factor is not None:
-                straight = self._core.solve(factor, -gradient)
-                after = self._moved(straight + self._bend(outputs, straight, factor))
+                straight = self._solve(factor, -gradient)
+                after = self._moved(straight + self._bend(residuals, straight, factor))
                 if (after == theta).all():
                     break
-                lower = self._loss(after)
-                if lower < cost:
+                there = self._evaluated(after)
+                if there[0] < cost:
                     expected = float(straight @ (damping * straight - gradient)) / 2
-                    damping *= max(1 / 3, 1 - (2 * (cost - lower) / expected - 1) ** 3)
+                    damping *= max(1 / 3, 1 - (2 * (cost - there[0]) / expected - 1) ** 3)
                     memory = Memory(self._state.memory.rows, np.array([damping, 2.0]))
-                    self._state, self._cost = State(after, memory, self._state.completed + 1), lower
+                    self._state, self._here = State(after, memory, self._state.completed + 1), there
                     return True
             damping, growth = damping * growth, growth * 2
         self.finished = True
@@ -104,40 +107,54 @@ class LevenbergMarquardtSession:
         return damping * (largest or 1.0), 2.0
 
     def _equations(self, theta: Array) -> tuple[Array, Array]:
-        """J J' / m and J r / m, in float64."""
+        """J J' / m and J r / m, in float64, with the penalty's part."""
         products: Any = 0.0
-        for rows in self._parts(theta):
+        count = 0
+        for rows in self._residuals.parts(theta):
             rows = rows.astype(np.float64, copy=False)
             products = products + rows @ rows.T
+            count += 1
+        self._jacobian = rows[:-1] if count == 1 else None
         products /= self._job.samples
-        return products[:-1, :-1], products[-1, :-1]
+        matrix, gradient = products[:-1, :-1], products[-1, :-1]
+        if self._l2 is not None:
+            matrix.flat[:: len(gradient) + 1] += self._l2
+            gradient = gradient + self._l2 * theta
+        return matrix, gradient
 
-    def _bend(self, outputs: Array, straight: Array, factor: Array) -> Array:
-        """What the outputs' curvature along the straight step adds to it; nothing where it would be too much.
+    def _bend(self, residuals: Array, straight: Array, factor: Array) -> Array:
+        """What the residuals' curvature along the straight step adds to it; nothing where it would be too much.
 
         The geodesic acceleration of Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for
         nonlinear least-squares minimization" (2012). Narrow, winding valleys are gone through in a third of the steps.
         """
-        network, X = self._job.network, self._job.X
-        back = self._core.outputs(network, self._moved(-_NEAR * straight), X)
-        forth = self._core.outputs(network, self._moved(_NEAR * straight), X)
-        if back is None or forth is None:
-            return np.zeros_like(straight)
-        curvature = (back - 2 * outputs + forth) / _NEAR**2
-        # The gradient with the residuals replaced by it: J curvature / m.
-        result = self._core.gradient(network, self._state.theta, X, outputs - curvature)
-        if result is None:
-            return np.zeros_like(straight)
-        bend = self._core.solve(factor, -result[1].astype(np.float64)) / 2
-        return bend if 4 * np.linalg.norm(bend) <= _MOST_BENT * np.linalg.norm(straight) else np.zeros_like(straight)
+        back = self._residuals.values(self._moved(-_NEAR * straight))
+        forth = self._residuals.values(self._moved(_NEAR * straight))
+        curvature = (back + forth - 2 * residuals) / _NEAR**2
+        bend = self._solve(factor, self._against(curvature)) / 2
+        return bend if 16 * (bend @ bend) <= _MOST_BENT**2 * (straight @ straight) else np.zeros_like(straight)
+
+    def _against(self, direction: Array) -> Array:
+        """-J direction / m, at the state's parameters."""
+        total: Any = 0.0
+        start = 0
+        parts = (rows[:-1] for rows in self._residuals.parts(self._state.theta))
+        for J in parts if self._jacobian is None else [self._jacobian]:
+            total = total - J @ direction[start : start + J.shape[1]]
+            start += J.shape[1]
+        result: Array = total / self._job.samples
+        return result.astype(np.float64, copy=False)
 
     def _moved(self, step: Array) -> Array:
         theta = self._state.theta
         return theta + step.astype(theta.dtype, copy=False)
 
-    def _loss(self, theta: Array) -> float:
-        cost = self._core.loss(self._job.network, theta, self._job.X, self._job.Y)
-        return math.inf if cost is None or math.isnan(cost) else cost
+    def _evaluated(self, theta: Array) -> tuple[float, Array]:
+        """The cost, or infinity, and the residuals."""
+        residuals = self._residuals.values(theta)
+        errors = residuals.astype(np.float64, copy=False)
+        cost = float(errors @ errors) / (2 * self._job.samples) + self._job.penalty(theta)
+        return (math.inf if math.isnan(cost) else cost), residuals
 
 
 def _factor(matrix: Array, damping: float) -> Array | None:
@@ -269,6 +286,8 @@ class _Loop:
             result = self._core.gradient(job.network, theta, *data)
         else:
             result = self._core.weighted(job.network, theta, *data, job.weights)
+        if result is not None and job.penalties.l2:
+            result = result[0] + job.penalty(theta), job.penalties.applied(theta, result[1], job.weight_mask)
         if result is None or not (math.isfinite(result[0]) and np.isfinite(result[1]).all()):
             if self._cost is None:
                 raise _Stop  # it cannot even begin

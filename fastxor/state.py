@@ -14,27 +14,43 @@ from fastxor.optimizers import Memory, Optimizer, schedule_of
 from fastxor.penalties import NONE, Penalties
 from fastxor.views import Array
 
+# So many numbers, about, are drawn at once.
+_BLOCK = 512
+
 
 class Shuffle:
     """The order of the samples in each epoch. It follows from the seed and the epoch's number alone.
 
-    A counter-based generator jumps to any epoch at once; see Salmon, Moraes, Dror and Shaw, "Parallel random numbers:
-    as easy as 1, 2, 3" (2011).
+    A counter-based generator jumps to any place at once; see Salmon, Moraes, Dror and Shaw, "Parallel random numbers:
+    as easy as 1, 2, 3" (2011). Of few samples, it draws the orders of a block of epochs there: the jump takes longer
+    than they do.
     """
 
     def __init__(self, seed: int, samples: int) -> None:
-        self._samples = samples
+        self._shape = max(1, _BLOCK // samples), samples  # of a block: epochs, samples
         self._bits = np.random.Philox(key=seed)
         self._generator = np.random.Generator(self._bits)
         self._fresh = self._bits.state
-        self._last = -1, np.empty(0, np.int64)
+        self._last = -1, np.empty((0, samples), np.int64)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """A permutation of the samples."""
-        if self._last[0] != epoch:
-            self._fresh["state"]["counter"][3] = epoch  # the other words count what is drawn in it
+    def orders(self, first: int, count: int) -> NDArray[np.int64]:
+        """Permutations of the samples, (count, samples), of so many epochs."""
+        epochs = self._shape[0]
+        number, start = divmod(first, epochs)
+        drawn = [self._drawn(number) for number in range(number, (first + count - 1) // epochs + 1)]
+        return (drawn[0] if len(drawn) == 1 else np.concatenate(drawn))[start : start + count]
+
+    def _drawn(self, number: int) -> NDArray[np.int64]:
+        """Those of a block."""
+        if self._last[0] != number:
+            self._fresh["state"]["counter"][3] = number  # the other words count what is drawn in it
             self._bits.state = self._fresh
-            self._last = epoch, self._generator.permutation(self._samples)
+            epochs, samples = self._shape
+            if epochs == 1:  # which is sooner done by itself
+                orders = self._generator.permutation(samples)[None]
+            else:
+                orders = self._generator.permuted(np.tile(np.arange(samples), (epochs, 1)), axis=1)
+            self._last = number, orders
         return self._last[1]
 
 
@@ -44,9 +60,9 @@ class InOrder:
     def __init__(self, samples: int) -> None:
         self._order = np.arange(samples)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
+    def orders(self, first: int, count: int) -> NDArray[np.int64]:
         """The same every time."""
-        return self._order
+        return np.tile(self._order, (count, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +86,11 @@ class Job:
     def samples(self) -> int:
         return self.X.shape[1]
 
-    @property
+    @cached_property
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.samples, self.batch_size, self.drop_last)
 
-    @property
+    @cached_property
     def samples_per_epoch(self) -> int:
         """Fewer than there are, where a smaller batch is left out."""
         return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples
@@ -104,7 +120,7 @@ class Job:
         if self.batch_size is None:
             return slice(None)
         epoch, number = divmod(step, self.steps_per_epoch)
-        return self.shuffle.order(epoch)[number * self.batch_size :][: self.batch_size]
+        return self.shuffle.orders(epoch, 1)[0, number * self.batch_size :][: self.batch_size]
 
 
 def steps_per_epoch(samples: int, batch_size: int | None, drop_last: bool) -> int:

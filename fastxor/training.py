@@ -13,11 +13,10 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
-from fastxor.views import Array
 from fastxor.watching import EarlyStopping, Moment, Watching
 from fastxor.weights import combined
 
@@ -94,7 +93,7 @@ def train(
         How much each sample counts, finite and not negative. The weights are divided by their mean, over the samples
         that are trained on: only how they compare counts, and each loss is multiplied by its sample's. A sample of
         weight 0 is left out, as if it was not in X; on full batches, weights of whole numbers are as good as so many
-        copies. Recorded costs are weighted, that of the validation data is not. `LevenbergMarquardt` takes no weights.
+        copies. Recorded costs are weighted, that of the validation data is not.
     class_weight : "balanced" or dict, optional
         How much the samples of each class count: a dict from class to weight, 1 for those that are not in it; or
         "balanced", for all classes to count alike together, however many samples each has. For labels, 0 and 1 of one
@@ -105,10 +104,11 @@ def train(
         ``cost + l2 / 2 * sum(w**2) + l1 * sum(abs(w))``, where the cost is the mean over the samples, of a mini-batch
         with those. Recorded costs, and `target_cost`, include them; the cost of the validation data does not.
         scikit-learn divides its penalty by the number of samples in a step: its ``alpha`` is ``l2 * m``. PyTorch's
-        ``weight_decay``, for optimizers other than AdamW, is `l2`, for the parameters that it is given.
+        ``weight_decay``, for optimizers other than AdamW, is `l2`, for the parameters that it is given. `LBFGS` and
+        `LevenbergMarquardt` take `l2` alone: `l1` has kinks, where there is no curvature for them to follow.
     clip_norm : float, optional
         The most that the length of the objective's gradient, by all parameters together, may be: a longer one is
-        shortened to it before the optimizer's step.
+        shortened to it before the optimizer's step. Not with `LBFGS` and `LevenbergMarquardt`.
     random_state : None, int, RandomState or Generator, optional
         Where the first weights, and then a seed for the order of the samples, come from; None is numpy's global state.
         The order of an epoch follows from that seed and the epoch's number alone.
@@ -200,7 +200,7 @@ def train(
         watch = Watching(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
-    settings["weights"] = _weights(network, optimizer, Y, sample_weight, class_weight)
+    settings["weights"] = combined(network, Y, sample_weight, class_weight)
     if resume is None:
         if early_stopping is not None and held is None:
             raise ValueError(_NEEDS_VALIDATION)
@@ -249,18 +249,17 @@ def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, d
 def _penalties(optimizer: Optimizer, l2: Any, l1: Any, clip_norm: Any) -> Penalties:
     """What is added to the cost, and where the gradient is clipped."""
     penalties = checked(l2, l1, clip_norm)
-    for name, number, default in zip(NONE._fields, penalties, NONE, strict=True):
-        if isinstance(optimizer, SecondOrder) and number != default:
-            raise ValueError(f"{name} must be left out with {type(optimizer).__name__}, got {number}")
+    for name, reason in _NOT_SECOND_ORDER.items() if isinstance(optimizer, SecondOrder) else ():
+        number = getattr(penalties, name)
+        if number != getattr(NONE, name):
+            raise ValueError(f"{name} must be left out with {type(optimizer).__name__}, {reason}; got {number}")
     return penalties
 
 
-def _weights(network: Network, optimizer: Optimizer, Y: Array, sample_weight: Any, class_weight: Any) -> Array | None:
-    """How much each sample counts."""
-    for name, value in (("sample_weight", sample_weight), ("class_weight", class_weight)):
-        if value is not None and isinstance(optimizer, LevenbergMarquardt):
-            raise ValueError(f"{name} must be left out with LevenbergMarquardt")
-    return combined(network, Y, sample_weight, class_weight)
+_NOT_SECOND_ORDER = {
+    "l1": "which needs a cost without kinks, for it follows the curvature (l2 has none)",
+    "clip_norm": "whose step follows from more than the gradient",
+}
 
 
 def _refuse_with_resume(resume: Any, **arguments: Any) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf, isfinite, nan
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from fastxor.views import Array
 
 # Without tqdm, progress is logged so often.
 _SECONDS = 3.0
+# With tqdm, the bar moves so often.
+_REFRESH = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EarlyStopping:
         object.__setattr__(self, "restore_best", checks.flag("restore_best", self.restore_best))
 
 
-class Moment(tuple[Any, ...]):
+class Moment:
     """What a callback is given: a record, and the parameters of that moment. It cannot be changed.
 
     Attributes
@@ -72,31 +75,34 @@ class Moment(tuple[Any, ...]):
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
     """
 
-    __slots__ = ()
+    __slots__ = ("_base", "_record", "_run", "_value")
+
+    def __init__(self, run: Run, record: tuple[int, float], value: float = nan) -> None:
+        self._run, self._base, self._record, self._value = run, run.before, record, value
 
     @property
     def iteration(self) -> int:
-        return self[2]
+        return self._record[0]
 
     @property
     def epoch(self) -> int:
-        return self[2] // self[0].job.steps_per_epoch
+        return self._record[0] // self._run.job.steps_per_epoch
 
     @property
     def cost(self) -> float:
-        return self[3]
+        return self._record[1]
 
     @property
     def validation_cost(self) -> float:
-        return self[4]
+        return self._value
 
     @property
     def parameters(self) -> dict[str, Array]:
-        run, base, iteration = self[:3]
-        return run.job.network._views(run.at(iteration, base).theta.copy())
+        run = self._run
+        return run.job.network._views(run.at(self.iteration, self._base).theta.copy())
 
     def __repr__(self) -> str:
-        more = "" if self[4] != self[4] else f", validation_cost={self[4]:g}"
+        more = "" if self._value != self._value else f", validation_cost={self._value:g}"
         return f"Moment(iteration={self.iteration}, epoch={self.epoch}, cost={self.cost:g}{more})"
 
 
@@ -137,14 +143,8 @@ class Watching(Watch):
     def look(self, run: Run, records: Mapping[int, float]) -> None:
         if self.looks:
             super().look(run, records)
-        elif self.callback is not None:  # alone, it is called as soon as can be
-            call, before = self.callback, run.before
-            for iteration, cost in records.items():
-                run.looked_at = iteration
-                answer = call(Moment((run, before, iteration, cost, nan)))
-                if answer is not None and _is_true(answer):
-                    run.stop_at(iteration)
-                    break
+        elif self.callback is not None:
+            _call(self.callback, run, records)
 
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         value, stop = nan, cost <= self.target
@@ -156,7 +156,7 @@ class Watching(Watch):
         if self.norm:
             run.history._norms[iteration] = _gradient_norm(run, run.at(iteration))
         if self.callback is not None:
-            stop = _is_true(self.callback(Moment((run, run.before, iteration, cost, value)))) or stop
+            stop = _is_true(self.callback(Moment(run, (iteration, cost), value))) or stop
         return stop
 
     def span(self, run: Run) -> None:
@@ -170,6 +170,28 @@ class Watching(Watch):
     def close(self, run: Run) -> None:
         for part in self.spans:
             part.close(run)
+
+
+def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, float]) -> None:
+    """Call with each record, where nobody else looks on, as soon as can be: of small networks, thousands in a span.
+
+    Like the tuples of `zip`, a moment that nobody has kept is taken again for the next record.
+    """
+    if not records:
+        return
+    moment = Moment(run, next(iter(records.items())))
+    alone = getrefcount(moment)
+    try:
+        for moment._record in records.items():
+            answer = callback(moment)
+            if answer is not None and _is_true(answer):
+                run.stop_at(moment.iteration)
+                break
+            if getrefcount(moment) != alone:
+                moment = Moment(run, moment._record)
+    except BaseException:
+        run.looked_at = moment.iteration
+        raise
 
 
 def _is_true(answer: Any) -> bool:
@@ -247,7 +269,7 @@ class Progress:
         completed = run.state.completed
         self.bar.set_postfix_str(f"cost {_last_cost(run):.4g}", refresh=False)
         self.bar.update(completed - self.done)
-        self.done, self.bar_next = completed, time.perf_counter() + 0.05
+        self.done, self.bar_next = completed, time.perf_counter() + _REFRESH
 
     def _log(self, run: Run, rate: float) -> None:
         import logging

@@ -700,7 +700,7 @@ def test_a_saturated_neuron_passes_nothing_on(core, hidden, z, m):
 @pytest.mark.parametrize("batch", [0, 1, 2])
 def test_only_the_batch_that_failed_is_blamed(core, batch):
     """One sample overflows in layer 2, and one of the next batch would in layer 1."""
-    order = Shuffle(validation.seed(np.random.RandomState(5)), 12).order(0)
+    order = Shuffle(validation.seed(np.random.RandomState(5)), 12).orders(0, 1)[0]
     features = np.zeros((1, 12))
     features[0, order[3 * batch + 1]] = 1e210
     features[0, order[3 * batch + 4]] = 1e308
@@ -791,7 +791,7 @@ def test_a_small_first_batch_is_no_divergence(core):
     net = fx.Network([1, 1], output="identity")
     start = {"W1": np.ones((1, 1)), "b1": np.zeros((1, 1))}
     features = np.arange(8.0)[None]
-    first = Shuffle(validation.seed(np.random.RandomState(0)), 8).order(0)[0]
+    first = Shuffle(validation.seed(np.random.RandomState(0)), 8).orders(0, 1)[0, 0]
     targets = features + 1
     targets[0, first] -= 0.999
     run = fx.train(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxor as fx
-from fastxor.state import Job, Shuffle
+from fastxor.state import InOrder, Job, Shuffle
 from fastxor.validation import seed
 
 NET = fx.Network([2, 3, 1])
@@ -56,9 +56,9 @@ def test_the_samples_of_each_batch(backend, shuffle, drop_last, batch_size):
     run = train(backend, epochs=4, **arguments)
     rng = np.random.RandomState(0)
     NET.initialize(rng)
-    order = Shuffle(seed(rng), 11).order if shuffle else lambda epoch: np.arange(11)
+    order = (Shuffle(seed(rng), 11) if shuffle else InOrder(11)).orders(0, 4)
     steps = 11 // batch_size if drop_last else -(-11 // batch_size)
-    orders = [[order(epoch)[n * batch_size :][:batch_size] for n in range(steps)] for epoch in range(4)]
+    orders = [[order[epoch, n * batch_size :][:batch_size] for n in range(steps)] for epoch in range(4)]
     parameters, means = by_hand("numpy" if backend == "numpy" else "numba", orders)
     for name, array in parameters.items():
         np.testing.assert_allclose(run.parameters[name], array, rtol=1e-9)
@@ -127,3 +127,27 @@ def test_a_mean_does_not_overflow(core):
 def test_what_a_job_says_of_its_epochs():
     job = Job(NET, *DATA, fx.SGD(), 1, batch_size=4, drop_last=True)
     assert (job.steps_per_epoch, job.samples_per_epoch, job.samples) == (2, 8, 11)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**63 - 1), m=st.integers(1, 1500), first=st.integers(0, 500), count=st.integers(1, 300))
+def test_the_order_of_an_epoch_follows_from_the_seed_and_its_number(seed, m, first, count):
+    orders = Shuffle(seed, m).orders(first, count := min(count, 1 + 20_000 // m))
+    assert orders.shape == (count, m)
+    assert (np.sort(orders, axis=1) == np.arange(m)).all()
+    shuffle = Shuffle(seed, m)
+    for epoch in (count - 1, 0, count // 2):  # one by one, in any order of the epochs
+        np.testing.assert_array_equal(shuffle.orders(first + epoch, 1)[0], orders[epoch])
+
+
+@pytest.mark.parametrize("m", [4, 700])  # many epochs in a block, and one
+def test_orders_are_uniform(m):
+    """The chi-squared statistics of where each of four samples comes, and of the first one's neighbours in time."""
+    orders = Shuffle(1, m).orders(0, 4000)
+    places = orders[:, :4] * 4 // m
+    counts = [np.bincount(column, minlength=4) for column in places.T]
+    counts.append(np.bincount(places[1:, 0] * 4 + places[:-1, 0], minlength=16))
+    for count in counts:
+        expected = count.sum() / count.size
+        assert ((count - expected) ** 2 / expected).sum() < {4: 21.1, 16: 44.3}[count.size]  # one in ten thousand
+    assert len(np.unique(orders, axis=0)) == {4: 24, 700: 4000}[m]

@@ -182,10 +182,50 @@ def test_refused(name, core):
             fx.train(NETS[0], *data(NETS[0], 5), backend=core, **{name: worse})
     with pytest.raises(ValueError, match=rf"{name} must be at least 1.17549e-38 for float32 data, got 1e-40"):
         fx.train(NETS[0], *data(NETS[0], 5, np.float32), backend=core, **{name: 1e-40})
+
+
+@pytest.mark.parametrize("optimizer", [fx.LBFGS(), fx.LevenbergMarquardt()], ids=repr)
+def test_second_order_takes_l2_alone(optimizer, core):
     line = fx.Network([2, 1], output="identity")
-    for optimizer in (fx.LBFGS(), fx.LevenbergMarquardt()):
-        with pytest.raises(ValueError, match=rf"{name} must be left out with {type(optimizer).__name__}, got 0.5"):
+    for name, reason in (("l1", "kinks"), ("clip_norm", "more than the gradient")):
+        with pytest.raises(
+            ValueError, match=rf"{name} must be left out with {type(optimizer).__name__}.*{reason}.*0.5"
+        ):
             fx.train(line, *data(NETS[0], 5), optimizer=optimizer, backend=core, **{name: 0.5})
+
+
+@pytest.mark.parametrize("optimizer", [fx.LBFGS(), fx.LevenbergMarquardt()], ids=repr)
+@pytest.mark.parametrize("weights", [None, [1, 3, 0, 2, 2, 0.5, 1, 4]])
+def test_second_order_finds_the_ridge_regression(optimizer, weights, core):
+    """Whose normal equations are solved here: the bias is not penalized, and weights are relative to their mean."""
+    draw = np.random.RandomState(1)
+    X, Y, l2 = draw.randn(3, 8), draw.randn(2, 8), 0.3
+    net = fx.Network([3, 2], output="identity")
+    share = np.ones(8) / 8 if weights is None else np.array(weights) / np.sum(weights)
+    arguments = {"optimizer": optimizer, "iterations": 100, "interval": 1, "random_state": 0, "backend": core}
+    run = fx.train(net, X, Y, l2=l2, sample_weight=weights, **arguments)
+    A = np.vstack([X, np.ones(8)])
+    wanted = np.linalg.solve((A * share) @ A.T + l2 * np.diag([1, 1, 1, 0]), (A * share) @ Y.T).T
+    np.testing.assert_allclose(np.hstack([run.parameters["W1"], run.parameters["b1"]]), wanted, rtol=1e-5, atol=1e-7)
+    W, b = wanted[:, :3], wanted[:, 3:]
+    lowest = np.sum(share * (W @ X + b - Y) ** 2) / 2 + l2 / 2 * np.sum(W**2)
+    costs = run.history.cost
+    assert costs[-1] == pytest.approx(lowest, rel=1e-9)
+    assert (np.diff(costs) < 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_both_cores_penalize_levenberg_marquardt_alike(dtype):
+    draw = np.random.RandomState(2)
+    net = fx.Network([3, 5, 2], "softplus", "identity")
+    X, Y = draw.randn(3, 40).astype(dtype), draw.randn(2, 40).astype(dtype)
+    arguments = {"optimizer": fx.LevenbergMarquardt(), "iterations": 5, "interval": 1, "random_state": 0, "l2": 0.02}
+    arguments["sample_weight"] = draw.randint(0, 4, 40)
+    one, other = (fx.train(net, X, Y, backend=name, **arguments) for name in ("numpy", "numba"))
+    rtol = {"float64": 1e-7, "float32": 2e-3}[dtype]
+    np.testing.assert_allclose(other.history.cost, one.history.cost, rtol=rtol)
+    for name, array in one.parameters.items():
+        np.testing.assert_allclose(other.parameters[name], array, rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -232,4 +232,41 @@ def test_a_function_that_gives_no_rate(wrong, core):
     optimizer = fx.SGD(lambda step: 0.1 if step < 3 else wrong)
     with pytest.raises((TypeError, ValueError), match="learning_rate of step 3 must be") as caught:
         fx.train(NETS[0], X, Y, optimizer=optimizer, iterations=9, random_state=0, backend=core)
-    assert caught.value.result.iterations <= 3
+    assert caught.value.result.iterations == 3
+
+
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_schedule_that_explodes_ends_the_run_at_that_step(batch_size, core):
+    """And not where its rates are worked out, which is some steps before; what had been reached can be gone on from."""
+    arguments = {"random_state": 0, "interval": 1, "batch_size": batch_size, "backend": core}
+    for last, schedule in ((600, fx.schedules.step(1e-300, 2, 10.0)), (6, fx.schedules.step(0.0, 1, 1e100))):
+        whole = fx.train(NETS[0], X, Y, optimizer=fx.SGD(schedule), iterations=last, **arguments)
+        assert whole.iterations == last
+    schedule = fx.schedules.step(1e-308, 100, 1e308)
+    assert schedule(200) == math.inf
+    with pytest.raises(
+        ValueError, match="learning_rate of step 200 must be finite and not negative, got inf"
+    ) as caught:
+        fx.train(NETS[0], X, Y, optimizer=fx.SGD(schedule), iterations=5000, **arguments)
+    reached = caught.value.result
+    assert_same_run(reached, fx.train(NETS[0], X, Y, optimizer=fx.SGD(schedule), iterations=200, **arguments))
+    assert len(reached.history.learning_rate) == 200
+    with pytest.raises(ValueError, match="learning_rate of step 200"):
+        fx.train(NETS[0], X, Y, resume=reached, iterations=1, backend=core)
+
+
+def test_a_function_that_fails(core):
+    arguments = {"iterations": 9, "random_state": 0, "backend": core, "epochs": None}
+    with pytest.raises(
+        ValueError, match=r"learning_rate of step 4 must be finite, .* gave ZeroDivisionError"
+    ) as caught:
+        fx.train(NETS[0], X, Y, optimizer=fx.SGD(lambda step: 0.1 / (4 - step)), **arguments)
+    assert caught.value.result.iterations == 4
+    with pytest.raises(KeyError) as other:
+        fx.train(NETS[0], X, Y, optimizer=fx.SGD(lambda step: {0: 0.1, 1: 0.2}[step]), **arguments)
+    assert other.value.__notes__[0] == "in working out the learning_rate of step 2"
+    assert other.value.result.iterations == 2
+    arguments |= {"iterations": None, "epochs": 9, "batch_size": 6}
+    with pytest.raises(KeyError) as ended:
+        fx.train(NETS[0], X, Y, optimizer=fx.SGD(lambda step: {0: 0.1, 1: 0.2}[step]), **arguments)
+    assert np.isnan(ended.value.result.history.learning_rate).tolist() == [True]

@@ -40,7 +40,7 @@ def equations(job, backend):
     """J J', J r and r r of all samples in one matrix, in float64."""
     theta = np.concatenate([value.ravel() for value in job.start.values()])
     total = 0.0
-    for rows in resolve(backend).residuals(job.network, *job.data)(theta):
+    for rows in resolve(backend).residuals(job.network, *job.data, None).parts(theta):
         assert rows.dtype == np.dtype(job.dtype)
         total = total + rows.astype(float) @ rows.T.astype(float)
     return total
@@ -74,7 +74,7 @@ def test_the_jacobian_is_that_of_central_differences(backend, hidden, output):
     net, (X, Y) = job.network, job.data
     theta = np.concatenate([value.ravel() for value in job.start.values()])
     outputs = lambda theta: net.forward(net._views(theta), X, backend="numpy")  # noqa: E731
-    (rows,) = (rows.copy() for rows in resolve(backend).residuals(net, X, Y)(theta))
+    (rows,) = (rows.copy() for rows in resolve(backend).residuals(net, X, Y, None).parts(theta))
     columns = rows.reshape(net.count + 1, net.sizes[-1], -1)[:, :, : job.m]  # the rest is padding
     np.testing.assert_allclose(columns[-1], outputs(theta) - Y, rtol=1e-12, atol=1e-14)
     for i, row in enumerate(np.eye(net.count) * 1e-5):
@@ -90,7 +90,7 @@ def test_many_samples_go_through_in_parts(monkeypatch, core, order):
     monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
     X, Y = (np.array(array, order=order) for array in job.data)
     theta = np.concatenate([value.ravel() for value in job.start.values()])
-    parts = [rows @ rows.T for rows in resolve(core).residuals(job.network, X, Y)(theta)]
+    parts = [rows @ rows.T for rows in resolve(core).residuals(job.network, X, Y, None).parts(theta)]
     assert (len(parts) > 1) == (core == "numba")
     np.testing.assert_allclose(sum(parts), whole, rtol=1e-11, atol=1e-11)
 
@@ -121,7 +121,7 @@ def written_out(net, X, Y, parameters, steps, damping):
     cost = net.cost(net._views(theta), X, Y, backend="numpy")
     costs = [cost]
     for number in range(steps):
-        (rows,) = resolve("numpy").residuals(net, X, Y)(theta)
+        (rows,) = resolve("numpy").residuals(net, X, Y, None).parts(theta)
         J, r = rows[:-1], rows[-1]
         matrix, gradient = J @ J.T / X.shape[1], J @ r / X.shape[1]
         if number == 0:
@@ -249,7 +249,7 @@ def test_a_run_goes_on_with_the_same_bits(cut, hidden, dtype, core):
 def test_an_interrupted_run_keeps_what_it_has(monkeypatch, core):
     net, X, Y = curve()
     arguments = {"optimizer": fx.LevenbergMarquardt(), "random_state": 0, "backend": core}
-    loss, calls = second_order.LevenbergMarquardtSession._loss, []
+    loss, calls = second_order.LevenbergMarquardtSession._evaluated, []
 
     def interrupted(self, theta):
         calls.append(theta)
@@ -258,7 +258,7 @@ def test_an_interrupted_run_keeps_what_it_has(monkeypatch, core):
         return loss(self, theta)
 
     with monkeypatch.context() as patch:
-        patch.setattr(second_order.LevenbergMarquardtSession, "_loss", interrupted)
+        patch.setattr(second_order.LevenbergMarquardtSession, "_evaluated", interrupted)
         with pytest.raises(fx.TrainingInterrupted) as raised:
             fx.train(net, X, Y, iterations=100, **arguments)
     error = raised.value

@@ -327,17 +327,17 @@ def test_an_interrupt_at_any_line_loses_nothing(core, kind):
 @pytest.mark.parametrize(("core", "epoch", "least"), [("numpy", 1000, 2000), ("numba", 30_000, 50_000)])
 def test_an_interrupt_within_a_span_keeps_what_the_session_has(monkeypatch, core, epoch, least):
     """All steps of the numpy core, and of the fused one those whose samples were not drawn together with the last."""
-    order = Shuffle.order
+    orders = Shuffle.orders
 
-    def interrupted(shuffle, number):
-        if number >= epoch:
+    def interrupted(shuffle, first, count):
+        if first >= epoch:
             raise KeyboardInterrupt
-        return order(shuffle, number)
+        return orders(shuffle, first, count)
 
     settings = {"batch_size": 3, "random_state": 0, "interval": 10**6, "backend": core}
     with monkeypatch.context() as patch:
         patch.setattr(Pace, "steps", 10**6)
-        patch.setattr(Shuffle, "order", interrupted)
+        patch.setattr(Shuffle, "orders", interrupted)
         with pytest.raises(fx.TrainingInterrupted) as raised:
             fx.train(CURVED, X, Y, iterations=10**6, **settings)
     assert least <= raised.value.iterations <= 2 * epoch

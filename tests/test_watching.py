@@ -163,7 +163,7 @@ def test_early_stopping_in_epochs(monkeypatch, core):
 def test_patience_goes_on(tmp_path, core, length, way):
     """A run that is cut stops where it would have, in the state in which it would have."""
     rule = {"validation": OTHERS, "early_stopping": fx.EarlyStopping(2), "backend": core}
-    fast = {"optimizer": fx.Adam(0.5)}
+    fast = {"optimizer": fx.Adam(0.4)}
     whole = train(**fast, **length, **rule)
     assert whole.history.iteration[-1] < train(**fast, **length).iterations - 8
     for cut in range(1, int(whole.history.iteration[-1]), 5):
@@ -213,6 +213,23 @@ def test_a_callback_sees_every_record(core, length):
     for moment in moments[::-2] + moments:  # in any order, and when the run is over
         wanted = steps_of(run, moment.iteration, length | {"backend": core}).parameters
         assert_same_dict(moment.parameters, wanted, rtol=0)
+
+
+def test_what_is_kept_of_moments_stays(core):
+    """Some of them, in different ways; those that nobody keeps may be one object."""
+    kept, asked, seen = [], {}, []
+
+    def keep(moment):
+        seen.append((moment.iteration, moment.cost))
+        if moment.iteration % 3 == 0:
+            kept.append(moment)
+        elif moment.iteration % 3 == 1:
+            asked[moment.iteration] = lambda: moment.cost
+
+    run = train(iterations=40, interval=1, backend=core, callback=keep)
+    assert seen == [*run.history.items()]
+    assert [(moment.iteration, moment.cost) for moment in kept] == seen[::3]
+    assert [(iteration, cost()) for iteration, cost in asked.items()] == seen[1::3]
 
 
 def test_parameters_are_copies(core):

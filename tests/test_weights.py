@@ -9,7 +9,7 @@ from test_penalties import NETS, data
 from test_resume import assert_same_run, through_a_file
 
 import fastxor as fx
-from fastxor.backends.fused import choices, specialised
+from fastxor.backends.fused import choices, jacobian, specialised
 
 LABELS = fx.Network([3, 6, 3], "tanh", "softmax")
 BINARY = fx.Network([2, 3, 1])
@@ -106,6 +106,20 @@ def test_lbfgs_takes_weights(core):
     arguments = {"optimizer": fx.LBFGS(), "iterations": 10, "interval": 1, "random_state": 0, "backend": core}
     weighted = fx.train(BINARY, X, Y, sample_weight=counts, **arguments)
     comparable(weighted, fx.train(BINARY, X.repeat(counts, axis=1), Y.repeat(counts, axis=1), **arguments), 1e-4)
+
+
+def test_levenberg_marquardt_takes_weights(monkeypatch, core):
+    """As one part, and in parts."""
+    net = fx.Network([2, 6, 2], output="identity")
+    X, Y = data(net, 150)
+    counts = np.random.RandomState(0).randint(0, 4, 150)
+    arguments = {"optimizer": fx.LevenbergMarquardt(), "iterations": 6, "interval": 1, "backend": core}
+    arguments["parameters"] = net.initialize(0)
+    copies = fx.train(net, X.repeat(counts, axis=1), Y.repeat(counts, axis=1), **arguments)
+    comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
+    monkeypatch.setattr(jacobian, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
+    comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
 
 
 def test_outliers_that_hardly_count_are_no_divergence(core):
@@ -249,12 +263,6 @@ def test_classes_that_there_are_not():
         fx.train(LABELS, *data, class_weight={1: -1.0})
     with pytest.raises(ValueError, match="class_weight leaves no sample a weight above 0"):
         fx.train(LABELS, *data, class_weight={0: 0, 1: 0, 2: 0})
-
-
-def test_levenberg_marquardt_takes_none():
-    for name, value in {"sample_weight": np.ones(5), "class_weight": "balanced"}.items():
-        with pytest.raises(ValueError, match=f"{name} must be left out with LevenbergMarquardt"):
-            fx.train(LINE, X, Y, optimizer=fx.LevenbergMarquardt(), **{name: value})
 
 
 def test_a_run_that_is_resumed_keeps_its_own():

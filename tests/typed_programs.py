@@ -50,7 +50,9 @@ def practitioner() -> None:
     assert_type(net.loss, Loss)
     assert_type(net.count, int)
     optimizers = fx.SGD(0.1, momentum=0.9, nesterov=True), fx.Adam(1e-3), fx.AdamW(weight_decay=0.1), fx.RMSprop()
-    for optimizer in optimizers:
+    rates = fx.SGD(lambda step: 0.1 / (1 + step)), fx.Adam([0.1] * 20), fx.RMSprop(np.linspace(0.1, 0.0, 20))
+    schedules = fx.AdamW(fx.schedules.cosine(0.1, 20)), fx.SGD(fx.schedules.warm_up(5, lambda step: 0.9**step))
+    for optimizer in (*optimizers, *rates, *schedules):
         run = fx.train(net, X, Y, optimizer=optimizer, iterations=20, batch_size=2, random_state=0, threads=1)
         assert_type(run, fx.Result)
         print((run.predict(X) == Y).mean(), float((run.predict(LISTS[0]) == LISTS[1]).mean()))

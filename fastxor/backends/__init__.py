@@ -84,6 +84,21 @@ class Compiled(NamedTuple):
 Pullback = Callable[[Array], tuple[Array, Array] | None]
 
 
+class Residuals(Protocol):
+    """Outputs less targets, times the root of their sample's weight, as functions of the flat parameters.
+
+    There may be zeros among them that stand for no sample.
+    """
+
+    def values(self, theta: Array) -> Array:
+        """All of them."""
+
+    def parts(self, theta: Array) -> Iterator[Array]:
+        """The same, some after the others: of each part their derivatives by each parameter, row by row, and themselves
+        in a last row. Such a matrix is good until the next one is asked for.
+        """
+
+
 class Backend(Protocol):
     """What every backend module provides.
 
@@ -115,13 +130,8 @@ class Backend(Protocol):
     ) -> tuple[float, Array] | None:
         """The same, each sample's loss multiplied by its weight, of those (m,)."""
 
-    def residuals(self, network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
-        """A function of theta that goes through the samples in parts, for the squared error.
-
-        Of each part it yields a matrix with a column for each residual, output less target: the residuals' derivatives
-        by each parameter, row by row, and themselves in a last row. Columns of 0 may be among them, which stand for no
-        sample. The matrix is good until the next one is asked for.
-        """
+    def residuals(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> Residuals:
+        """Those of the squared error, with weights (m,) of the samples or none."""
 
     def solve(self, factor: Array, b: Array) -> Array:
         """x with L L' x = b, for a lower triangular L, the factor, in float64."""

@@ -264,20 +264,30 @@ def _let_through(slope: Array, dA: Array) -> Array:
     return dZ if finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
-def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
-    """The residuals' Jacobian, and themselves in a last row, as a function of theta, part by part."""
+class residuals:
+    """See `fastxor.backends.Residuals`."""
 
-    def parts(theta: Array) -> Iterator[Array]:
-        weights = _weights(network, theta)
-        for x, y, _w in _parts(network, X, Y):
-            yield _residuals(network, weights, x, y)
+    def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
+        self._network = network
+        shares = None if weights is None else np.sqrt(weights)
+        self._data = [(x, y, 1 if w is None else w) for x, y, w in _parts(network, X, Y, shares)]
 
-    return parts
+    @_quiet
+    def values(self, theta: Array) -> Array:
+        weights = _weights(self._network, theta)
+        parts = [(root * (_forward(self._network, weights, x)[1][-1] - y)).ravel() for x, y, root in self._data]
+        return np.concatenate(parts)
+
+    def parts(self, theta: Array) -> Iterator[Array]:
+        weights = _weights(self._network, theta)
+        for x, y, root in self._data:
+            rows = _residuals(self._network, weights, x, y)
+            yield (rows * root).reshape(len(rows), -1)
 
 
 @_quiet
 def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> Array:
-    """A row of derivatives for each parameter and one of the residuals, with n_y m columns."""
+    """Of each residual the derivative by each parameter, and then itself, (count + 1, n_y, m)."""
     Z, A = _forward(network, weights, X)
     n_y, m = A[-1].shape
     rows = np.zeros((network.count + 1, n_y, m), A[-1].dtype)
@@ -292,7 +302,7 @@ def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> A
             if number > 0:
                 slope = ACTIVATIONS[network.layers[number - 1].activation][1](Z[number - 1], A[number])
                 dZ = _let_through(slope, np.dot(weights[number][0].T, dZ))
-    return rows.reshape(network.count + 1, -1)
+    return rows
 
 
 @_quiet
@@ -499,6 +509,7 @@ class Session:
         self.recorded = {}
         for step in range(steps):
             state, record = self._state, step >= first and (step - first) % interval == 0
+            optimizer = _optimizer(job, state.completed)
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
@@ -511,7 +522,6 @@ class Session:
             gradient = job.penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
-            optimizer = _optimizer(job, state.completed)
             theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]

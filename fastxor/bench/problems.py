@@ -110,8 +110,9 @@ def tutorials(problem: Problem, scale: float = 1.0) -> list[tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Problem:
-    """One job. `train` runs iterations, one update each, in one call; `functions` makes them from the tutorial's
-    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python."""
+    """One job. `train` runs iterations, one update each, in one call, and `stopping` does so with an eye on samples
+    held out, after each epoch; `functions` makes them from the tutorial's functions, in the caller's own loop;
+    `gradient`, `vjp`, `jacobian` and `predict` make one call after the other from Python."""
 
     name: str
     sizes: tuple[int, ...]
@@ -140,7 +141,7 @@ class Problem:
 
     @property
     def learning_rate(self) -> float:
-        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr]  # of all that have jobs here
+        rate: float = self.optimizer.learning_rate  # type: ignore[union-attr, assignment]  # of all with jobs here
         return rate
 
     @property
@@ -158,23 +159,35 @@ class Problem:
 
     @property
     def multiply_adds(self) -> int:
-        """Of all samples once: products forward, for the weights' gradients, and back to all but the inputs."""
+        """Of all samples once: products forward, for the weights' gradients, and back to all but the inputs, unless
+        their derivative is asked for."""
         weights = [n * k for n, k in zip(self.sizes[1:], self.sizes, strict=False)]
-        return self.m * (sum(weights) if self.kind == "predict" else 3 * sum(weights) - weights[0])
+        forward, back = sum(weights), 2 * sum(weights) - weights[0]
+        if self.kind == "vjp":
+            back += weights[0]
+        if self.kind == "jacobian":  # a row of W, times a slope, through all layers below
+            back = self.sizes[-1] * (forward - weights[-1])
+        return self.m * (forward + back * (self.kind != "predict"))
 
     @property
     def description(self) -> str:
         layers = f"{'-'.join(map(str, self.sizes))} {'+'.join(dict.fromkeys(self.network.hidden))}/{self.output}"
         samples = "one sample" if self.m == 1 else f"{self.m:,} samples"
         batch = "" if self.batch is None else f" in batches of {self.batch}"
-        rule = "" if self.kind in ("gradient", "predict") else ", Adam" if self.adam else ", gradient descent"
-        loop = ", the tutorial's functions in one's own loop" if self.kind == "functions" else ""
-        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}; one {self.unit}"
+        rule = (", Adam" if self.adam else ", gradient descent") if self.kind in _SAYS else ""
+        says = (_SAYS | _CALLS)[self.kind]
+        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{says}; one {self.unit}"
 
     @cached_property
     def data(self) -> tuple[Array, Array]:
         """X (n_x, m) and Y (n_y, m)."""
         X, Y = self.source(self)
+        return np.ascontiguousarray(X, self.dtype), np.ascontiguousarray(Y, self.dtype)
+
+    @cached_property
+    def held(self) -> tuple[Array, Array]:
+        """X and Y that are held out."""
+        X, Y = digits_split(self)[1]
         return np.ascontiguousarray(X, self.dtype), np.ascontiguousarray(Y, self.dtype)
 
     @cached_property
@@ -201,8 +214,7 @@ class Problem:
         assert self.m % self.batch == 0
         shuffle = Shuffle(validation.seed(self.generator()), self.m)
         epochs = -(-iterations // self.per_epoch)
-        drawn = np.concatenate([shuffle.order(epoch) for epoch in range(epochs)])
-        return drawn.reshape(-1, self.batch)[:iterations].astype(np.int32)
+        return shuffle.orders(0, epochs).reshape(-1, self.batch)[:iterations].astype(np.int32)
 
     def train(self, backend: str, **changes: Any) -> fx.Result:
         """A run by fastxor, of this problem as it is or with other arguments."""
@@ -231,6 +243,20 @@ class Problem:
         return worst
 
 
+# What descriptions say of a kind: of runs, and of calls.
+_SAYS = {
+    "train": "",
+    "stopping": ", early stopping on 357 samples held out",
+    "functions": ", the tutorial's functions in one's own loop",
+}
+_CALLS = {
+    "gradient": "",
+    "vjp": ", outputs and the way back to parameters and samples",
+    "jacobian": ", all outputs by all inputs",
+    "predict": "",
+}
+
+
 def flat(parameters: Mapping[str, Array]) -> Array:
     """W1, b1, W2, ... in one new vector."""
     return np.concatenate([value.ravel() for value in parameters.values()])
@@ -248,7 +274,7 @@ def batches(m: int, size: int | None, seed: int) -> Iterator[Array | None]:
     if size is None:
         return repeat(None)
     shuffle = Shuffle(seed, m)
-    return (shuffle.order(epoch)[start : start + size] for epoch in count() for start in range(0, m, size))
+    return (shuffle.orders(epoch, 1)[0, start : start + size] for epoch in count() for start in range(0, m, size))
 
 
 # ---------------------------------------------------------------- the cases of `fastxor bench`
@@ -270,6 +296,30 @@ EXPM: dict[str, Any] = {
     "optimizer": fx.Adam(1e-3),
 }
 
+DIGITS: dict[str, Any] = {
+    "sizes": (64, 32, 10),
+    "hidden": "relu",
+    "output": "softmax",
+    "m": 1440,
+    "dtype": "float32",
+    "optimizer": fx.Adam(1e-3),
+    "batch": 32,
+    "source": digits,
+    "unit": "epoch",
+    "iterations": 45,
+    "tolerance": 1e-2,
+}
+CALLS: dict[str, Any] = {
+    "sizes": (24, 8, 2),
+    "hidden": "tanh",
+    "output": "identity",
+    "m": 200,
+    "dtype": "float64",
+    "optimizer": fx.SGD(),
+    "unit": "call",
+    "iterations": 1,
+}
+
 PROBLEMS = {
     problem.name: problem
     for problem in (
@@ -278,26 +328,11 @@ PROBLEMS = {
         Problem("xor-wide-32", (2, 32, 1), **XOR),
         Problem("functions", (2, 2, 1), kind="functions", **XOR),
         Problem("expm", m=10_000, source=matrix_exponential, unit="epoch", tolerance=1e-2, **EXPM),
-        Problem(
-            "digits",
-            (64, 32, 10),
-            "relu",
-            "softmax",
-            1440,
-            "float32",
-            fx.Adam(1e-3),
-            batch=32,
-            source=digits,
-            unit="epoch",
-            iterations=45,
-            tolerance=1e-2,
-        ),
+        Problem("digits", **DIGITS),
+        Problem("stopping", kind="stopping", **DIGITS),
         Problem("mid", (64, 128, 1), "tanh", "sigmoid", 1024, "float32", fx.SGD(0.3), tolerance=1e-3),
         Problem("wide", (784, 256, 10), "relu", "softmax", 256, "float32", fx.SGD(0.1), tolerance=1e-3),
-        Problem(
-            "gradient", (24, 8, 2), "tanh", "identity", 200, "float64", fx.SGD(), kind="gradient", unit="call",
-            iterations=1,
-        ),
+        *(Problem(kind, kind=kind, **CALLS) for kind in ("gradient", "vjp", "jacobian")),
         Problem("predict", m=1, kind="predict", unit="call", iterations=1, tolerance=1e-5, **EXPM),
     )
 }  # fmt: skip

@@ -113,7 +113,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
                 specialised.code(train, dtype)
 
 
-residuals, solve = jacobian.residuals, jacobian.solve
+residuals, solve = jacobian.Residuals, jacobian.solve
 open = Session
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.views import Array
 
-from . import choices, dense, elementwise
+from . import choices, dense, elementwise, workspace
 from ._jit import VECTOR_BITS, inlined, kernel
 from .elementwise import ACTIVATIONS, LOSSES
 from .samples import load_rows, store_rows, weigh
@@ -41,7 +41,7 @@ class _Desk:
 
     def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
         self.plan, length = _plan(network, samples, dtype)
-        self.work = np.zeros(length, dtype)
+        self.work = workspace.zeros(length, dtype)
         places = (self.plan[place] for place in (THETA, DIRECTION, RESULT))
         self.theta, self.direction, self.result = (self.work[place : place + network.count] for place in places)
 

@@ -191,7 +191,9 @@ def _largest(work, at, rows, T):
 
 @traced
 def cost(work, loss, code, at, target, weight, rows, T):
-    """Sum over the tile of the weighted losses, from the logits."""
+    """Sum over the tile of the weighted losses, from the logits; for CROSS_ENTROPY, those become the outputs, as by
+    `output`: both need the same exponentials.
+    """
 
     def over_rows(s, term):
         """The sum of ``term(its logits, its targets)`` over the rows, for a vector of samples."""
@@ -207,9 +209,13 @@ def cost(work, loss, code, at, target, weight, rows, T):
         def step(i, sums):
             mass, column = sums
             z = load(work, at + s + i) - top
-            return mass + exp_down(z), column - load(work, target + s + i) * z
+            e = exp_down(z)
+            store(work, at + s + i, e)
+            return mass + e, column - load(work, target + s + i) * z
 
         mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
+        for i in steps(at + s, at + s + rows * T, T):
+            store(work, i, load(work, i) / mass)
         return column + log(mass)
 
     def of_errors(s):

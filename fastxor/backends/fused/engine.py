@@ -411,10 +411,12 @@ def _forward(work, plan, call, data, tile, theta, record):
             _layer(work, plan, call, tile, theta, layer)
             _meet(call)
             if layer == call.last and call.share == 0:
+                keeps_logits = call.is_logistic or call.task == COST
+                if not keeps_logits:
+                    fine = all_finite(work, z, n_out * tile.width)
                 if record:
                     cost = elementwise.cost(work, call.loss, call.code, z, call.target, call.weight, n_out, tile.width)
-                if not call.is_logistic:
-                    fine = all_finite(work, z, n_out * tile.width)
+                if not (keeps_logits or (record and call.loss == elementwise.CROSS_ENTROPY)):  # which has done it
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
                 good = _hand_out(work, data, tile, n_out, z, place) and good

@@ -9,7 +9,7 @@ comes in by it, a product of two rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -29,11 +29,6 @@ from .workspace import CODE, DEPTH, LAYERS, ROWS, SLOPE, STRIDE, TARGET, THETA, 
 _MOST_BYTES, _LEAST_COLUMNS = 1 << 19, 1024
 
 
-def residuals(network: Architecture, X: Array, Y: Array) -> Callable[[Array], Iterator[Array]]:
-    """See `fastxor.backends.Backend`."""
-    return _Residuals(network, X, Y).parts
-
-
 def solve(factor: Array, b: Array) -> Array:
     """See `fastxor.backends.Backend`."""
     x = b.copy()
@@ -41,29 +36,50 @@ def solve(factor: Array, b: Array) -> Array:
     return x
 
 
-class _Residuals:
-    """Tiles of samples, and the place where each of them is worked on in turn."""
+class Residuals:
+    """Tiles of samples, and the place where each of them is worked on in turn: see `fastxor.backends.Residuals`."""
 
-    def __init__(self, network: Architecture, X: Array, Y: Array) -> None:
+    def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
         dtype, samples, outputs = X.dtype, X.shape[1], network.sizes[-1]
         columns = max(_MOST_BYTES // (network.count * dtype.itemsize), _LEAST_COLUMNS)
         at_once = max(1, min(samples, columns // outputs))
         plan = workspace.plan(network, at_once, dtype)
-        T = int(plan.entries[WIDTH])
+        T, weight = int(plan.entries[WIDTH]), int(plan.entries[WEIGHT])
         self._plan, self._space = plan.entries, plan.common + plan.private
         more = 2 * T * sum(network.sizes[1:])  # behind the plan's own places: see `jacobian`
         self._work = workspace.allocate(plan._replace(private=plan.private + more), 1, dtype)
         self._theta = self._work[: network.count]  # THETA stands first
+        self._roots = self._work[weight : weight + T]
         self._rows = np.zeros((network.count + 1, outputs * T), dtype)
-        self._tiles = [_tile(X[:, start : start + T], Y[:, start : start + T]) for start in range(0, samples, T)]
+        self._columns, self._flat = outputs * T, self._rows.ravel()
+        roots = np.ones(samples, dtype) if weights is None else np.sqrt(weights)
+        starts = [slice(start, min(start + T, samples)) for start in range(0, samples, T)]
+        self._tiles = [(*_tile(X[:, part], Y[:, part]), roots[part]) for part in starts]
+        self._there = -1  # which tile
         self._fetch, self._differentiate = kernels.fetch[dtype], jacobian[dtype]
 
+    def values(self, theta: Array) -> Array:
+        values = np.empty(len(self._tiles) * self._columns, theta.dtype)
+        for number in self._each(theta):
+            part = values[number * self._columns :][: self._columns]
+            self._differentiate(self._plan, self._work, self._space, 0, part)
+        return values
+
     def parts(self, theta: Array) -> Iterator[Array]:
-        self._theta[...] = theta
-        for tile in self._tiles:
-            self._fetch(self._plan, self._work, *tile)
-            self._differentiate(self._plan, self._work, self._space, theta.size, self._rows.ravel())
+        for _number in self._each(theta):
+            self._differentiate(self._plan, self._work, self._space, theta.size, self._flat)
             yield self._rows
+
+    def _each(self, theta: Array) -> Iterator[int]:
+        """Put each tile into its place, and theta, in turn."""
+        for number, (*tile, roots) in enumerate(self._tiles):
+            self._theta[...] = theta
+            if number != self._there:
+                self._there = -1
+                self._fetch(self._plan, self._work, *tile)
+                self._roots[: roots.size] = roots
+                self._there = number
+            yield number
 
 
 def _tile(X: Array, Y: Array) -> tuple[Array, Array, int, int]:
@@ -74,7 +90,8 @@ def _tile(X: Array, Y: Array) -> tuple[Array, Array, int, int]:
 
 @kernel("void(int64[::1], T[::1], int64, int64, T[::1])")
 def jacobian(plan, work, space, count, J):
-    """The Jacobian, `count` rows, and then the residuals, for the samples of one tile, which are in their place.
+    """The Jacobian, `count` rows, and then the residuals, for the samples of one tile, which are in their place with
+    the roots of their weights. If `count` is 0, the residuals alone.
 
     Of `work`, what begins at `space` holds the derivatives of all layers' activations, and then as many deltas. Where
     nothing is written, among the weights of other outputs, J is 0 and stays so.
@@ -95,17 +112,18 @@ def jacobian(plan, work, space, count, J):
             if act == elementwise.SIN:
                 elementwise.turn_back(work, z, n_out * T)
             elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE))
-        _derive(work, act, z, n_out * T, get(plan, layer + SLOPE), slopes)
+        if count > 0:
+            _derive(work, act, z, n_out * T, get(plan, layer + SLOPE), slopes)
         slopes += n_out * T
     size = slopes - space  # of all slopes, and of all deltas behind them
     outputs = get(plan, last + ROWS)
     at = get(plan, last + TILE)
     columns = outputs * T
     _subtract(work, J, count * columns, at, plan[TARGET], plan[WEIGHT], outputs, T)
-    for o in range(outputs):
+    for o in range(outputs if count > 0 else 0):
         column = o * T
         here = slopes - columns  # of this layer's slopes
-        _mask(work, here + column, here + column + size, plan[WEIGHT], T)
+        _scale(work, here + column, here + column + size, plan[WEIGHT], T)
         for layer in range(last, LAYERS, -STRIDE):
             n_in = get(plan, layer - STRIDE + ROWS)
             a = get(plan, layer - STRIDE + TILE)
@@ -143,18 +161,20 @@ def _derive(work, code, at, n, kept, to):
 
 @traced
 def _subtract(work, J, to, outputs, targets, weight, rows, T):
-    """Outputs less targets, 0 in the padding, in J."""
+    """Outputs less targets, times the roots of the weights, in J; 0 in the padding."""
     for r in steps(0, rows * T, T):
         for s in steps(0, T, lanes(work)):
             error = load(work, outputs + r + s) - load(work, targets + r + s)
-            store(J, to + r + s, select_less(0.0, load(work, weight + s), error, 0.0))
+            root = load(work, weight + s)
+            store(J, to + r + s, select_less(0.0, root, error * root, 0.0))
 
 
 @traced
-def _mask(work, start, to, weight, T):
-    """A row, with 0 in the padding."""
+def _scale(work, start, to, weight, T):
+    """A row times the roots of the weights, with 0 in the padding."""
     for s in steps(0, T, lanes(work)):
-        store(work, to + s, select_less(0.0, load(work, weight + s), load(work, start + s), 0.0))
+        root = load(work, weight + s)
+        store(work, to + s, select_less(0.0, root, load(work, start + s) * root, 0.0))
 
 
 @traced

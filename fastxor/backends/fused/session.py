@@ -48,7 +48,8 @@ class _Desk:
         self.plan = plan.entries
         self.work = workspace.allocate(plan, self.threads, dtype)
         self.theta = self.work[: network.count]  # THETA stands first
-        self.rows = [self.work[start : start + network.count] for start in plan.moments][: optimizer._rows]
+        moments = self.work[plan.moments : plan.weights].reshape(2, -1)
+        self.rows = moments[: optimizer._rows, : network.count]
         if optimizer._kind == "adamw" or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
         self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])), penalties, rates)
@@ -115,7 +116,11 @@ class Session:
         done = 0
         while done < steps:
             most = min(steps - done, self._crew.most(self.speed))
-            chunk, order = self._next(min(most, _RATES) if self._scheduled else most)
+            if self._scheduled:  # perhaps not so far
+                rates = self._job.rates(self._state.completed, min(most, _RATES))
+                most = rates.size
+                self._desk.rates[:most] = rates
+            chunk, order = self._next(most)
             good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
             done += good
@@ -132,15 +137,13 @@ class Session:
         epoch, number = divmod(self._state.completed, per_epoch)
         most = max(1, choices.DRAWN // self._job.samples) * per_epoch - number
         steps = min(steps, most)
-        epochs = range(epoch, epoch + -(-(number + steps) // per_epoch))
-        orders = [self._job.shuffle.order(epoch)[: self._job.samples_per_epoch] for epoch in epochs]
-        return steps, (orders[0] if len(orders) == 1 else np.concatenate(orders))[number * size :]
+        orders = self._job.shuffle.orders(epoch, -(-(number + steps) // per_epoch))
+        return steps, orders[:, : self._job.samples_per_epoch].ravel()[number * size :]
 
     def _take(self, steps: int, order: np.ndarray, first: int, interval: int) -> int:
         """Take the steps, whose samples stand at the order's beginning; how many were good."""
-        costs = np.full((steps - 1 - first) // interval + 1 if first < steps else 0, np.nan)
-        if self._scheduled:
-            self._desk.rates[:steps] = self._job.rates(self._state.completed, steps)
+        costs = np.empty((steps - 1 - first) // interval + 1 if first < steps else 0)
+        costs.fill(np.nan)
         train = self._specialised()
         if train is not None:
             rate = self._job.optimizer.learning_rate
@@ -196,14 +199,15 @@ class Session:
     def _restore(self) -> None:
         """Put the state into the workspace."""
         self._desk.theta[:] = self._state.theta
-        for row, kept in zip(self._desk.rows, self._state.memory.rows, strict=True):
-            row[:] = kept
+        self._desk.rows[...] = self._state.memory.rows
         self._desk.powers[:] = self._state.memory.powers
 
     def _keep(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        desk, rows = self._desk, self._state.memory.rows  # an optimizer without a memory has the same at every step
-        memory = Memory(np.array(desk.rows) if desk.rows else rows, desk.powers.copy())
+        desk = self._desk
+        memory = self._state.memory  # an optimizer without one has the same at every step
+        if len(desk.rows):
+            memory = Memory(desk.rows.copy(), desk.powers.copy())
         self._state = State(desk.theta.copy(), memory, self._state.completed + steps)
 
 

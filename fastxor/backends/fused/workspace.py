@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     common: int  # length of the part of `work` that all threads share
     private: int  # of what each of them has for itself
     gradient: int  # where it begins in `work`
-    moments: tuple[int, int]  # likewise
+    moments: int  # two vectors, likewise
     weights: int  # likewise
     narrow: bool  # a tile is a single vector
 
@@ -98,13 +98,16 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
-    rows = [moments + row * padded(count) for row in range(3)]
-    return Plan(entries, private, end - private, vectors[3], (rows[0], rows[1]), rows[2], narrow)
+    return Plan(entries, private, end - private, vectors[3], moments, moments + 2 * padded(count), narrow)
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
-    """An array of zeros for `work` that begins where a cache line does: a vector that lies across two costs twice."""
-    length = plan.common + threads * plan.private
+    """`work`, for so many threads."""
+    return zeros(plan.common + threads * plan.private, dtype)
+
+
+def zeros(length: int, dtype: np.dtype) -> np.ndarray:
+    """An array of them that begins where a cache line does: a vector that lies across two costs twice."""
     space = np.zeros(length + _LINE // dtype.itemsize, dtype)
     start = -space.ctypes.data % _LINE // dtype.itemsize
     return space[start : start + length]

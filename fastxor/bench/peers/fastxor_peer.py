@@ -10,12 +10,20 @@ import fastxor as fx
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Contenders, Problem, Result
 
-KINDS = ("train", "functions", "gradient", "predict")
+KINDS = ("train", "stopping", "functions", "gradient", "vjp", "jacobian", "predict")
 
 
 def train(problem: Problem, backend: str, threads: int, iterations: int) -> Result:
     """No peer works out costs on its way."""
     return dict(problem.train(backend, iterations=iterations, interval=iterations, threads=threads).parameters)
+
+
+def stopping(problem: Problem, backend: str, threads: int, iterations: int) -> Result:
+    """With a patience without end, so that it is known how long it takes."""
+    epochs = -(-iterations // problem.per_epoch)
+    rule = fx.EarlyStopping(10**9, restore_best=False)
+    arguments = {"iterations": None, "interval": None, "validation": problem.held, "early_stopping": rule}
+    return dict(problem.train(backend, epochs=epochs, threads=threads, **arguments).parameters)
 
 
 def functions(problem: Problem, backend: str, threads: int, iterations: int) -> Result:
@@ -37,6 +45,25 @@ def gradient_calls(problem: Problem, backend: str, threads: int, calls: int) -> 
     return {"cost": cost, **grads}
 
 
+def vjp_calls(problem: Problem, backend: str, threads: int, calls: int) -> Result:
+    X, dA = problem.data
+    net, parameters = problem.network, own(problem)
+    with fx.use_backend(backend):
+        for _ in range(calls):
+            outputs, pullback = net.vjp(parameters, X)
+            grads, dX = pullback(dA)
+    return {"outputs": outputs, "dX": dX, **grads}
+
+
+def jacobian_calls(problem: Problem, backend: str, threads: int, calls: int) -> Result:
+    X, _ = problem.data
+    net, parameters = problem.network, own(problem)
+    with fx.use_backend(backend):
+        for _ in range(calls):
+            J = net.jacobian(parameters, X)
+    return {"jacobian": J}
+
+
 def predict_calls(problem: Problem, backend: str, threads: int, calls: int) -> Result:
     X, _ = problem.data
     net, parameters = problem.network, own(problem)
@@ -47,7 +74,8 @@ def predict_calls(problem: Problem, backend: str, threads: int, calls: int) -> R
 
 
 def contenders(problem: Problem, threads: int) -> Contenders:
-    kinds = {"train": train, "functions": functions, "gradient": gradient_calls, "predict": predict_calls}
+    calls = {"gradient": gradient_calls, "vjp": vjp_calls, "jacobian": jacobian_calls, "predict": predict_calls}
+    kinds = {"train": train, "stopping": stopping, "functions": functions, **calls}
     fused, plain = (partial(kinds[problem.kind], problem, backend, threads) for backend in ("numba", "numpy"))
     fx.warmup(problem.network, problem.m)  # what a long run would compile, as the other peers' compilers have done
     return {"fastxor": {"numba": fused}, "fastxor's numpy": {"numpy": plain}}

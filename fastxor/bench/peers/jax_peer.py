@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
 
-KINDS = ("train", "gradient", "predict")
+KINDS = ("train", "gradient", "vjp", "jacobian", "predict")
 IDIOMATIC = ("autodiff, dot, columns", "autodiff, dot, rows")
 MOST = {"autodiff": 100_000, "by hand": 10_000_000}  # elements of a product as a broadcast sum; more takes far longer
 WIDE = {"xla_cpu_prefer_vector_width": 512}  # XLA's own choice is 256
@@ -154,16 +154,59 @@ def calls(problem: Problem, gradient: str, multiply: Callable) -> Run:
     return run
 
 
-def predictions(problem: Problem, multiply: Callable) -> Run:
-    X, _ = problem.data
-    start = {key: jnp.asarray(value) for key, value in problem.start.items()}
+def outputs_of(problem: Problem, multiply: Callable) -> Callable:
+    """Of tanh layers and an identity output."""
 
-    @jax.jit
     def outputs(parameters, A):
         for layer in problem.layers:
             A = multiply("oi,im->om", parameters[f"W{layer}"], A) + parameters[f"b{layer}"]
             A = jnp.tanh(A) if layer < len(problem.layers) else A
         return A
+
+    return outputs
+
+
+def pullbacks(problem: Problem, multiply: Callable) -> Run:
+    X, dA = (jnp.asarray(array) for array in problem.data)
+    start = {key: jnp.asarray(value) for key, value in problem.start.items()}
+    outputs = outputs_of(problem, multiply)
+
+    @jax.jit
+    def both_ways(parameters, X, dA):
+        A, back = jax.vjp(outputs, parameters, X)
+        return A, *back(dA)
+
+    def run(count: int) -> Result:
+        for _ in range(count):
+            A, grads, dX = jax.block_until_ready(both_ways(start, X, dA))
+        found = {f"d{key}": np.asarray(value) for key, value in grads.items()}
+        return {"outputs": np.asarray(A), "dX": np.asarray(dX), **found}
+
+    return run
+
+
+def jacobians(problem: Problem, multiply: Callable, transform: Callable) -> Run:
+    X = jnp.asarray(problem.data[0])
+    start = {key: jnp.asarray(value) for key, value in problem.start.items()}
+    outputs = outputs_of(problem, multiply)
+
+    def of_one(parameters, x):
+        return outputs(parameters, x[:, None])[:, 0]
+
+    every = jax.jit(jax.vmap(transform(of_one, argnums=1), in_axes=(None, 1), out_axes=2))
+
+    def run(count: int) -> Result:
+        for _ in range(count):
+            J = jax.block_until_ready(every(start, X))
+        return {"jacobian": np.asarray(J)}
+
+    return run
+
+
+def predictions(problem: Problem, multiply: Callable) -> Run:
+    X, _ = problem.data
+    start = {key: jnp.asarray(value) for key, value in problem.start.items()}
+    outputs = jax.jit(outputs_of(problem, multiply))
 
     def run(count: int) -> Result:
         for _ in range(count):
@@ -179,6 +222,11 @@ def contenders(problem: Problem, threads: int) -> Contenders:
     pairs = [(gradient, name) for gradient in MOST for name in products if name == "dot" or size <= MOST[gradient]]
     if problem.kind == "predict":
         return {"JAX": {name: predictions(problem, multiply) for name, multiply in products.items()}}
+    if problem.kind == "vjp":
+        return {"JAX": {name: pullbacks(problem, multiply) for name, multiply in products.items()}}
+    if problem.kind == "jacobian":
+        ways = product(products, ("jacrev", "jacfwd"))
+        return {"JAX": {f"{way}, {name}": jacobians(problem, products[name], getattr(jax, way)) for name, way in ways}}
     if problem.kind == "gradient":
         return {"JAX": {f"{gradient}, {name}": calls(problem, gradient, products[name]) for gradient, name in pairs}}
     runs = {

@@ -12,7 +12,7 @@ import fastxor as fx
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Array, Contenders, Problem, Result, flat, views, xor
 
-KINDS = ("train", "functions", "gradient", "predict")
+KINDS = ("train", "functions", "gradient", "vjp", "jacobian", "predict")
 
 HIDDEN = {"tanh": np.tanh, "relu": lambda Z: np.maximum(Z, 0)}
 SLOPES = {"tanh": lambda A: 1 - A * A, "relu": lambda A: A > 0}  # from the activation's value
@@ -124,6 +124,33 @@ def gradient_calls(problem: Problem, calls: int) -> Result:
     return {"cost": cost, **{f"d{key}": value for key, value in grads.items()}}
 
 
+def vjp_calls(problem: Problem, calls: int) -> Result:
+    """From the targets, as any derivative by the outputs."""
+    (X, dA), parameters = problem.data, problem.start
+    for _ in range(calls):
+        A, grads = forward(problem, parameters, X), {}
+        dZ = dA
+        for layer in reversed(problem.layers):
+            grads[f"dW{layer}"], grads[f"db{layer}"] = dZ @ A[layer - 1].T, dZ.sum(axis=1, keepdims=True)
+            dX = parameters[f"W{layer}"].T @ dZ
+            if layer > 1:
+                dZ = dX * SLOPES[problem.network.hidden[layer - 2]](A[layer - 1])
+    return {"outputs": A[-1], "dX": dX, **grads}
+
+
+def jacobian_calls(problem: Problem, calls: int) -> Result:
+    """Back from each output, for there are fewer of them than inputs."""
+    (X, _), parameters = problem.data, problem.start
+    last = len(problem.layers)
+    for _ in range(calls):
+        A = forward(problem, parameters, X)
+        J = np.broadcast_to(parameters[f"W{last}"][:, :, None], (problem.sizes[-1], problem.sizes[-2], problem.m))
+        for layer in range(last - 1, 0, -1):
+            slopes = J * SLOPES[problem.network.hidden[layer - 1]](A[layer])
+            J = np.einsum("oim,ij->ojm", slopes, parameters[f"W{layer}"], optimize=True)
+    return {"jacobian": J}
+
+
 def predict_calls(problem: Problem, calls: int) -> Result:
     X, _ = problem.data
     for _ in range(calls):
@@ -131,11 +158,12 @@ def predict_calls(problem: Problem, calls: int) -> Result:
     return {"outputs": outputs}
 
 
+CALLS = {"gradient": gradient_calls, "vjp": vjp_calls, "jacobian": jacobian_calls, "predict": predict_calls}
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
-    if problem.kind == "gradient":
-        return {"numpy": {"textbook": partial(gradient_calls, problem)}}
-    if problem.kind == "predict":
-        return {"numpy": {"textbook": partial(predict_calls, problem)}}
+    if problem.kind in CALLS:
+        return {"numpy": {"textbook": partial(CALLS[problem.kind], problem)}}
     if problem.kind == "functions":
         return {"tutorial": {"own loop": partial(functions, problem)}}
     runs: Contenders = {"numpy": {"textbook": partial(textbook, problem)}}
@@ -150,5 +178,4 @@ def version() -> str:
 
 def reference(problem: Problem) -> Result:
     """What every run of `problem.iterations` iterations is compared with."""
-    calls = {"train": textbook, "functions": textbook, "gradient": gradient_calls, "predict": predict_calls}
-    return calls[problem.kind](problem, problem.iterations)
+    return CALLS.get(problem.kind, textbook)(problem, problem.iterations)

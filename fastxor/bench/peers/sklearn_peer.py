@@ -1,18 +1,21 @@
-"""scikit-learn: MLPClassifier or MLPRegressor, started from the problem's parameters and given its batch order."""
+"""scikit-learn: MLPClassifier or MLPRegressor, started from the problem's parameters and given its batch order, and its
+samples to hold out."""
 
 from __future__ import annotations
 
 import warnings
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import sklearn
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.neural_network import _multilayer_perceptron as multilayer_perceptron
 
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result
 
-KINDS = ("train", "predict")
+KINDS = ("train", "stopping", "predict")
 
 Model = MLPClassifier | MLPRegressor
 
@@ -84,6 +87,15 @@ def train(problem: Problem, model: Model, iterations: int) -> Result:
     return result
 
 
+def stopping(problem: Problem, model: Model, iterations: int) -> Result:
+    """The same with early stopping; it holds out what this problem does, and restores the best of its epochs."""
+    (X, Y), (x, y) = problem.data, problem.held
+    split = X.T, x.T, Y.T, y.T
+    model.early_stopping, model.validation_scores_, model.best_validation_score_ = True, [], -np.inf
+    with mock.patch.object(multilayer_perceptron, "train_test_split", return_value=split):
+        return train(problem, model, iterations)
+
+
 def predict_calls(problem: Problem, model: Model, calls: int) -> Result:
     x = np.ascontiguousarray(problem.data[0].T)
     for _ in range(calls):
@@ -95,7 +107,8 @@ def contenders(problem: Problem, threads: int) -> Contenders:
     model = prepared(problem)
     if problem.kind == "predict":
         return {"scikit-learn": {"predict": partial(predict_calls, problem, model)}}
-    return {"scikit-learn": {"fit": partial(train, problem, model)}}
+    fit = stopping if problem.kind == "stopping" else train
+    return {"scikit-learn": {"fit": partial(fit, problem, model)}}
 
 
 def version() -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, xor
 
-KINDS = ("train", "gradient", "predict")
+KINDS = ("train", "gradient", "vjp", "jacobian", "predict")
 HIDDEN = {"tanh": torch.tanh, "relu": torch.relu}
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -187,6 +187,24 @@ def cost_and_gradient(problem: Problem, P: list[Tensor], X: Tensor, Y: Tensor) -
     return (error * error).sum() / (2 * len(X)), gradient(problem, P, X, Y, torch.mm)
 
 
+def pullback_calls(problem: Problem, calls: int) -> Result:
+    X, dA, start = tensors(problem)
+    for _ in range(calls):
+        A, back = torch.func.vjp(lambda P, X: forward(problem, P, X)[-1], list(start.values()), X)
+        grads, dX = back(dA)
+    found = parameters_of(problem, grads)
+    return {"outputs": A.numpy().T, "dX": dX.numpy().T, **{f"d{key}": value for key, value in found.items()}}
+
+
+def jacobian_calls(problem: Problem, transform: Callable, calls: int) -> Result:
+    X, _, start = tensors(problem)
+    P = list(start.values())
+    every = torch.func.vmap(transform(lambda x: forward(problem, P, x[None])[-1][0]))
+    for _ in range(calls):
+        J = every(X)
+    return {"jacobian": J.numpy().transpose(1, 2, 0)}
+
+
 def predict_calls(problem: Problem, calls: int) -> Result:
     X, _, _ = tensors(problem)
     net = modules(problem)
@@ -201,6 +219,12 @@ def contenders(problem: Problem, threads: int) -> Contenders:
     torch._dynamo.reset()  # one problem's graphs count towards the next one's limit of recompilations
     if problem.kind == "predict":
         return {"PyTorch": {"modules": partial(predict_calls, problem)}}
+    if problem.kind == "vjp":
+        return {"PyTorch": {"torch.func.vjp": partial(pullback_calls, problem)}}
+    if problem.kind == "jacobian":
+        ways = {"jacrev": torch.func.jacrev, "jacfwd": torch.func.jacfwd}
+        runs = {f"torch.func.{name}": partial(jacobian_calls, problem, way) for name, way in ways.items()}
+        return {"PyTorch": runs}
     if problem.kind == "gradient":
         evaluate = partial(cost_and_gradient, problem)
         return {
