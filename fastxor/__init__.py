@@ -10,9 +10,11 @@ Any dense network
     SGD, Adam, AdamW        the optimizers
     RMSprop, Rprop, LBFGS   more of them; the last two are for all samples at once
     LevenbergMarquardt      least squares, for up to some thousand parameters
-    Result                  parameters, history, iterations, forward, predict, cost, save
+    Result                  parameters, history, iterations, forward, predict, cost, save, export
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file
+    export                  a trained network as Python, C, ONNX, safetensors or JSON
+    Trained                 a network with its parameters, as a Result is one
     EarlyStopping           when to stop, by the cost of validation data
     Moment                  what a callback is given
     one_hot                 class numbers as targets
@@ -63,11 +65,13 @@ checkers, `fastxor.names` has the names of activations, outputs, losses and back
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.exporting import export
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.trained import Trained
 from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
@@ -96,6 +100,8 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "Result",
     "History",
     "load",
+    "export",
+    "Trained",
     "EarlyStopping",
     "Moment",
     "one_hot",

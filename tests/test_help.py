@@ -20,7 +20,8 @@ PUBLIC = {
         "sizes hidden output loss count layers initialize forward predict cost gradient "
         "vjp jacobian hvp compile flatten unflatten",
     ),
-    "run": (RUN, "network parameters history iterations forward predict cost save"),
+    "run": (RUN, "network parameters history iterations forward predict cost save export"),
+    "trained": (fx.Trained(NET, RUN.parameters), "network parameters forward predict cost export"),
     "check": (
         fx.check_gradient(NET, RUN.parameters, X, Y),
         "ok error tolerance parameter index analytic numeric checked at_kinks count",
