@@ -8,6 +8,7 @@ from typing import Any
 from fastxor import saving, validation
 from fastxor.files import Path
 from fastxor.history import History
+from fastxor.network import Network  # noqa: F401 - a type of Result's first field, which is Trained's
 from fastxor.state import State
 from fastxor.trained import Trained
 from fastxor.views import Array
