@@ -10,11 +10,12 @@ Any dense network
     SGD, Adam, AdamW        the optimizers
     RMSprop, Rprop, LBFGS   more of them; the last two are for all samples at once
     LevenbergMarquardt      least squares, for up to some thousand parameters
-    Result                  parameters, history, iterations, forward, predict, cost, save, export
+    Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file
     export                  a trained network as Python, C, ONNX, safetensors or JSON
     Trained                 a network with its parameters, as a Result is one
+    from_sklearn, from_torch  one of scikit-learn's or PyTorch's; Network.to_torch goes back
     EarlyStopping           when to stop, by the cost of validation data
     Moment                  what a callback is given
     one_hot                 class numbers as targets
@@ -65,6 +66,7 @@ checkers, `fastxor.names` has the names of activations, outputs, losses and back
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.conversion import from_sklearn, from_torch
 from fastxor.exporting import export
 from fastxor.history import History
 from fastxor.labels import one_hot
@@ -102,6 +104,8 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "load",
     "export",
     "Trained",
+    "from_sklearn",
+    "from_torch",
     "EarlyStopping",
     "Moment",
     "one_hot",

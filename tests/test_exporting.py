@@ -338,3 +338,10 @@ def test_importing_the_package_imports_no_format(tmp_path):
     )
     assert run_python("-c", code, cwd=tmp_path).stdout == "fastxor.exporting\n"
     assert {path.stem for path in (PACKAGE / "exporting").glob("as_*.py")} == {*FORMATS.values()}
+
+
+@pytest.mark.parametrize("call", [lambda: fx.from_torch(None), lambda: RUN.network.to_torch(RUN.parameters)])
+def test_without_torch_it_says_what_to_install(monkeypatch, call):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match=re.escape("pip install 'fastxor-nn[torch]'")):
+        call()

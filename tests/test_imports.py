@@ -18,7 +18,7 @@ FLOORS = [
     ["exporting"],
     ["network", "second_order"],
     ["checking", "history", "trained"],
-    ["saving"],
+    ["conversion", "saving"],
     ["result"],
     ["loop"],
     ["starting", "watching"],
