@@ -13,6 +13,9 @@ Any dense network
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
     load                    a Result from its file
+    export                  a trained network as Python, C, ONNX, safetensors or JSON
+    Trained                 a network with its parameters, as a Result is one
+    from_sklearn, from_torch  one of scikit-learn's or PyTorch's; Network.to_torch goes back
     EarlyStopping           when to stop, by the cost of validation data
     Moment                  what a callback is given
     one_hot                 class numbers as targets
@@ -63,11 +66,14 @@ checkers, `fastxor.names` has the names of activations, outputs, losses and back
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.conversion import from_sklearn, from_torch
+from fastxor.exporting import export
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.trained import Trained
 from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
@@ -96,6 +102,10 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "Result",
     "History",
     "load",
+    "export",
+    "Trained",
+    "from_sklearn",
+    "from_torch",
     "EarlyStopping",
     "Moment",
     "one_hot",

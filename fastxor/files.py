@@ -1,11 +1,14 @@
-"""Files of arrays and one entry of JSON: plain ``.npz``, written whole or not at all, and read with suspicion."""
+"""Files that are written whole or not at all; those of arrays and one entry of JSON, plain ``.npz``, and how they are
+read: with suspicion.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -24,12 +27,19 @@ def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
     """Put them into a file. Whoever reads it meanwhile, or after a crash, finds the old one or the new one, whole."""
     import json  # most programs have no such file, and importing takes its time
 
-    folder, name = place(path)
     text = json.dumps({"format": FORMAT} | entry)
+    with whole(path) as file:
+        np.savez(file, **{ENTRY: np.array(text)}, **arrays)  # type: ignore[arg-type]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written that takes its name, and the place of another one, when all is in it; else it is gone."""
+    folder, name = place(path)
     passing = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         with open(passing, "xb") as file:
-            np.savez(file, **{ENTRY: np.array(text)}, **arrays)  # type: ignore[arg-type]
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(passing, os.path.join(folder, name))

@@ -624,6 +624,31 @@ class Network(Architecture):
         """
         return self._views(validation.vector("theta", theta, self.count))
 
+    def to_torch(self, parameters: Mapping[str, ArrayLike]) -> Any:
+        """The same network as a `torch.nn.Sequential`; `from_torch` is the way back.
+
+        Parameters
+        ----------
+        parameters : dict
+            ``W1, b1, W2, b2, …``; they are copied.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Of Linear modules and activations, float32 if every parameter is, else float64. Rows are samples in torch:
+            ``model(torch.tensor(X.T))`` is ``net.forward(parameters, X).T``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is missing, or has the wrong kind or shape; the message names it.
+        ImportError
+            If there is no torch.
+        """
+        from fastxor.exporting import to_torch  # which most programs never need
+
+        return to_torch.sequential(self, self._views(validation.parameters(parameters, self)))
+
     # ------------------------------------------------------------ for the rest of the package
 
     def _evaluate(

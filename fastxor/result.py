@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from numpy.typing import ArrayLike
-
 from fastxor import saving, validation
 from fastxor.files import Path
 from fastxor.history import History
-from fastxor.names import BackendName
-from fastxor.network import Network
+from fastxor.network import Network  # noqa: F401 - a type of Result's first field, which is Trained's
 from fastxor.state import State
+from fastxor.trained import Trained
 from fastxor.views import Array
 
 
@@ -21,7 +19,7 @@ class DivergenceWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Result:
+class Result(Trained):
     """What `train` returns: a trained network, how it came about, and all that is needed to go on.
 
     Attributes
@@ -45,8 +43,6 @@ class Result:
     Result(1-1 network, 250 iterations, cost 0... to 0...)
     """
 
-    network: Network
-    parameters: dict[str, Array]
     history: History
     iterations: int
     _state: State = field(repr=False)
@@ -92,18 +88,6 @@ class Result:
         theta = validation.parameters(self.parameters, self.network)
         state = replace(self._state, theta=theta)
         saving.save(path, self.network, self.history, state, self._settings, self._best)
-
-    def forward(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
-        """`Network.forward` with the trained parameters: the outputs (n_y, m) for X (n_x, m)."""
-        return self.network.forward(self.parameters, X, backend=backend)
-
-    def predict(self, X: ArrayLike, *, backend: BackendName | None = None) -> Array:
-        """`Network.predict` with the trained parameters: labels, class numbers or values for X (n_x, m)."""
-        return self.network.predict(self.parameters, X, backend=backend)
-
-    def cost(self, X: ArrayLike, Y: ArrayLike, *, backend: BackendName | None = None) -> float:
-        """`Network.cost` with the trained parameters: the loss, averaged over the samples."""
-        return self.network.cost(self.parameters, X, Y, backend=backend)
 
 
 def load(path: Path) -> Result:

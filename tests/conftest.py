@@ -1,6 +1,7 @@
 """Fixtures shared by the whole suite: the three cores, and a backend selection that no test leaks."""
 
 import signal
+from importlib.util import find_spec
 
 import pytest
 import threadpoolctl
@@ -9,6 +10,11 @@ import unjitted
 import fastxor as fx
 
 unjitted.install()
+
+# What another library is to say, where there is that library: ONNX Runtime comes later than Python, PyTorch is large.
+collect_ignore = [
+    file for file, library in (("test_onnx.py", "onnxruntime"), ("test_torch.py", "torch")) if not find_spec(library)
+]
 
 # The matrices are small: BLAS threads only get in each other's way, above all beside other test processes.
 threadpoolctl.threadpool_limits(1)

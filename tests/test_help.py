@@ -18,9 +18,10 @@ PUBLIC = {
     "net": (
         NET,
         "sizes hidden output loss count layers initialize forward predict cost gradient "
-        "vjp jacobian hvp compile flatten unflatten",
+        "vjp jacobian hvp compile flatten unflatten to_torch",
     ),
-    "run": (RUN, "network parameters history iterations forward predict cost save"),
+    "run": (RUN, "network parameters history iterations forward predict cost save export"),
+    "trained": (fx.Trained(NET, RUN.parameters), "network parameters forward predict cost export"),
     "check": (
         fx.check_gradient(NET, RUN.parameters, X, Y),
         "ok error tolerance parameter index analytic numeric checked at_kinks count",
@@ -56,7 +57,7 @@ def test_help_opens_with_what_there_is():
     assert lines[2:4] == ["NAME", "    fastxor - Small neural networks, fast on a CPU."]
     assert lines[5] == "DESCRIPTION"
     page = lines[6 : lines.index("PACKAGE CONTENTS")]
-    assert len(page) < 60
+    assert len(page) < 70
     assert max(map(len, page)) <= 100  # indented by four
     rows = [re.match(r" {8}(\w+(?:, \w+)*)  +\S", line) for line in page]
     listed = [name for row in rows if row for name in row[1].split(", ")]

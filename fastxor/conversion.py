@@ -1,0 +1,203 @@
+"""Dense networks of other libraries, taken over with their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastxor import validation
+from fastxor.names import Loss
+from fastxor.network import ACTIVATIONS, LOSSES, OUTPUTS, Network
+from fastxor.trained import Trained
+from fastxor.views import Array
+
+# What scikit-learn calls otherwise.
+_SKLEARN = {"logistic": "sigmoid"}
+
+# What a module must have been made with to be the activation: a setting, and whether its value will do.
+_SETTINGS = {
+    "LeakyReLU": ("negative_slope", lambda slope: slope == 0.01),
+    "ELU": ("alpha", lambda alpha: alpha == 1),
+    "Softplus": ("beta", lambda beta: beta == 1),
+    "GELU": ("approximate", lambda kind: kind == "none"),
+    "Softmax": ("dim", lambda dim: dim in (1, -1, None)),
+}
+
+
+def from_sklearn(mlp: Any) -> Trained:
+    """The network and the parameters of a fitted `MLPClassifier` or `MLPRegressor` of scikit-learn.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier or MLPRegressor
+        Fitted, for two classes, several or several labels, or for numbers. Nothing of it is changed or shared.
+
+    Returns
+    -------
+    Trained
+        ``forward(X.T).T`` is what ``predict_proba(X)`` is, for two classes its second column, or ``predict(X)`` of the
+        regressor; for several classes ``mlp.classes_[run.predict(X.T)]`` is ``mlp.predict(X)``. To train it further,
+        ``fx.train(run.network, X.T, Y, parameters=run.parameters)``.
+
+    Raises
+    ------
+    TypeError
+        If `mlp` is something else.
+    ValueError
+        If it is not fitted, or has an activation that there is none for.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> run = fx.from_sklearn(mlp)
+    >>> run
+    Trained(1-5-1 network)
+    >>> bool(abs(run.forward([[1.5]])[0, 0] - mlp.predict([[1.5]])[0]) < 1e-12)
+    True
+    """
+    if not all(hasattr(mlp, name) for name in ("hidden_layer_sizes", "activation", "fit")):
+        hint = ""
+        if hasattr(mlp, "best_estimator_"):
+            hint = "; pass its best_estimator_"
+        elif hasattr(mlp, "steps"):
+            hint = "; pass its last step, and then X as the steps before make it"
+        raise TypeError(f"mlp must be scikit-learn's MLPClassifier or MLPRegressor, got {type(mlp).__name__}{hint}")
+    if not all(hasattr(mlp, name) for name in ("coefs_", "intercepts_", "out_activation_")):
+        raise ValueError("mlp is not fitted: call its fit first")
+    hidden, output = (_SKLEARN.get(name, name) for name in (mlp.activation, mlp.out_activation_))
+    if hidden not in ACTIVATIONS:
+        raise ValueError(f"mlp has the activation {mlp.activation!r}, and there are {', '.join(ACTIVATIONS)}")
+    if output not in OUTPUTS:
+        raise ValueError(f"mlp has the output {mlp.out_activation_!r}, and there are {', '.join(OUTPUTS)}")
+    sizes = [len(mlp.coefs_[0]), *(W.shape[1] for W in mlp.coefs_)]
+    arrays = [(W.T, b) for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)]
+    return _trained(Network(sizes, hidden, output), arrays)
+
+
+def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
+    """The network and the parameters of a `torch.nn.Sequential` of Linear modules and activations.
+
+    Parameters
+    ----------
+    model : torch.nn.Sequential
+        Linear modules, each but the last with an activation or none behind it: Tanh, Sigmoid, ReLU, LeakyReLU(0.01),
+        ELU, Softplus, GELU, Identity, or what `Network.to_torch` makes of "sin". The last may be followed by Sigmoid or
+        Softmax. Sequentials in it are taken apart. Nothing of it is changed or shared.
+    loss : str, optional
+        Of the network, see `Network`; default: what goes with its output, "squared_error" where nothing follows the
+        last Linear. Of such a model, "cross_entropy" and "binary_cross_entropy" say that its outputs are logits, as
+        torch's CrossEntropyLoss and BCEWithLogitsLoss want them: the network then has the softmax or the sigmoid that
+        is missing, and its outputs are probabilities.
+
+    Returns
+    -------
+    Trained
+        ``forward(X.T).T`` is ``model(X)`` for X (m, n_x), up to that: rows are samples in torch.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
+    ValueError
+        If there is something in it that a `Network` has not; the message says where and what.
+    ImportError
+        If there is no torch.
+
+    Examples
+    --------
+    ``model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))`` for three classes, trained with
+    CrossEntropyLoss, becomes ``fx.from_torch(model, loss="cross_entropy")``.
+    """
+    from fastxor.exporting.to_torch import MODULES, library  # which most programs never need
+
+    nn = library().nn
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Sequential, got {type(model).__name__}")
+    if loss is not None:
+        loss = validation.choice("loss", loss, LOSSES)
+    linears, activations = _chain(nn, model)
+    output = activations[-1]
+    if output == "identity" and loss in ("cross_entropy", "binary_cross_entropy"):
+        output = LOSSES[loss][0]
+    if output not in OUTPUTS:
+        raise ValueError(
+            f"model ends in {MODULES[output][0]}, and an output is Linear, alone or with Sigmoid or Softmax"
+        )
+    if "softmax" in activations[:-1]:
+        raise ValueError("model has a Softmax before its last Linear, which only an output can have")
+    sizes = [linears[0].in_features, *(linear.out_features for linear in linears)]
+    network = Network(sizes, activations[:-1], output, loss)
+    return _trained(network, [(_array(linear.weight), _array(linear.bias)) for linear in linears])
+
+
+def _chain(nn: Any, model: Any) -> tuple[list[Any], list[Any]]:
+    """The Linear modules, and the name of the activation behind each."""
+    linears: list[Any] = []
+    activations: list[str] = []
+    for place, module in _modules(nn, model, "model"):
+        if isinstance(module, nn.Linear):
+            _check_linear(place, module, linears)
+            linears.append(module)
+            activations.append("identity")
+            continue
+        name = _activation(place, module)
+        if not linears:
+            raise ValueError(f"{place} is {module}, and a network begins with Linear")
+        if "identity" not in (name, activations[-1]):
+            raise ValueError(f"{place} is {module}, a second activation behind one Linear")
+        activations[-1] = activations[-1] if name == "identity" else name
+    if not linears:
+        raise ValueError("model has no Linear")
+    return linears, activations
+
+
+def _modules(nn: Any, model: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Those of a Sequential, also of Sequentials in it, each with the words for where it is."""
+    if not isinstance(model, nn.Sequential):
+        yield place, model
+        return
+    for number, module in enumerate(model):
+        yield from _modules(nn, module, f"{place}[{number}]")
+
+
+def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
+    dtype = str(linear.weight.dtype).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"{place} has parameters of {dtype}, and there are float32 and float64: model.float()")
+    if type(linear).__name__ == "LazyLinear":
+        raise ValueError(f"{place} is {linear}, which has no parameters before it has been called")
+    if before and before[-1].out_features != linear.in_features:
+        raise ValueError(f"{place} is {linear}, behind {before[-1].out_features} outputs")
+
+
+def _activation(place: str, module: Any) -> str:
+    from fastxor.exporting.to_torch import MODULES
+    from fastxor.exporting.to_torch import __name__ as home
+
+    kind = type(module).__name__
+    known = {name: activation for activation, (name, _settings) in MODULES.items()}
+    ours = kind != "Sin" or type(module).__module__ == home
+    if kind not in known or not ours:
+        hint = "; when trained, it does nothing, and can be left out" if "Dropout" in kind else ""
+        raise ValueError(f"{place} is {module}, and a network has Linear, {', '.join(known)} only{hint}")
+    setting, will_do = _SETTINGS.get(kind, ("training", lambda _value: True))
+    if not will_do(getattr(module, setting)):
+        raise ValueError(f"{place} is {module}, and there is no {known[kind]!r} with that {setting}")
+    return known[kind]
+
+
+def _array(parameter: Any) -> Any:
+    return None if parameter is None else parameter.detach().cpu().numpy()
+
+
+def _trained(network: Network, arrays: Sequence[tuple[Array, Array | None]]) -> Trained:
+    """From W (n_out, n_in) and b (n_out,), or None for no biases, of each layer."""
+    parameters: dict[str, Array] = {}
+    for number, (W, b) in enumerate(arrays, 1):
+        b = np.zeros(len(W), W.dtype) if b is None else b
+        parameters |= {f"W{number}": W, f"b{number}": b.reshape(-1, 1)}
+    return Trained(network, network._views(validation.parameters(parameters, network)))
