@@ -6,16 +6,19 @@ scripts from the network; here they come as npm packages, so that the test is ab
 
 from __future__ import annotations
 
+import functools
 import html
+import http.server
 import re
 import shutil
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
-from benchmarks.browser import command, opened, served
+from benchmarks.browser import command, opened
 
 PAGES = Path(__file__).resolve().parent.parent / ".asv" / "html"
 # The file's name in the pages, and the package and place that it comes from.
@@ -71,8 +74,16 @@ def site(tmp_path_factory):
     assert not missing
     page = page.replace("</body>", f"{PROBE}</body>")
     (folder / "index.html").write_text(page, encoding="utf-8")
-    with served(folder) as address:
-        yield address
+    handler = functools.partial(Silent, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format, *args):
+        pass
 
 
 def plots(document: str) -> dict[str, tuple[int, bool]]:

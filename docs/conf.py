@@ -95,6 +95,11 @@ def way_out(app, name: str, content: list[str]) -> None:
     content[0] = re.sub(r"\]\((\.\.?/[^)#\s]+)(#[^)\s]*)?\)", absolute, content[0])
 
 
+def without_unknown(app, what, name, thing, options, signature: str | None, returned) -> tuple[str | None, object]:
+    """A signature without the arguments that are taken only to be refused with a hint."""
+    return signature and signature.replace(", **unknown", ""), returned
+
+
 def add_history(app, error: Exception | None) -> None:
     """The pages of `asv publish`, as they are, under asv/."""
     if error is None and app.builder.name == "html" and (HISTORY / "index.html").exists():
@@ -103,4 +108,5 @@ def add_history(app, error: Exception | None) -> None:
 
 def setup(app) -> None:
     app.connect("source-read", way_out)
+    app.connect("autodoc-process-signature", without_unknown)
     app.connect("build-finished", add_history)

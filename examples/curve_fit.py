@@ -14,24 +14,24 @@ import numpy as np
 
 import fastxor as fx
 
-rng = np.random.default_rng(1)
-x = np.sort(rng.uniform(-2, 2, 120))[None, :]
+rng = np.random.default_rng(3)
+x = np.sort(rng.uniform(-2.2, 2.2, 150))[None, :]
 
 
 def curve(x):
     return np.sin(1.5 * x + 0.8 * x**2)
 
 
-y = curve(x) + rng.normal(scale=0.1, size=x.shape)
+y = curve(x) + rng.normal(scale=0.05, size=x.shape)
 
 # %%
 # The same network and first weights, three optimizers. ``interval`` says how often the cost is recorded.
 
-net = fx.Network([1, 12, 1], hidden="tanh", output="identity")
+net = fx.Network([1, 6, 1], hidden="tanh", output="identity")
 optimizers = {
     "Adam": (fx.Adam(0.01), 2000),
     "Rprop": (fx.Rprop(), 2000),
-    "Levenberg-Marquardt": (fx.LevenbergMarquardt(), 200),
+    "Levenberg-Marquardt": (fx.LevenbergMarquardt(), 30),
 }
 runs = {
     name: fx.train(net, x, y, optimizer=optimizer, iterations=iterations, interval=1, random_state=0)
