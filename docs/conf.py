@@ -6,7 +6,6 @@ import re
 import shutil
 import sys
 import tomllib
-import warnings
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -25,12 +24,11 @@ HISTORY = ROOT / ".asv" / "html"  # where `asv publish` puts its pages
 
 project, author = "fastxor", PROJECT["authors"][0]["name"]
 version = release = fastxor.__version__
-project_copyright = author
+copyright = author
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 extensions += ["sphinx_gallery.gen_gallery", "xor.directive"]
 exclude_patterns = ["_build", "gallery/**/*.ipynb"]
-templates_path: list[str] = []
 default_role = "py:obj"  # `train` in a docstring is a link where there is such a thing
 
 html_theme = "furo"
@@ -38,11 +36,8 @@ html_title = f"fastxor {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_theme_options = {"source_repository": SOURCE, "source_branch": "main", "source_directory": "docs/"}
-html_copy_source = False
 
-myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-myst_fence_as_directive: list[str] = []
 
 autodoc_typehints = "none"  # the docstrings have types and shapes
 autodoc_member_order = "bysource"
@@ -74,8 +69,10 @@ if (HISTORY / "index.html").exists():
     tags.add("history")  # noqa: F821 - Sphinx has it here
 
 # What is compiled once on a machine is no part of an example's time.
-warnings.filterwarnings("ignore", message=".*compil.*", module="fastxor")
 fastxor.warmup()
+line = fastxor.Network([1, 1], output="identity")
+line.jacobian(line.initialize(0), [[0.0]])
+fastxor.train(line, [[0.0]], [[0.0]], optimizer=fastxor.LevenbergMarquardt(), iterations=1)
 
 
 def way_out(app, name: str, content: list[str]) -> None:
