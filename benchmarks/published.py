@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import html
 import http.server
-import os
 import re
 import shutil
 import subprocess
@@ -19,15 +18,9 @@ from pathlib import Path
 
 import pytest
 
-PAGES = Path(__file__).resolve().parent.parent / ".asv" / "html"
-BROWSERS = (
-    "chromium",
-    "google-chrome",
-    "chrome",
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-)
+from benchmarks.browser import command, opened
 
+PAGES = Path(__file__).resolve().parent.parent / ".asv" / "html"
 # The file's name in the pages, and the package and place that it comes from.
 SCRIPTS = {
     "jquery-3.3.1.min.js": ("jquery@3.3.1", "dist/jquery.min.js"),
@@ -62,13 +55,6 @@ setInterval(function () {
 """
 
 
-def command(*names: str) -> str:
-    """The first of these programs that is here."""
-    found = next(filter(None, map(shutil.which, names)), None)
-    assert found, f"this test needs {' or '.join(names)} on the PATH"
-    return found
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The address of a copy of the pages that needs nothing from elsewhere."""
@@ -98,19 +84,6 @@ def site(tmp_path_factory):
 class Silent(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format, *args):
         pass
-
-
-def opened(address: str, tmp_path: Path) -> str:
-    """The page's document once its scripts have run."""
-    options = ["--headless", "--disable-gpu", "--window-size=1500,4000", "--virtual-time-budget=10000", "--dump-dom"]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:
-        options.append("--no-sandbox")  # Chromium has none for root
-    browser = command(*BROWSERS)
-    done = subprocess.run(
-        [browser, *options, f"--user-data-dir={tmp_path}", address], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def plots(document: str) -> dict[str, tuple[int, bool]]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -26,7 +27,6 @@ from fastxor.bench.progress import Progress
 from fastxor.bench.worker import Missing, Peer, Refused, Worker, rest
 
 FLAGS = ("--quick", "--cases", "--peers", "--threads", "--output")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTENDERS = {"fastxor": ("fastxor", "fastxor's numpy"), "numpy": ("numpy",), "c": ("C",), "jax": ("JAX",)}
 CONTENDERS |= {"torch": ("PyTorch",), "sklearn": ("scikit-learn",)}
 SECONDS = {"fastxor": 1e-6, "fastxor's numpy": 5e-5, "numpy": 3e-5, "C": 5e-7}  # an iteration; the others' 1e-4
@@ -573,21 +573,29 @@ def test_the_bar_is_for_a_terminal(monkeypatch):
     assert terminal.written.endswith("\r\x1b[Kdone\n")
 
 
-# ---------------------------------------------------------------- the README
+# ---------------------------------------------------------------- the speeds that are published
+
+PUBLISHED = {name: (ROOT / name).read_text(encoding="utf-8") for name in readme.FILES}
 
 
 @pytest.fixture
-def copy(trouble, monkeypatch, tmp_path):
-    """A copy of the README, which `benchmarks.readme` takes for the README, on a machine of two cores."""
-    path = tmp_path / "README.md"
-    path.write_text(README, encoding="utf-8")
-    monkeypatch.setattr(readme, "README", path)
+def copies(trouble, monkeypatch, tmp_path):
+    """A tree of copies of the three files, which `benchmarks.readme` takes for its own, on a machine of two cores."""
+    root = tmp_path / "tree"
+    for name, text in PUBLISHED.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(readme, "ROOT", root)
     for module in (readme, command):
         monkeypatch.setattr(module, "cores", lambda: [0, 1])
-    return path
+    return root
 
 
-def write_readme(directory, *arguments):
+def texts(root):
+    return {name: (root / name).read_text(encoding="utf-8") for name in PUBLISHED}
+
+
+def publish(directory, *arguments):
     """What `python -m benchmarks.readme` says when it gives up, if it does."""
     try:
         readme.main(["--output", str(directory / "out"), *arguments])
@@ -596,61 +604,146 @@ def write_readme(directory, *arguments):
     return None
 
 
-def test_the_readme_holds_the_table_as_it_was_made():
-    assert readme.is_as_made(README), f"change it with `{readme.COMMAND}`, not by hand"
-    section = readme.SECTION.search(README)[2]
-    labels = [*PROBLEMS, "expm, 2 threads"]
-    assert re.findall(r"^\| \*\*(.+?)\*\* \|", section, re.MULTILINE) == labels
-    for words in ("| case | fastxor | of peak |", "Not quite fair", f"Made by `{readme.COMMAND}`", "numba "):
-        assert words in section
-    for name in report.CONTENDERS:
-        assert f" {name} |" in section
+def table_of(file):
+    """The rows of the table between a file's marks, by case and column."""
+    lines = re.findall(r"^\| (.*) \|$", readme.SECTION.search(file)[2], re.MULTILINE)
+    head, _, *rows = [line.split(" | ") for line in lines]
+    return {row[0].strip("*"): dict(zip(head, row, strict=True)) for row in rows}
 
 
-def test_a_change_by_hand_is_found():
+@pytest.mark.parametrize("name", readme.FILES)
+def test_what_is_published_is_as_it_was_made(name):
+    assert readme.is_as_made(PUBLISHED[name]), f"change it with `{readme.COMMAND}`, not by hand"
+
+
+def test_what_the_tables_have():
+    short, full = (table_of(PUBLISHED[name]) for name in (readme.README, readme.PAGE))
+    assert list(short) == list(full) == readme.ROWS
+    assert list(short["xor"]) == ["case", "fastxor", *report.BRIEF]
+    assert list(full["xor"]) == ["case", "fastxor", "of peak", *report.CONTENDERS]
+    for words in ("Not quite fair", f"Made by `{readme.COMMAND}`", "numba "):
+        assert words in PUBLISHED[readme.PAGE]
+
+
+def test_tables_and_picture_say_the_same():
+    """The README has the page's medians, and so has the picture."""
+    short, full = (table_of(PUBLISHED[name]) for name in (readme.README, readme.PAGE))
+    picture = dict(re.findall(r"<title>(.+): (.+)x</title>", PUBLISHED[readme.PICTURE]))
+    for label, row in short.items():
+        assert row["fastxor"] == full[label]["fastxor"]
+        for name in report.BRIEF:
+            assert row[name] == full[label][name].partition(" (")[0]
+            drawn = picture.pop(f"{label}, {name}", None)
+            shown = row[name].strip("*").replace(",", "")
+            assert (drawn is None) == (not shown)
+            if drawn:
+                assert float(drawn) == pytest.approx(float(shown), rel=0.01)
+    assert picture == {}
+
+
+def test_the_picture_stands_by_itself():
+    picture = PUBLISHED[readme.PICTURE]
+    root = ElementTree.fromstring(picture)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "prefers-color-scheme: dark" in picture
+    assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")  # it asks nothing of anybody
+    used = set(re.findall(r"var\((--\w+)\)", picture))
+    light, dark = picture.split("prefers-color-scheme: dark")
+    for name in used:
+        assert f"{name}:" in light
+        assert f"{name}:" in dark
+
+
+@pytest.mark.parametrize("name", readme.FILES)
+def test_a_change_by_hand_is_found(name):
     """Every figure, every word, a lost line, a lost mark."""
-    section = readme.SECTION.search(README)
+    file = PUBLISHED[name]
+    section = readme.SECTION.search(file)
     begin, end = section.span(2)
     figures = [begin + found.start() for found in re.finditer(r"\d", section[2])]
     assert len(figures) > 100
-    for place in figures:
-        changed = "1" if README[place] != "1" else "2"
-        assert not readme.is_as_made(README[:place] + changed + README[place + 1 :])
+    for place in figures[:: max(1, len(figures) // 500)]:
+        changed = "1" if file[place] != "1" else "2"
+        assert not readme.is_as_made(file[:place] + changed + file[place + 1 :])
     for edited in (
-        README.replace("Not quite fair", "Fair"),
-        README[:begin] + README[begin + 1 :],
-        README[:end] + "\n" + README[end:],
-        README.replace(readme.END, ""),
+        file[:begin] + file[begin + 1 :],
+        file[:end] + "\n" + file[end:],
+        file.replace(readme.END, ""),
     ):
-        assert edited != README
+        assert edited != file
         assert not readme.is_as_made(edited)
-    assert readme.is_as_made("Another beginning\n" + README + "and end\n")
+    assert readme.is_as_made("Another beginning\n" + file + "and end\n")
 
 
-def test_the_table_is_made_anew(capsys, tmp_path, copy):
-    """All cases and one of two threads, in the README and in the files of the run; all else stays as it was."""
-    assert write_readme(tmp_path) is None
-    new = copy.read_text(encoding="utf-8")
-    assert readme.is_as_made(new)
-    table = readme.SECTION.search(new)[2].strip()
-    assert re.findall(r"^\| \*\*(.+?)\*\* \|", table, re.MULTILINE) == [*PROBLEMS, "expm, 2 threads"]
-    assert "**0.5" in table  # a loss is kept
+def test_all_is_made_anew(capsys, tmp_path, copies):
+    """All cases and one of two threads, in the three files and in those of the run; all else stays as it was."""
+    assert publish(tmp_path) is None
+    new = texts(copies)
+    for name, text in new.items():
+        assert readme.is_as_made(text)
+        assert text != PUBLISHED[name]
+        assert readme.SECTION.sub("", text) == readme.SECTION.sub("", PUBLISHED[name])
+    short, full = (table_of(new[name]) for name in (readme.README, readme.PAGE))
+    assert list(short) == list(full) == readme.ROWS
+    assert short["xor"]["C"].startswith("**0.5")  # a loss is kept
+    table = readme.SECTION.search(new[readme.PAGE])[2].strip()
     assert table.count("**expm** 4-32-16-4") == 1
     assert table.endswith(f"Made by `{readme.COMMAND}`.")
     assert table in (tmp_path / "out" / "fastxor-bench.md").read_text(encoding="utf-8")
-    assert readme.SECTION.sub("", new) == readme.SECTION.sub("", README)
 
 
-def test_a_quick_look_leaves_the_readme_alone(capsys, tmp_path, copy, trouble):
+def test_all_is_made_from_the_file_of_a_run(capsys, tmp_path, copies, monkeypatch):
+    assert publish(tmp_path) is None
+    measured = texts(copies)
+    for name, text in PUBLISHED.items():
+        (copies / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(command, "Worker", None)  # nothing is measured
+    assert publish(tmp_path, "--from", str(tmp_path / "out" / "fastxor-bench.json")) is None
+    assert texts(copies) == measured
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda content: content["cases"].pop(0), "xor could not be timed"),
+        (lambda content: content["cases"].pop(), "expm, 2 threads could not be timed"),
+        (lambda content: content["cases"][1].update(description="another job"), "another job, and is 2-8-1"),
+        (lambda content: content.update(interrupted=True), "not the results of a whole"),
+        (lambda content: content.update(command=f"{readme.COMMAND} --quick"), "not the results of a whole"),
+        (lambda content: content.update(left_out=[{"case": "all", "name": "jax", "why": ""}]), "not the results"),
+    ],
+)
+def test_a_file_with_a_hole_in_it(capsys, tmp_path, copies, change, words):
+    assert publish(tmp_path) is None
+    measured = texts(copies)
+    path = tmp_path / "out" / "fastxor-bench.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert words in publish(tmp_path, "--from", str(path))
+    assert texts(copies) == measured
+
+
+@pytest.mark.parametrize("content", [None, "not JSON", "[]", '{"command": 1}'])
+def test_a_file_of_another_kind(capsys, tmp_path, copies, content):
+    path = tmp_path / "run.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert publish(tmp_path, "--from", str(path)) == 2
+    assert f"argument --from: {path}" in capsys.readouterr().err
+    assert texts(copies) == PUBLISHED
+
+
+def test_a_quick_look_leaves_all_alone(capsys, tmp_path, copies, trouble):
     trouble["jax", "version"] = broken(Missing("not installed"))
     looks = []
     trouble["fastxor", "floor"] = lambda stub: looks.append(stub.threads) or Stub.floor(stub)
-    assert write_readme(tmp_path, "--quick") is None
+    assert publish(tmp_path, "--quick") is None
     assert looks == [1]  # at the machine: once, by one thread
     captured = capsys.readouterr()
     assert captured.err.count("jax is left out") == 1
     assert "expm, 2 threads: 4-32-16-4" in captured.out
-    assert copy.read_text(encoding="utf-8") == README
+    assert texts(copies) == PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -661,19 +754,26 @@ def test_a_quick_look_leaves_the_readme_alone(capsys, tmp_path, copy, trouble):
         ("seconds", "numpy", KeyboardInterrupt(), "Interrupted"),
     ],
 )
-def test_no_table_with_a_hole_in_it(capsys, tmp_path, copy, trouble, method, trouble_with, error, words):
+def test_no_table_with_a_hole_in_it(capsys, tmp_path, copies, trouble, method, trouble_with, error, words):
     trouble[trouble_with, method] = broken(error)
-    assert words in write_readme(tmp_path)
-    assert copy.read_text(encoding="utf-8") == README
+    assert words in publish(tmp_path)
+    assert texts(copies) == PUBLISHED
 
 
-@pytest.mark.parametrize(("text", "cores"), [("# Another project\n", [0, 1]), (README, [0])])
-def test_no_room_for_the_table(capsys, tmp_path, copy, monkeypatch, text, cores):
-    copy.write_text(text, encoding="utf-8")
-    monkeypatch.setattr(readme, "cores", lambda: cores)
-    assert write_readme(tmp_path) == 2
-    assert re.search("wants (the lines|two cores)", capsys.readouterr().err)
-    assert copy.read_text(encoding="utf-8") == text
+@pytest.mark.parametrize("name", readme.FILES)
+def test_no_room_for_the_speeds(capsys, tmp_path, copies, name):
+    (copies / name).write_text("Another project\n", encoding="utf-8")
+    before = texts(copies)
+    assert publish(tmp_path) == 2
+    assert f"{name} has no place for the speeds: it wants the lines" in capsys.readouterr().err
+    assert texts(copies) == before
+
+
+def test_no_second_core(capsys, tmp_path, copies, monkeypatch):
+    monkeypatch.setattr(readme, "cores", lambda: [0])
+    assert publish(tmp_path) == 2
+    assert "wants two cores" in capsys.readouterr().err
+    assert texts(copies) == PUBLISHED
 
 
 # ---------------------------------------------------------------- figures as text

@@ -4,7 +4,10 @@ import re
 import tomllib
 
 import pytest
-from support import ROOT
+import yaml
+from support import PACKAGE, ROOT
+
+import fastxor
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -12,8 +15,19 @@ URLS = PROJECT["urls"]
 HOME = URLS["Source"]
 
 # The texts of the source distribution.
-PLACES = ("*.md", "*.toml", "*.json", "docs/**/*.md", "fastxor/**/*.py", "benchmarks/**/*.py", "tests/**/*.py")
-TEXTS = sorted(path for place in PLACES for path in ROOT.glob(place))
+PLACES = (
+    "*.md",
+    "*.toml",
+    "*.json",
+    "*.cff",
+    "docs/**/*.md",
+    "docs/**/*.rst",
+    "docs/*.py",
+    "examples/*",
+    "notebooks/*",
+)
+PLACES += ("fastxor/**/*.py", "benchmarks/**/*.py", "tests/**/*.py")
+TEXTS = sorted(path for place in PLACES for path in ROOT.glob(place) if path.is_file())
 
 # Asks pip, or an extra, for the name that another project has on the package index.
 WRONG_NAME = re.compile(r"\bpip3? (?:un)?install [^`\n&;]*?(?<![\w./-])fastxor(?![\w/.-])|\bfastxor\[")
@@ -36,7 +50,7 @@ def assert_leads_somewhere(link):
     """An absolute link does, unless it names a file of this repository that there is not."""
     assert link.startswith("https://"), link
     if link.startswith(HOME) and link not in {HOME, f"{HOME}#readme", f"{HOME}/issues"}:
-        file = re.fullmatch(r"/(?:blob|tree)/main/([^#?]+)", link.removeprefix(HOME))
+        file = re.fullmatch(r"/(?:blob|tree|raw)/main/([^#?]+)", link.removeprefix(HOME))
         assert file, link
         assert (ROOT / file[1]).exists(), link
 
@@ -60,6 +74,52 @@ def test_the_readmes_links_lead_somewhere_from_any_page():
 @pytest.mark.parametrize("name", ["Homepage", "Documentation", "Source", "Changelog", "Issues"])
 def test_the_projects_urls_lead_somewhere(name):
     assert_leads_somewhere(URLS[name])
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == fastxor.__version__
+    assert citation["license"] == PROJECT["license"]
+    assert citation["keywords"] == PROJECT["keywords"]
+    assert citation["authors"] == PROJECT["authors"]
+    assert citation["repository-code"] == HOME
+    assert citation["url"] == URLS["Documentation"]
+
+
+def only_a_clone_has():
+    """The texts under .github/ by path, parsed; none in an unpacked source distribution."""
+    found = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / ".github").rglob("*.yml")}
+    assert len(found) >= 5 or not (ROOT / ".github").exists()
+    return found
+
+
+def test_what_goes_to_the_package_index_has_passed_ci_and_needs_no_password():
+    for path, workflow in only_a_clone_has().items():
+        if path.name != "release.yml":
+            continue
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "secrets." not in path.read_text(encoding="utf-8")
+        jobs = workflow["jobs"]
+        assert (ROOT / jobs["ci"]["uses"]).exists()
+        trusted = {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})}
+        assert trusted == {"index", "publish-pages"}
+        for name in trusted:
+            assert "ci" in jobs[name]["needs"]
+            assert not any("run" in step for step in jobs[name]["steps"])  # no code of ours has such a right
+    assert (
+        f'__version__ = "{fastxor.__version__}"' in (PACKAGE / "__init__.py").read_text(encoding="utf-8").splitlines()
+    )
+
+
+def test_the_issue_forms_are_whole():
+    for path, form in only_a_clone_has().items():
+        if path.parent.name != "ISSUE_TEMPLATE" or path.stem == "config":
+            continue
+        assert {"name", "description", "body"} <= set(form)
+        ids = [part["id"] for part in form["body"]]
+        assert len(set(ids)) == len(ids)
+        assert all(part["attributes"]["label"] for part in form["body"])
 
 
 def test_the_readme_says_once_which_name_is_ours():

@@ -1,8 +1,9 @@
-"""What a run found, as one page of HTML that asks nothing of the network."""
+"""What a run found, as one page of HTML that asks nothing of the network, and as a picture."""
 
 from __future__ import annotations
 
 import html
+from collections.abc import Collection
 from importlib.resources import files
 from string import Template
 
@@ -11,32 +12,50 @@ from numpy.typing import NDArray
 
 from fastxor.bench import plots, report
 from fastxor.bench.measuring import OURS
-from fastxor.bench.report import CONTENDERS, Record
+from fastxor.bench.report import BRIEF, CONTENDERS, Record
 
 COLOURS = {name: f"c{number}" for number, name in enumerate((OURS, *CONTENDERS))}
 
 
 def page(record: Record) -> str:
-    template = Template(files("fastxor.bench").joinpath("page.html").read_text(encoding="utf-8"))
-    colours = "\n".join(
-        f"svg .{key} {{ stroke: var(--{key}); }} svg :is(text, circle).{key} {{ stroke: none; fill: var(--{key}); }}"
-        for key in COLOURS.values()
-    )
+    template = Template(_file("page.html"))
     said = "".join(f"<li>{report.inline(note)}</li>" for note in report.notes(record))
     parts = [*_ratios(record), f"<ul>{said}</ul>", *_sweeps(record), *_details(record)]
-    return template.substitute(colours=colours, body="\n".join(parts))
+    return template.substitute(plots=_style(), body="\n".join(parts))
+
+
+def picture(record: Record) -> str:
+    """The times of those in `BRIEF` beside fastxor's, as a file of SVG for light and dark pages."""
+    return plots.standalone(_dots(record, BRIEF), _style())
+
+
+def _file(name: str) -> str:
+    return files("fastxor.bench").joinpath(name).read_text(encoding="utf-8")
+
+
+def _style() -> str:
+    """The plots' own, with a colour for everybody."""
+    colours = (
+        f"svg .{key} {{ stroke: var(--{key}); }} svg :is(text, circle).{key} {{ stroke: none; fill: var(--{key}); }}\n"
+        for key in COLOURS.values()
+    )
+    return _file("plots.css") + "".join(colours)
+
+
+def _dots(record: Record, names: Collection[str]) -> str:
+    """Each case's ratios, of those of these names who were timed; empty if nobody was."""
+    rows = {
+        outcome.label: {name: _spread(outcome.ratios(name)) for name in outcome.names if name in names}
+        for outcome in record.compared
+    }
+    says = "times as long as fastxor: to the right of the line fastxor is the faster one"
+    return plots.dots(says, rows, COLOURS.__getitem__) if rows else ""
 
 
 def _ratios(record: Record) -> list[str]:
-    rows = {
-        outcome.label: {name: _spread(outcome.ratios(name)) for name in outcome.names if name != OURS}
-        for outcome in record.compared
-    }
-    if not rows:
+    plot = _dots(record, CONTENDERS)
+    if not plot:
         return []
-    plot = plots.dots(
-        "times as long as fastxor: to the right of the line fastxor is the faster one", rows, COLOURS.__getitem__
-    )
     return [
         "<h2>Against its peers</h2>",
         _figure(plot, "Medians of the rounds' own ratios, with their quartiles."),

@@ -1,9 +1,10 @@
-"""Plots with logarithmic axes as SVG, drawn from the page's own colours: see page.html."""
+"""Plots with logarithmic axes as SVG, in the colours of plots.css."""
 
 from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -64,6 +65,15 @@ def _point(x: float, y: float, kind: str, says: str) -> str:
 def _svg(height: float, says: str, parts: list[str]) -> str:
     content = "\n".join(parts)
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{html.escape(says)}">\n{content}\n</svg>'
+
+
+def standalone(plot: str, style: str) -> str:
+    """A plot as a file of its own, on a ground that suits its colours, whatever the page around it has."""
+    head, rest = plot.split(">", 1)
+    size = re.search(r'viewBox="0 0 (\d+) (\d+)"', head)
+    assert size is not None
+    head = head.replace("<svg ", f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[1]}" height="{size[2]}" ')
+    return f'{head}>\n<style>\n{style}</style>\n<rect width="100%" height="100%" class="paper"/>{rest}'
 
 
 def _apart(places: list[float], least: float) -> list[float]:

@@ -6,6 +6,7 @@ import html
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,6 +31,8 @@ CONTENDERS = {
     "scikit-learn": "scikit-learn checks its input, shuffles and works out the loss in every epoch inside `fit`, which "
     "cannot be turned off.",
 }
+
+BRIEF = ("tutorial", "numpy", "scikit-learn", "PyTorch", "torch.compile", "JAX", "C")  # whom most readers ask for
 
 
 @dataclass
@@ -160,9 +163,13 @@ def show_time(seconds: float) -> str:
 
 def show_ratio(ratios: NDArray[np.float64]) -> str:
     """The median of the rounds' own ratios, with their quartiles; bold where fastxor is the slower one."""
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
-    shown = f"**{digits(middle)}**" if middle < 1 else digits(middle)
-    return f"{shown} ({digits(low)}-{digits(high)})"
+    low, high = np.percentile(ratios, [25, 75])
+    return f"{show_median(ratios)} ({digits(low)}-{digits(high)})"
+
+
+def show_median(ratios: NDArray[np.float64]) -> str:
+    middle = float(np.median(ratios))
+    return f"**{digits(middle)}**" if middle < 1 else digits(middle)
 
 
 def show_share(machine: Machine, outcome: Outcome, name: str = OURS) -> str:
@@ -185,9 +192,7 @@ def details(outcome: Outcome, machine: Machine) -> Table:
 
 def summary(record: Record) -> Table:
     """A row for each case, a column for each contender: times as long as fastxor."""
-    timed = [outcome for outcome in record.complete if OURS in outcome.names]
-    present = {name for outcome in timed for name in outcome.names}
-    columns = [name for name in CONTENDERS if name in present]
+    timed, columns = _timed(record, CONTENDERS)
     rows = [
         [
             f"**{outcome.label}**",
@@ -198,6 +203,27 @@ def summary(record: Record) -> Table:
         for outcome in timed
     ]
     return Table(["case", OURS, "of peak", *columns], rows)
+
+
+def brief(record: Record) -> Table:
+    """The same to be taken in at a glance: medians alone, of those in `BRIEF`."""
+    timed, columns = _timed(record, BRIEF)
+    rows = [
+        [
+            f"**{outcome.label}**",
+            show_time(outcome.median(OURS)),
+            *(show_median(outcome.ratios(name)) if name in outcome.names else "" for name in columns),
+        ]
+        for outcome in timed
+    ]
+    return Table(["case", OURS, *columns], rows)
+
+
+def _timed(record: Record, names: Iterable[str]) -> tuple[list[Outcome], list[str]]:
+    """The cases that fastxor was timed in, and those of these names who were timed in any of them."""
+    timed = [outcome for outcome in record.complete if OURS in outcome.names]
+    present = {name for outcome in timed for name in outcome.names}
+    return timed, [name for name in names if name in present]
 
 
 def legend(record: Record) -> list[str]:
@@ -278,7 +304,7 @@ def one_line(text: str, most: int = 200) -> str:
 
 
 def table(record: Record) -> str:
-    """The summary and its notes, in Markdown: what goes into a README."""
+    """The summary and its notes, in Markdown."""
     listed = "\n".join(f"- {note}" for note in notes(record))
     return "\n\n".join(filter(None, [summary(record).markdown(), listed]))
 

@@ -1,0 +1,109 @@
+"""How the pages are built: `python -m sphinx -W --keep-going docs docs/_build/html`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+sys.path[:0] = [str(ROOT), str(DOCS)]  # the package of this tree, and the directive of docs/xor
+
+from sphinx.util import logging  # noqa: E402
+
+import fastxor  # noqa: E402 - that of this tree
+
+LOGGER = logging.getLogger(__name__)
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SOURCE = PROJECT["urls"]["Source"]
+HISTORY = ROOT / ".asv" / "html"  # where `asv publish` puts its pages
+
+project, author = "fastxor", PROJECT["authors"][0]["name"]
+version = release = fastxor.__version__
+copyright = author
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions += ["sphinx_gallery.gen_gallery", "xor.directive"]
+exclude_patterns = ["_build", "gallery/**/*.ipynb"]
+default_role = "py:obj"  # `train` in a docstring is a link where there is such a thing
+
+html_theme = "furo"
+html_title = f"fastxor {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_theme_options = {"source_repository": SOURCE, "source_branch": "main", "source_directory": "docs/"}
+
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # the docstrings have types and shapes
+autodoc_member_order = "bysource"
+autosummary_generate = False  # docs/api has the pages
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+maximum_signature_line_length = 100
+
+linkcheck_ignore = [rf"{re.escape(SOURCE)}/.*"]  # ways into this tree, which `way_out` looks at
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"\.py$",  # all of them are run,
+    "run_stale_examples": True,  # whenever the pages are built
+    "image_scrapers": ("matplotlib",),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 5,  # seconds, which no example takes
+    "junit": "../gallery.xml",  # what each takes
+    "reference_url": {"fastxor": None},
+    "doc_module": ("fastxor",),
+    "copyfile_regex": "",
+}
+
+if (HISTORY / "index.html").exists():
+    tags.add("history")  # noqa: F821 - Sphinx has it here
+
+# What is compiled once on a machine is no part of an example's time.
+fastxor.warmup()
+line = fastxor.Network([1, 1], output="identity")
+line.jacobian(line.initialize(0), [[0.0]])
+fastxor.train(line, [[0.0]], [[0.0]], optimizer=fastxor.LevenbergMarquardt(), iterations=1)
+
+
+def way_out(app, name: str, content: list[str]) -> None:
+    """Links from a page to a file outside of docs/ lead to the repository, and the file must be there."""
+    folder = (DOCS / name).parent
+
+    def absolute(link: re.Match[str]) -> str:
+        target = (folder / link[1]).resolve()
+        if target.is_relative_to(DOCS):
+            return link[0]
+        if not target.exists():
+            LOGGER.warning("there is no %s", link[1], location=name)
+        return (
+            f"]({SOURCE}/{'tree' if target.is_dir() else 'blob'}/main/{target.relative_to(ROOT).as_posix()}{link[2]})"
+        )
+
+    content[0] = re.sub(r"\]\((\.\.?/[^)#\s]+)(#[^)\s]*)?\)", absolute, content[0])
+
+
+def without_unknown(app, what, name, thing, options, signature: str | None, returned) -> tuple[str | None, object]:
+    """A signature without the arguments that are taken only to be refused with a hint."""
+    return signature and signature.replace(", **unknown", ""), returned
+
+
+def add_history(app, error: Exception | None) -> None:
+    """The pages of `asv publish`, as they are, under asv/."""
+    if error is None and app.builder.name == "html" and (HISTORY / "index.html").exists():
+        shutil.copytree(HISTORY, Path(app.outdir) / "asv", dirs_exist_ok=True)
+
+
+def setup(app) -> None:
+    app.connect("source-read", way_out)
+    app.connect("autodoc-process-signature", without_unknown)
+    app.connect("build-finished", add_history)
