@@ -224,6 +224,8 @@ def _parts(
     """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
     most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
+    if samples <= most:
+        return [(X, Y, weights)]
     size = -(-samples // -(-samples // most))  # all parts about as large
     cuts = [slice(start, start + size) for start in range(0, samples, size)]
     return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
@@ -487,14 +489,12 @@ class Session:
 
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
-        self._X, self._Y = job.X, job.Y
         self._weights = job.network._weight_mask(state.theta.dtype)
         self.recorded: dict[int, float] = {}
+        # (m, n_x) and (m, n_y): a sample in one piece is sooner read.
+        self._samples = [job.X.T, job.Y.T]
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
-            self._X, self._Y = (
-                np.asfortranarray(job.X),
-                np.asfortranarray(job.Y),
-            )  # a sample in one piece is sooner read
+            self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
         self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
@@ -512,7 +512,7 @@ class Session:
             optimizer = _optimizer(job, state.completed)
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
-            X, Y = np.asfortranarray(self._X[:, batch]), np.asfortranarray(self._Y[:, batch])
+            X, Y = (np.ascontiguousarray(rows[batch]).T for rows in self._samples)
             weights = None if job.weights is None else job.weights[batch]
             cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights)
             if record:
