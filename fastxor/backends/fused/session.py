@@ -190,10 +190,7 @@ class Session:
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
         arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._beside, costs, desk.hyper
         rest = desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval)
-        if steps > LONG * self.speed:
-            good = patiently(lambda: together(*rest))
-        else:
-            good = together(*rest)
+        good = patiently(lambda: together(*rest)) if steps > LONG * self.speed else together(*rest)
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
         self._crew.took(steps, seconds)
