@@ -52,7 +52,10 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 def place(path: Path) -> tuple[str, str]:
     """The folder, which must be there, and the name of a file to be written; where a link leads."""
-    folder, name = os.path.split(os.path.realpath(os.fsdecode(path)))
+    where = os.path.realpath(os.fsdecode(path))
+    if os.path.isdir(where):
+        raise IsADirectoryError(f"{os.fsdecode(path)!r} is a folder: name a file in it to save in")
+    folder, name = os.path.split(where)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder!r} to save {os.fsdecode(path)!r} in")
     return folder, name

@@ -190,11 +190,20 @@ class History(Mapping[int, float]):
         """A copy that a run at that step may go on with."""
         copy = History.__new__(History)
         copy._steps, copy._rate = self._steps, self._rate
-        for name in ("_costs", "_validation", "_norms"):
-            setattr(copy, name, {i: value for i, value in getattr(self, name).items() if i <= completed})
-        copy._open = {i: cost for i, cost in self._open.items() if completed - completed % self._steps <= i < completed}
-        copy._clock = [entry for entry in self._clock if entry[0] <= completed]
+        for name in ("_costs", "_validation", "_norms", "_open", "_clock"):
+            setattr(copy, name, getattr(self, name).copy())
+        copy._cut(completed)
         return copy
+
+    def _cut(self, completed: int) -> None:
+        """Forget what is not of a run at that step. Of the rest there may be millions, and Ctrl-C is waiting."""
+        for values in (self._costs, self._validation, self._norms):
+            while values and next(reversed(values)) > completed:
+                values.popitem()
+        begun = completed - completed % self._steps
+        self._open = {i: cost for i, cost in self._open.items() if begun <= i < completed}
+        while self._clock[-1][0] > completed:
+            self._clock.pop()
 
     def _note_epochs(self, recorded: dict[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
         """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""

@@ -252,7 +252,7 @@ class Run:
             state = self.session.state()
             self._note(self.session, state.completed)
             self.state = state
-        self.history = self.history._until(self.state.completed)
+        self.history._cut(self.state.completed)
 
     # ------------------------------------------------------------ did it blow up?
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from queue import Empty, SimpleQueue
+from typing import TypeVar
+
 # Between two spans Ctrl-C and reports get through.
 SPAN = 0.1  # seconds
+
+# A step that takes much longer than that is waited for, as Ctrl-C cannot get through to who takes it.
+LONG = 0.15
 
 # From one span to the next the number of steps grows by no more than this: what was measured may mislead.
 _GROWTH = 16
@@ -32,3 +41,31 @@ class Pace:
     def took(self, steps: int, seconds: float) -> None:
         """So many steps took so long."""
         self._steps = min(steps * SPAN / max(seconds, 1e-9), steps * _GROWTH)
+
+
+Answer = TypeVar("Answer")
+
+
+def patiently(call: Callable[[], Answer]) -> Answer:
+    """What the call returns or raises, made in a thread of its own, which Ctrl-C leaves at once.
+
+    The call is then let go on to its end: what it works on must be of no use to anybody else.
+    """
+    answers: SimpleQueue[tuple[Answer | None, BaseException | None]] = SimpleQueue()
+    context = copy_context()  # numpy's errors are set there
+
+    def answer() -> None:
+        try:
+            answers.put((context.run(call), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=answer, name="fastxor-patience", daemon=True).start()
+    while True:
+        try:
+            value, error = answers.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+        except Empty:
+            continue
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]  # which is there if there is no error

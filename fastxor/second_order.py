@@ -9,6 +9,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from fastxor.backends import Backend, Session
 from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
+from fastxor.pace import LONG, patiently
 from fastxor.state import Job, State
 from fastxor.views import Array
 
@@ -67,7 +69,8 @@ class LevenbergMarquardtSession:
                 self._here = here
                 if good >= first and (good - first) % interval == 0:
                     self.recorded[self._state.completed] = here[0]
-                if not self._step(*here):
+                step = partial(self._step, *here)
+                if not (patiently(step) if self.speed * LONG < 1 else step()):
                     break
                 good += 1
         return good, [*self.recorded.values()]

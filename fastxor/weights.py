@@ -86,7 +86,7 @@ def _of_classes(class_weight: Any, classes: Array, count: int, weights: Array) -
         return mass.sum() / np.where(mass > 0, mass, 1) / np.count_nonzero(mass)
     factors = np.ones(count)
     for name, weight in class_weight.items():
-        factors[validation.integer("a class of class_weight", name, 0, count - 1)] = validation.rate(
-            f"class_weight[{name}]", weight
-        )
+        label = int(name) if isinstance(name, bool | np.bool_ | float) and name in range(count) else name  # as Y may be
+        number = validation.integer("a class of class_weight", label, 0, count - 1)
+        factors[number] = validation.rate(f"class_weight[{name}]", weight)
     return factors

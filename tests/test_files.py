@@ -340,3 +340,14 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
     assert len(done.stdout.split()) == 50
     if hasattr(os, "fork"):
         assert len(set(done.stdout.split())) > 1  # they did write
+
+
+def test_a_folder_is_no_file(tmp_path):
+    """It is refused before the first step, not after the last one."""
+    net, X = fx.Network([1, 1]), [[0.0, 1.0]]
+    called = []
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        fx.train(net, X, [[0, 1]], iterations=5, checkpoint=tmp_path, interval=1, callback=called.append)
+    assert not called
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        fx.train(net, X, [[0, 1]], iterations=1).save(tmp_path)

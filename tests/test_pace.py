@@ -1,10 +1,18 @@
 """How many steps a run takes at a time: long spans again after whatever made one last."""
 
+import signal
+import threading
+import time
+
+import numpy as np
 import pytest
 from engine_cases import job_with
 
-from fastxor import pace
-from fastxor.pace import SPAN, Pace
+import fastxor as fx
+from fastxor import pace, second_order
+from fastxor.backends import fused
+from fastxor.backends.fused import choices, session
+from fastxor.pace import SPAN, Pace, patiently
 
 
 def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
@@ -67,3 +75,67 @@ def test_a_run_that_was_stopped_for_long_goes_on_as_before(monkeypatch, batch_si
     assert len(taken) < 4000 / (1000 * SPAN) + 10
     for key, array in wanted.parameters.items():
         assert (run.parameters[key] == array).all()
+
+
+# ---------------------------------------------------------------- what takes long
+
+
+def test_what_is_waited_for_is_what_comes():
+    with np.errstate(over="ignore"):
+        assert patiently(lambda: (threading.current_thread().name, np.geterr()["over"])) == (
+            "fastxor-patience",
+            "ignore",
+        )
+
+    def fail():
+        raise LookupError("not there")
+
+    with pytest.raises(LookupError, match="not there"):
+        patiently(fail)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("what", ["a step", "the closing cost", "Levenberg-Marquardt"])
+def test_ctrl_c_does_not_wait_for_what_takes_long(monkeypatch, what):
+    """At the fourth call of what is done, which takes seconds; the run loses nothing but that."""
+    curve = fx.Network([1, 3, 1], output="identity")
+    X = np.linspace(-1, 1, 9)[None]
+    optimizer = fx.LevenbergMarquardt() if what == "Levenberg-Marquardt" else fx.Adam(0.1)
+    arguments = {"iterations": 6, "random_state": 0, "optimizer": optimizer, "backend": "numba"}
+    whole = fx.train(curve, X, X**2, **arguments)
+    released, calls = threading.Event(), []
+
+    def slow(function):
+        def slowly(*values):
+            calls.append(values)
+            if len(calls) == (1 if what == "the closing cost" else 4):
+                threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+                began.append(time.perf_counter())
+                released.wait(10)
+            return function(*values)
+
+        return slowly
+
+    began = []
+    monkeypatch.setattr(Pace, "steps", 1)
+    if what == "a step":
+        monkeypatch.setattr(session, "LONG", 0.0)
+        monkeypatch.setattr(session, "together", slow(session.together))
+    elif what == "the closing cost":
+        monkeypatch.setattr(choices, "PATIENCE", 0)
+        monkeypatch.setattr(fused, "patiently", lambda call: patiently(slow(call)))
+    else:
+        monkeypatch.setattr(second_order, "LONG", 0.0)
+        kind = second_order.LevenbergMarquardtSession
+        monkeypatch.setattr(kind, "_step", slow(kind._step))
+    with pytest.raises(fx.TrainingInterrupted) as raised:
+        fx.train(curve, X, X**2, **arguments)
+    took = time.perf_counter() - began[0]
+    released.set()
+    assert took < 1  # 0.05 of it before Ctrl-C
+    monkeypatch.undo()
+    run = raised.value.result
+    assert run.iterations == {"a step": 3, "the closing cost": 6, "Levenberg-Marquardt": 3}[what]
+    again = fx.train(curve, X, X**2, resume=run, iterations=6 - run.iterations, backend="numba")
+    for name, array in whole.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], array)

@@ -143,8 +143,9 @@ def test_balanced_classes_count_alike(net, core):
     balanced = fx.train(net, X, classes, class_weight="balanced", **arguments)
     by_hand = fx.train(net, X, classes, sample_weight=1 / sizes[classes], **arguments)
     comparable(balanced, by_hand)
-    by_dict = fx.train(net, X, classes, class_weight=dict(enumerate(1 / sizes)), **arguments)
-    comparable(by_dict, by_hand)
+    for kind in (int, np.int8, float, bool) if net is BINARY else (int, np.float64):  # as labels may be
+        by_dict = fx.train(net, X, classes, class_weight={kind(i): 1 / n for i, n in enumerate(sizes)}, **arguments)
+        comparable(by_dict, by_hand)
 
 
 def test_both_multiply(core):
@@ -259,6 +260,9 @@ def test_classes_that_there_are_not():
             fx.train(LABELS, *data, class_weight=wrong)
     with pytest.raises(TypeError, match="a class of class_weight must be an integer, got 'one'"):
         fx.train(LABELS, *data, class_weight={"one": 1.0})
+    for wrong in (0.5, np.nan, np.inf):
+        with pytest.raises(TypeError, match="a class of class_weight must be an integer"):
+            fx.train(LABELS, *data, class_weight={wrong: 1.0})
     with pytest.raises(ValueError, match=r"class_weight\[1\] must be finite and not negative"):
         fx.train(LABELS, *data, class_weight={1: -1.0})
     with pytest.raises(ValueError, match="class_weight leaves no sample a weight above 0"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.backends import Pullback
 from fastxor.optimizers import SGD
+from fastxor.pace import patiently
 from fastxor.views import Array
 
 from . import choices, derivatives, jacobian, kernels, specialised, workspace
@@ -138,6 +140,10 @@ def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_D
     return []
 
 
+def _patient(engine: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: patiently(lambda: engine(*arguments))
+
+
 def _pass(
     task: int, network: Architecture, theta: Array, X: Array, Y: Array, beside: Array
 ) -> tuple[float, Array] | None:
@@ -151,7 +157,8 @@ def _pass(
     desk.theta[...] = theta
     X_flat, X_by_sample = laid_out(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else laid_out(Y)
-    good = desk.engine(
+    engine = desk.engine if network.count * samples < choices.PATIENCE else _patient(desk.engine)
+    good = engine(
         task,
         desk.plan,
         desk.work,

@@ -78,3 +78,6 @@ DRAWN = 20_000
 SMALL_BYTES = 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
 KEPT_BYTES = 1024 * 1024
+
+# A single pass over a network of so many parameters times samples may take a tenth of a second: see pace.patiently.
+PATIENCE = 10**9

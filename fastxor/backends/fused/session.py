@@ -11,6 +11,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer, schedule_of, with_rate
+from fastxor.pace import LONG, patiently
 from fastxor.penalties import NONE, Penalties
 from fastxor.state import Job, State
 from fastxor.views import Array
@@ -188,7 +189,8 @@ class Session:
         began, desk = time.perf_counter(), self._desk
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
         arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._beside, costs, desk.hyper
-        good = together(desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval))
+        rest = desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval)
+        good = patiently(lambda: together(*rest)) if steps > LONG * self.speed else together(*rest)
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
         self._crew.took(steps, seconds)
