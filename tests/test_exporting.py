@@ -61,9 +61,9 @@ def test_an_unknown_ending_is_answered_with_those_that_there_are(tmp_path, name,
 @pytest.mark.parametrize(
     ("arguments", "options", "kind", "words"),
     [
-        ((RUN.network,), {}, TypeError, "parameters=…"),
+        ((RUN.network,), {}, TypeError, "got Network, which has no parameters of its own; pass fx.Trained(network"),
         ((RUN,), {"parameters": RUN.parameters}, TypeError, "parameters go with a Network"),
-        ((RUN.parameters,), {}, TypeError, "run must be a Result, a Trained or a Network, got Views; of a dict"),
+        ((RUN.parameters,), {}, TypeError, "run must be a Result or a Trained, got Views; of a dict, pass fx.Trained"),
         ((3,), {}, TypeError, "got int"),
         ((RUN.network,), {"parameters": {"W1": [[1.0]]}}, ValueError, "missing 'b1'"),
         ((RUN,), {"prefix": "tiny"}, TypeError, "prefix is for names in C, '.c' and '.h', got 'tiny' for '.json'"),
