@@ -59,10 +59,12 @@ Cost after iteration# 200: 0.101195
 0
 
 In a shell, ``fastxor`` or ``python -m fastxor`` runs the tutorial's program, ``fastxor bench``
-the benchmark. `fastxor.schedules` has learning rates that change from step to step. For type
-checkers, `fastxor.names` has the names of activations, outputs, losses and backends as types.
+the benchmark. `fastxor.schedules` has learning rates that change from step to step,
+`fastxor.plot` pictures of costs, boundaries, networks and weights. For type checkers,
+`fastxor.names` has the names of activations, outputs, losses and backends as types.
 """
 
+from fastxor import plot as plot
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient

@@ -12,10 +12,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 import fastxor as fx
+from fastxor import files
 from fastxor.names import BackendName
 from fastxor.tutorial import Parameters
 
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.backend = options.backend or fx.get_backend()
     except ValueError as error:  # FASTXOR_BACKEND
         parser.error(str(error))
+    figure = None if options.plot is None else _figure(parser, options.plot)
     start = fx.initialize_parameters(2, options.hidden, 1, random_state=options.seed)
     parameters = fx.model(
         X,
@@ -69,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             speed = "not available: numba cannot be imported"
         print(f"{backend}: {speed}")
+    if figure is not None:
+        _draw(figure, options, start)
+        print(f"\nThe run is drawn in {options.plot}")
     return 0
 
 
@@ -109,6 +115,53 @@ def _iterations_per_second(start: Parameters, learning_rate: float, backend: Bac
     return steps / seconds
 
 
+def _figure(parser: argparse.ArgumentParser, path: str) -> Any:
+    """An empty one, if it can be drawn and written; else that is said before there is anything to draw."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        parser.error("argument --plot: needs matplotlib: pip install 'fastxor-nn[plot]'")
+    figure = Figure(figsize=(14, 4.5), layout="constrained")
+    known = figure.canvas.get_supported_filetypes()
+    if _ending(path) not in known:
+        parser.error(f"argument --plot: must end in .{', .'.join(known)}, got {path!r}")
+    try:
+        files.place(path)
+    except FileNotFoundError as error:
+        parser.error(f"argument --plot: {error}")
+    return figure
+
+
+def _ending(path: str) -> str:
+    return os.path.splitext(path)[1].removeprefix(".").lower()
+
+
+@np.errstate(over="ignore")  # of axes, whose costs may be close to the largest number
+def _draw(figure: Any, options: argparse.Namespace, start: Parameters) -> None:
+    """The same run once more, with the cost of every step, as pictures in a row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fx.DivergenceWarning)  # the first run has said so
+        run = fx.train(
+            fx.Network((2, options.hidden, 1)),
+            X,
+            Y,
+            parameters=start,
+            optimizer=fx.SGD(options.learning_rate),
+            iterations=options.iterations + 1,
+            interval=1,
+            backend=options.backend,
+        )
+    costs, boundary, network = figure.subplots(1, 3)
+    fx.plot.cost(run, ax=costs).set_title("Cost")
+    fx.plot.decision_boundary(run, X, Y, ax=boundary).set_title("XOR, as learned")
+    if options.hidden <= fx.plot.MOST_UNITS:
+        fx.plot.network(run, ax=network).set_title("The network")
+    else:
+        network.remove()
+    with files.whole(options.plot) as file:
+        figure.savefig(file, format=_ending(options.plot), dpi=150)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastxor",
@@ -130,6 +183,11 @@ def _parser() -> argparse.ArgumentParser:
         "--backend", choices=("numpy", "numba"), help="core that trains (default: FASTXOR_BACKEND, or numba)"
     )
     parser.add_argument("--quiet", action="store_true", help="do not print the cost every 100 iterations")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw cost, decision boundary and network into this file, a .png or .svg, say",
+    )
     parser.add_argument("--version", action="version", version=f"fastxor {fx.__version__}")
     return parser
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor import schedules
+from fastxor import plot, schedules
 from fastxor.optimizers import Optimizer
 from fastxor.state import Job
 from fastxor.views import Array
@@ -134,7 +134,7 @@ class History(Mapping[int, float]):
         return {name: getattr(self, name) for name in COLUMNS}
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the costs over the iterations, with a logarithmic scale, by matplotlib.
+        """Draw the costs over the iterations: the same as ``fx.plot.cost(run, ax=ax)``.
 
         Parameters
         ----------
@@ -150,21 +150,7 @@ class History(Mapping[int, float]):
         ImportError
             If matplotlib is not installed.
         """
-        if ax is None:
-            try:
-                from matplotlib import pyplot
-            except ImportError as error:
-                raise ImportError("history.plot() needs matplotlib: pip install matplotlib") from error
-            _figure, ax = pyplot.subplots()
-        ax.plot(self.iteration, self.cost, label="cost")
-        if self._validation:
-            ax.plot(self.iteration, self.validation_cost, label="validation cost")
-        ax.set_xlabel("iteration")
-        ax.set_ylabel("cost")
-        if all(cost > 0 for cost in self._costs.values()):
-            ax.set_yscale("log")
-        ax.legend()
-        return ax
+        return plot.cost(self, ax=ax)
 
     # ------------------------------------------------------------ for files
 

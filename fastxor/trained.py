@@ -25,7 +25,8 @@ class Trained:
     Examples
     --------
     >>> import fastxor as fx
-    >>> line = fx.Trained(fx.Network([1, 1], output="identity"), {"W1": [[2.0]], "b1": [[1.0]]})
+    >>> net = fx.Network([1, 1], output="identity")
+    >>> line = fx.Trained(net, net.unflatten([2.0, 1.0]))
     >>> line
     Trained(1-1 network)
     >>> line.predict([[0.0, 3.0]])

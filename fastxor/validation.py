@@ -194,6 +194,19 @@ def float_dtype(value: DTypeLike) -> np.dtype[Any]:
     raise TypeError(f"dtype must be float32 or float64, got {value!r}")
 
 
+def trained(name: str, value: Any) -> tuple[Architecture, Mapping[str, ArrayLike]]:
+    """The network and the parameters of `value`, a Result or a Trained."""
+    network, parameters = getattr(value, "network", None), getattr(value, "parameters", None)
+    if isinstance(network, Architecture) and isinstance(parameters, Mapping):
+        return network, parameters
+    hint = ""
+    if isinstance(value, Architecture):
+        hint = ", which has no parameters of its own; pass fx.Trained(network, parameters)"
+    elif isinstance(value, Mapping):
+        hint = "; of a dict, pass fx.Trained(fx.Network([…]), parameters)"
+    raise TypeError(f"{name} must be a Result or a Trained, got {type(value).__name__}{hint}")
+
+
 def random_state(value: Any) -> Any:
     """Something with `standard_normal`: numpy's global state for None, a new RandomState for an int."""
     if value is None or value is np.random:

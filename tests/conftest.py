@@ -2,6 +2,7 @@
 
 import signal
 from importlib.util import find_spec
+from shutil import which
 
 import pytest
 import threadpoolctl
@@ -11,10 +12,14 @@ import fastxor as fx
 
 unjitted.install()
 
-# What another library is to say, where there is that library: ONNX Runtime comes later than Python, PyTorch is large.
-collect_ignore = [
-    file for file, library in (("test_onnx.py", "onnxruntime"), ("test_torch.py", "torch")) if not find_spec(library)
-]
+# Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
+# than Python, and not every system has gcc.
+WANTED = {
+    "test_torch.py": find_spec("torch"),
+    "test_onnx.py": find_spec("onnxruntime"),
+    "test_exporting_c.py": which("gcc"),
+}
+collect_ignore = [file for file, found in WANTED.items() if not found]
 
 # The matrices are small: BLAS threads only get in each other's way, above all beside other test processes.
 threadpoolctl.threadpool_limits(1)

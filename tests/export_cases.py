@@ -54,3 +54,10 @@ def assert_close(got, run, X, tolerance=1.0):
     scale = max(1.0, float(np.abs(wanted).max()))
     few = tolerance * (1e-12 if wanted.dtype == np.float64 else 3e-6)  # inputs of +-60 are rounded before an activation
     np.testing.assert_allclose(got, wanted, rtol=0, atol=few * scale)
+
+
+def labels(run, A):
+    """What `predict` makes of outputs (n_y, m)."""
+    if run.network.output == "softmax":
+        return A.argmax(axis=0)
+    return (A >= 0.5).astype(int) if run.network.output == "sigmoid" else A

@@ -14,7 +14,7 @@ import fastxor as fx
 from fastxor import __main__
 from fastxor.__main__ import _iterations_per_second, main, program
 
-FLAGS = ("--hidden", "--iterations", "--learning-rate", "--seed", "--backend", "--quiet", "--version")
+FLAGS = ("--hidden", "--iterations", "--learning-rate", "--seed", "--backend", "--quiet", "--plot", "--version")
 
 
 @pytest.fixture(autouse=True)

@@ -1,29 +1,20 @@
 """Networks in files for other programs: each is computed with, and compared with what `forward` and `predict` say."""
 
-import ctypes
 import inspect
 import json
 import re
-import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from export_cases import CASES, assert_close, case_id, samples, trained
+from export_cases import CASES, assert_close, case_id, labels, samples, trained
 from support import PACKAGE, X, Y, run_python
 
 import fastxor as fx
 from fastxor.exporting import FORMATS
 
 RUN = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0, backend="numpy")
-GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
-
-
-def gcc(*arguments, cwd):
-    done = subprocess.run([*GCC, *map(str, arguments), "-lm"], cwd=cwd, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 # ---------------------------------------------------------------- what is asked for
@@ -61,9 +52,9 @@ def test_an_unknown_ending_is_answered_with_those_that_there_are(tmp_path, name,
 @pytest.mark.parametrize(
     ("arguments", "options", "kind", "words"),
     [
-        ((RUN.network,), {}, TypeError, "parameters=…"),
+        ((RUN.network,), {}, TypeError, "got Network, which has no parameters of its own; pass fx.Trained(network"),
         ((RUN,), {"parameters": RUN.parameters}, TypeError, "parameters go with a Network"),
-        ((RUN.parameters,), {}, TypeError, "run must be a Result, a Trained or a Network, got Views; of a dict"),
+        ((RUN.parameters,), {}, TypeError, "run must be a Result or a Trained, got Views; of a dict, pass fx.Trained"),
         ((3,), {}, TypeError, "got int"),
         ((RUN.network,), {"parameters": {"W1": [[1.0]]}}, ValueError, "missing 'b1'"),
         ((RUN,), {"prefix": "tiny"}, TypeError, "prefix is for names in C, '.c' and '.h', got 'tiny' for '.json'"),
@@ -167,16 +158,10 @@ def test_python(tmp_path, case):
     program = module(tmp_path / "run.py")
     for m in (1, 33):
         X = samples(run, max(m, 3))[:, :m]
-        assert_close(program.forward(X), run, X)
-        np.testing.assert_array_equal(program.predict(program_input := X.copy()), labels(run, program.forward(X)))
-        np.testing.assert_array_equal(program_input, X)
-
-
-def labels(run, A):
-    """What `Network.predict` makes of outputs."""
-    return {"sigmoid": lambda: (A >= 0.5).astype(int), "softmax": lambda: A.argmax(axis=0), "identity": lambda: A}[
-        run.network.output
-    ]()
+        given = X.copy()
+        assert_close(program.forward(given), run, X)
+        np.testing.assert_array_equal(program.predict(given), labels(run, program.forward(X)))
+        np.testing.assert_array_equal(given, X)
 
 
 def test_python_needs_nothing_but_numpy(tmp_path):
@@ -195,130 +180,6 @@ def test_python_reads_like_the_tutorial(tmp_path):
     assert "math" not in text
     with pytest.raises(ValueError, match=r"X must have shape \(2, m\), got \(2,\)"):
         module(tmp_path / "xor.py").forward([1, 1])
-
-
-# ---------------------------------------------------------------- C
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """Every case, under a prefix of its own, in one library: half as headers of one file, half as files themselves."""
-    folder = tmp_path_factory.mktemp("c")
-    runs = {f"net{number}": trained(case, number) for number, case in enumerate(CASES)}
-    headers, sources = [*runs][::2], [*runs][1::2]
-    for name in headers:
-        runs[name].export(folder / f"{name}.h", prefix=name)
-    for name in sources:
-        runs[name].export(folder / f"{name}.c", prefix=name)
-    (folder / "all.c").write_text("".join(f'#include "{name}.{"h" if name in headers else "c"}"\n' for name in runs))
-    # For a library to show what is static, each has a function that is not.
-    shown = "".join(wrapper(name, runs[name]) for name in headers)
-    with open(folder / "all.c", "a") as file:
-        file.write(shown)
-    gcc("-O1", "-shared", "-fPIC", "all.c", "-o", "all.so", cwd=folder)
-    return runs, headers, ctypes.CDLL(str(folder / "all.so"))
-
-
-def wrapper(name, run):
-    """Functions that call those of a header."""
-    real = "float" if run.parameters["W1"].dtype == np.float32 else "double"
-    kind, more, out = predict_in_c(run, real)
-    return (
-        f"void show_{name}_forward_many(size_t m, const {real} *X, {real} *A);\n"
-        f"void show_{name}_forward_many(size_t m, const {real} *X, {real} *A) {{ {name}_forward_many(m, X, A); }}\n"
-        f"{kind} show_{name}_predict(const {real} *x{more});\n"
-        f"{kind} show_{name}_predict(const {real} *x{more}) "
-        f"{{ {'return ' * (kind == 'int')}{name}_predict(x{out}); }}\n"
-    )
-
-
-def predict_in_c(run, real):
-    if run.network.output == "identity":
-        return "void", f", {real} *values", ", values"
-    if run.network.output == "sigmoid" and run.network.sizes[-1] > 1:
-        return "void", ", int *labels", ", labels"
-    return "int", "", ""
-
-
-@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: case_id(CASES[number]))
-def test_c(compiled, number):
-    runs, headers, library = compiled
-    name = f"net{number}"
-    run, show = runs[name], "show_" * (name in headers)
-    X = samples(run)
-    rows = np.ascontiguousarray(X.T)
-    A = np.empty((len(rows), run.network.sizes[-1]), rows.dtype)
-    getattr(library, f"{show}{name}_forward_many")(ctypes.c_size_t(len(rows)), pointer(rows), pointer(A))
-    assert_close(A.T, run, X)
-    predict = getattr(library, f"{show}{name}_predict")
-    if predict_in_c(run, "")[0] == "int":
-        got = [predict(pointer(row)) for row in rows]
-    else:
-        got = np.empty(A.shape, rows.dtype if run.network.output == "identity" else np.intc)
-        for row, out in zip(rows, got, strict=True):
-            predict(pointer(row), pointer(out))
-        got = got.T
-    np.testing.assert_array_equal(np.ravel(got), np.ravel(labels(run, A.T)))
-
-
-def pointer(array):
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-PROGRAM = """
-#include <stdio.h>
-#include "xor.h"
-double other(double x, double y);
-int main(void)
-{
-    for (int s = 0; s < 4; s++) {
-        const double x[xor_n_x] = {s / 2, s % 2};
-        double a[xor_n_y];
-        xor_forward(x, a);
-        printf("%d %.12f %.12f\\n", xor_predict(x), a[0], other(x[0], x[1]));
-    }
-    return 0;
-}
-"""
-OTHER = """
-#include "xor.h"
-#include "wide.h"
-double other(double x, double y);
-double other(double x, double y)
-{
-    const double input[2] = {x, y};
-    double one[1], two[1];
-    xor_forward(input, one);
-    wide_forward_many(1, input, two);
-    return one[0] + two[0];
-}
-"""
-
-
-@pytest.mark.parametrize("flags", [("-O2",), ("-O3", "-march=native", "-ffast-math"), ("-O0", "-fsanitize=undefined")])
-def test_two_networks_in_a_program_of_two_files(tmp_path, flags):
-    wide = fx.Trained(net := fx.Network([2, 40, 1]), net.initialize(0))
-    RUN.export(tmp_path / "xor.h", prefix="xor")
-    wide.export(tmp_path / "wide.h", prefix="wide")
-    (tmp_path / "main.c").write_text(PROGRAM)
-    (tmp_path / "other.c").write_text(OTHER)
-    gcc(*flags, "main.c", "other.c", "-o", "program", cwd=tmp_path)
-    done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
-    rows = np.array([line.split() for line in done.stdout.splitlines()], float).T
-    A = RUN.forward(X)[0]
-    np.testing.assert_array_equal(rows[0], A >= 0.5)
-    np.testing.assert_allclose(rows[1:], [A, A + wide.forward(X)[0]], rtol=0, atol=2e-12)
-    assert done.stderr == ""
-
-
-def test_c_is_taken_by_c_plus_plus(tmp_path):
-    RUN.export(tmp_path / "xor.h")
-    (tmp_path / "main.cpp").write_text(
-        '#include "xor.h"\nint main() { double x[2] = {1, 1}; return network_predict(x); }'
-    )
-    compiler = shutil.which("g++") or "gcc"
-    subprocess.run([compiler, "main.cpp", "-o", "program", "-lm"], cwd=tmp_path, check=True)
-    assert subprocess.run([tmp_path / "program"]).returncode == 0
 
 
 def test_the_polynomials_in_c_are_those_of_the_fused_core():

@@ -2,8 +2,6 @@
 
 import math
 import pickle
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -76,45 +74,6 @@ def test_it_survives_a_pickle():
     for name, column in run.history.to_dict().items():
         np.testing.assert_array_equal(again.history.to_dict()[name], column)
     np.testing.assert_array_equal(again.predict(X), run.predict(X))
-
-
-class Axes:
-    """Stands for matplotlib's, and remembers what was drawn."""
-
-    def __init__(self):
-        self.lines, self.scale = {}, "linear"
-
-    def plot(self, x, y, label):
-        self.lines[label] = x, y
-
-    def set_yscale(self, scale):
-        self.scale = scale
-
-    def set_xlabel(self, text):
-        assert text == "iteration"
-
-    set_ylabel = legend = lambda self, *_: None
-
-
-def test_it_is_drawn(monkeypatch):
-    axes = Axes()
-    pyplot = types.SimpleNamespace(subplots=lambda: (None, axes))
-    monkeypatch.setitem(sys.modules, "matplotlib", types.SimpleNamespace(pyplot=pyplot))
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", pyplot)
-    run = train(iterations=250)
-    assert run.history.plot() is axes
-    assert list(axes.lines) == ["cost"]
-    assert axes.lines["cost"][0].tolist() == [0, 100, 200]
-    assert axes.scale == "log"
-    other = Axes()
-    assert run.history.plot(ax=other) is other
-    assert other.lines["cost"][1].tolist() == run.history.cost.tolist()
-
-
-def test_without_matplotlib_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"history.plot\(\) needs matplotlib: pip install matplotlib"):
-        train(iterations=1).history.plot()
 
 
 # ---------------------------------------------------------------- what a result computes

@@ -11,7 +11,7 @@ FLOORS = [
     ["files"],
     ["architecture"],
     ["validation"],
-    ["initialization", "labels", "penalties", "schedules", "weights"],
+    ["initialization", "labels", "penalties", "plot", "schedules", "weights"],
     ["optimizers"],
     ["state"],
     ["backends"],

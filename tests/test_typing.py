@@ -4,8 +4,10 @@ import sys
 import typing
 from importlib.resources import files
 
+import matplotlib as mpl
 import pytest
 import typed_programs
+from matplotlib import pyplot
 from support import ROOT, TESTS, run_python
 
 import fastxor as fx
@@ -46,6 +48,9 @@ def test_right_programs_run(program, monkeypatch):
 def test_right_programs_run_with_files(tmp_path):
     typed_programs.researcher(tmp_path)
     typed_programs.patient(tmp_path)
+    with mpl.rc_context({"backend": "agg"}):
+        typed_programs.giver(tmp_path)
+        pyplot.close("all")
 
 
 def test_checkers_are_told_that_there_are_types():

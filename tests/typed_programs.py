@@ -139,6 +139,19 @@ def patient(folder: Path) -> None:
     print(again.history.validation_cost.mean(), {iteration: cost for iteration, cost in run.history.items()})
 
 
+def giver(folder: Path) -> None:
+    """Networks for others, and pictures."""
+    run = fx.train(fx.Network([2, 4, 1]), X, Y, iterations=20, random_state=0)
+    run.export(folder / "xor.h", prefix="xor")
+    fx.export(run.network, folder / "xor.json", parameters=run.parameters)
+    trained = fx.Trained(run.network, run.parameters)
+    trained.export(str(folder / "xor.py"))
+    assert_type(trained.predict(X), NDArray[Any])
+    assert_type(fx.Trained.cost(run, X, Y), float)
+    fx.plot.cost({"first": run, "second": run})
+    fx.plot.decision_boundary(trained, X, Y, points=20).set_title("XOR")
+
+
 def names() -> None:
     """Names from a program, a command line or a file."""
     parser = argparse.ArgumentParser()

@@ -100,17 +100,11 @@ def export(
 
 def _what(run: Any, parameters: Mapping[str, ArrayLike] | None) -> tuple[Architecture, Mapping[str, ArrayLike]]:
     """The network and the parameters, which come together or each by itself."""
-    if isinstance(run, Architecture):
-        if parameters is None:
-            raise TypeError("a network has no parameters of its own: write fx.export(network, path, parameters=…)")
-        return run, parameters
-    network = getattr(run, "network", None)
-    if not isinstance(network, Architecture):
-        hint = "; of a dict, write fx.export(fx.Network([…]), path, parameters=…)" if isinstance(run, Mapping) else ""
-        raise TypeError(f"run must be a Result, a Trained or a Network, got {type(run).__name__}{hint}")
-    if parameters is not None:
-        raise TypeError("parameters go with a Network, and a run has its own: write fx.export(run.network, …)")
-    return network, run.parameters
+    if parameters is None:
+        return validation.trained("run", run)
+    if not isinstance(run, Architecture):
+        raise TypeError(f"parameters go with a Network, and a run has its own, got {type(run).__name__} and parameters")
+    return run, parameters
 
 
 def _suffix(path: Path) -> str:

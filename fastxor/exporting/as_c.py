@@ -28,7 +28,7 @@ def content(network: Architecture, parameters: Mapping[str, Array], suffix: str,
         raise ValueError(f"prefix must be a name in C, a letter and then letters, digits and _, got {prefix!r}")
     if suffix == ".c":
         return _Program(network, parameters, prefix, "").text().encode()
-    text, guard = _Program(network, parameters, prefix, "static inline ").text(), f"{prefix.upper()}_H"
+    text, guard = _Program(network, parameters, prefix, "static inline ").text(), f"{prefix}_H"
     return f"#ifndef {guard}\n#define {guard}\n\n{text}\n#endif\n".encode()
 
 
@@ -113,7 +113,7 @@ class _Program:
 
     def _row(self, numbers: Array) -> str:
         """The fewest digits that give back the very number."""
-        lines = wrap(", ".join(f"{number}{self.ending}" for number in numbers), 110)
+        lines = wrap(", ".join(f"{number!s}{self.ending}" for number in numbers), 110)
         return "    {" + "\n     ".join(lines) + "}"
 
     # ------------------------------------------------------------ forward

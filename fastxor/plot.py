@@ -1,0 +1,358 @@
+"""Pictures of runs and networks, by matplotlib: ``fx.plot.cost``, ``decision_boundary``, ``network``, ``weights``.
+
+Each draws into the axes that it is given, ``ax=``, or into those of a new figure, and returns them, for titles, limits
+and whatever else one wants of them. They need matplotlib, ``pip install 'fastxor-nn[plot]'``, which is imported when a
+picture is drawn.
+
+>>> import fastxor as fx
+>>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+>>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
+>>> axes = fx.plot.decision_boundary(run, X, Y)
+>>> axes.figure.savefig("xor.png")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxor import validation
+from fastxor.architecture import Architecture
+from fastxor.views import Array
+
+MOST_UNITS = 32  # in a layer of a diagram
+_DIVERGING = "RdBu_r"  # red is positive, blue negative
+
+
+def cost(runs: Any, *, ax: Any = None) -> Any:
+    """The cost over the iterations, with a logarithmic scale, and that of the validation data, dashed.
+
+    Parameters
+    ----------
+    runs : Result or History, or a sequence or dict of them
+        One run, or several to be compared; the keys of a dict are their names.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        With a line for each run, and a second one in its colour if it has validation data.
+
+    Raises
+    ------
+    TypeError
+        If `runs` is something else.
+    ImportError
+        If there is no matplotlib.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> net, X, Y = fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]]
+    >>> runs = {f"SGD({rate})": fx.train(net, X, Y, optimizer=fx.SGD(rate), random_state=0) for rate in (0.1, 0.3)}
+    >>> axes = fx.plot.cost(runs)
+    >>> [line.get_label() for line in axes.get_lines()]
+    ['SGD(0.1)', 'SGD(0.3)']
+    """
+    histories = _histories(runs)
+    ax = _axes(ax)
+    positive = True
+    for name, history in histories.items():
+        (line,) = ax.plot(history.iteration, history.cost, label=name)
+        known = ~np.isnan(history.validation_cost)
+        if known.any():
+            label = f"{name}, validation" if len(histories) > 1 else "validation cost"
+            style = {"linestyle": "--", "color": line.get_color(), "label": label}
+            ax.plot(history.iteration[known], history.validation_cost[known], **style)
+        positive = positive and bool((history.cost > 0).all() and (history.validation_cost[known] > 0).all())
+    ax.set_xlabel("iteration")
+    ax.set_ylabel("cost")
+    if positive and any(map(len, histories.values())):
+        ax.set_yscale("log")
+    ax.legend()
+    return ax
+
+
+def decision_boundary(
+    run: Any, X: ArrayLike | None = None, Y: ArrayLike | None = None, *, ax: Any = None, points: int = 200
+) -> Any:
+    """Which class a network of two inputs sees where, and how surely, with the boundaries between classes.
+
+    Parameters
+    ----------
+    run : Result or Trained
+        With two inputs, and the output sigmoid or softmax. Several outputs of sigmoid are labels that do not exclude
+        each other: each has a line of its own, where it is 1/2.
+    X : array_like, shape (2, m), optional
+        Samples, which are drawn, and around which the picture is; default: from -1 to 1.
+    Y : array_like, shape (n_y, m), or (m,), optional
+        Their targets, as for `Network.cost`: each class has its colour. Samples with several labels have none.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: axes of a new figure.
+    points : int, optional
+        In each direction, at which the network is computed.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind, shape or values, or there are not two inputs; the message names it.
+    ImportError
+        If there is no matplotlib.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> net = fx.Network([2, 1])
+    >>> axes = fx.plot.decision_boundary(fx.Trained(net, net.initialize(0)), [[0, 1], [2, 3]], [0, 1])
+    >>> axes.get_xlabel(), [text.get_text() for text in axes.get_legend().get_texts()]
+    ('x1', ['0', '1'])
+    """
+    network, _parameters = validation.trained("run", run)
+    points = validation.integer("points", points, 2)
+    if network.sizes[0] != 2:
+        raise ValueError(f"run must have two inputs to be drawn over them, got a network of sizes {network.sizes}")
+    if network.output == "identity":
+        raise ValueError("run must have classes or labels, output 'softmax' or 'sigmoid', got output 'identity'")
+    if X is not None:
+        X = validation.inputs(X, 2)
+        validation.check_values(X=X)
+        Y = None if Y is None else validation.answers(Y, network, X.shape[1])
+    elif Y is not None:
+        raise TypeError("Y goes with X, got Y alone")
+    ax = _axes(ax)
+    x1, x2 = (np.linspace(low, high, points) for low, high in _window(X))
+    grid = np.stack(np.meshgrid(x1, x2)).reshape(2, -1)
+    shares = run.forward(grid.astype(validation.FLOAT64)).reshape(-1, points, points)
+    labels = network.output == "sigmoid" and network.sizes[-1] > 1
+    if network.output == "sigmoid" and not labels:
+        shares = np.concatenate([1 - shares, shares])
+    colours = _colours(len(shares))
+    if not labels:
+        pale = 1 - 0.6 * (1 - colours)
+        mixed = np.clip(np.einsum("kij,kc->ijc", shares, pale), 0, 1)
+        ax.imshow(mixed, extent=(x1[0], x1[-1], x2[0], x2[-1]), origin="lower", aspect="auto", interpolation="bilinear")
+    _lines(ax, x1, x2, shares, colours, labels)
+    if X is not None:
+        _samples(ax, X, None if labels else Y, colours)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
+    ax.set_xlabel("x1")
+    ax.set_ylabel("x2")
+    return ax
+
+
+def network(run: Any, *, ax: Any = None) -> Any:
+    """The network as a diagram: units as circles, weights as lines, red for positive and blue for negative ones.
+
+    The larger a weight, the stronger its colour and the wider its line. A circle's colour is its bias.
+
+    Parameters
+    ----------
+    run : Result or Trained
+        With layers of 32 units at most.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; default: axes of a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `run` is something else, or too large for a diagram.
+    ImportError
+        If there is no matplotlib.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> net = fx.Network([2, 3, 1])
+    >>> axes = fx.plot.network(fx.Trained(net, net.initialize(0)))
+    >>> [len(lines.get_segments()) for lines in axes.collections if hasattr(lines, "get_segments")]
+    [6, 3]
+    """
+    what, parameters = validation.trained("run", run)
+    if max(what.sizes) > MOST_UNITS:
+        raise ValueError(
+            f"run must have layers of {MOST_UNITS} units at most for a diagram, got sizes {what.sizes}; "
+            "fx.plot.weights draws larger ones"
+        )
+    ax = _axes(ax)
+    from matplotlib.collections import LineCollection
+
+    places = [np.stack([np.full(n, layer), (n - 1) / 2 - np.arange(n)], axis=1) for layer, n in enumerate(what.sizes)]
+    for number, (before, after) in enumerate(pairwise(places), 1):
+        W = np.asarray(parameters[f"W{number}"], np.float64)  # (n_out, n_in)
+        top = float(np.abs(W).max()) or 1.0
+        segments = [(start, end) for end in after for start in before]
+        lines = LineCollection(segments, linewidths=0.3 + 3 * np.abs(W).ravel() / top, cmap=_DIVERGING, zorder=1)
+        lines.set_array(W.ravel())
+        lines.set_clim(-top, top)
+        ax.add_collection(lines)
+    size = 600 / max(6, *what.sizes) * 2
+    style = {"s": size, "edgecolors": "black", "linewidths": 1, "zorder": 2}
+    ax.scatter(*places[0].T, color="white", **style)
+    for number, place in enumerate(places[1:], 1):
+        b = np.ravel(np.asarray(parameters[f"b{number}"], np.float64))
+        top = float(np.abs(b).max()) or 1.0
+        ax.scatter(*place.T, c=b, cmap=_DIVERGING, vmin=-top, vmax=top, **style)
+    _captions(ax, what)
+    return ax
+
+
+def weights(run: Any, *, ax: Any = None) -> Any:
+    """The weights of each layer as an image: a row for each unit, a column for each of its inputs.
+
+    Parameters
+    ----------
+    run : Result or Trained
+    ax : matplotlib.axes.Axes, or a sequence of them, optional
+        Where to draw, one for each layer; default: those of a new figure.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes, shape (layers,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `run` is something else, or there are not as many axes as layers.
+    ImportError
+        If there is no matplotlib.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> net = fx.Network([2, 3, 1])
+    >>> axes = fx.plot.weights(fx.Trained(net, net.initialize(0)))
+    >>> [a.get_title() for a in axes], axes[0].get_images()[0].get_array().shape
+    (['W1', 'W2'], (3, 2))
+    """
+    what, parameters = validation.trained("run", run)
+    layers = len(what.layers)
+    if ax is None:
+        axes = _pyplot().subplots(1, layers, squeeze=False, figsize=(3.2 * layers, 3.2), layout="constrained")[1][0]
+    else:
+        axes = np.ravel(np.asarray(ax, object))
+        if len(axes) != layers:
+            raise ValueError(f"ax must be one for each of the {layers} layers, got {len(axes)}")
+    for number, place in enumerate(axes, 1):
+        W = np.asarray(parameters[f"W{number}"], np.float64)
+        top = float(np.abs(W).max()) or 1.0
+        image = place.imshow(W, cmap=_DIVERGING, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
+        place.set_title(f"W{number}")
+        for axis in (place.xaxis, place.yaxis):
+            axis.get_major_locator().set_params(integer=True)
+        place.set_xlabel("input")
+        place.set_ylabel("unit")
+        place.figure.colorbar(image, ax=place)
+    return axes
+
+
+# ---------------------------------------------------------------- parts of pictures
+
+
+def _pyplot() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("fx.plot needs matplotlib: pip install 'fastxor-nn[plot]'") from error
+    return pyplot
+
+
+def _axes(ax: Any) -> Any:
+    """Those given, or of a new figure."""
+    return _pyplot().subplots()[1] if ax is None else ax
+
+
+def _histories(runs: Any) -> dict[str, Any]:
+    """By name; a history is a mapping, too."""
+    if _is_history(getattr(runs, "history", runs)):
+        return {"cost": getattr(runs, "history", runs)}
+    if isinstance(runs, Mapping):
+        named: dict[str, Any] = {str(name): run for name, run in runs.items()}
+    elif isinstance(runs, Iterable) and not isinstance(runs, str):
+        named = {f"run {number}": run for number, run in enumerate(runs, 1)}
+    else:
+        named = {"": runs}
+    histories = {name: getattr(run, "history", run) for name, run in named.items()}
+    for history in histories.values():
+        if not _is_history(history):
+            raise TypeError(f"runs must be a Result or a History, or several of them, got {type(history).__name__}")
+    if not histories:
+        raise TypeError("runs must be a Result or a History, or several of them, got none")
+    return histories
+
+
+def _is_history(value: Any) -> bool:
+    return all(hasattr(value, name) for name in ("iteration", "cost", "validation_cost"))
+
+
+def _window(X: Array | None) -> list[tuple[float, float]]:
+    """From where to where in each direction: a quarter of the samples' width more on each side."""
+    if X is None:
+        return [(-1.0, 1.0)] * 2
+    sides = []
+    for row in X.astype(np.float64):
+        low, high = float(row.min()), float(row.max())
+        more = 0.25 * (high - low) or max(1.0, abs(low)) / 2
+        sides.append((low - more, high + more))
+    return sides
+
+
+def _colours(number: int) -> Array:
+    """An RGB for each of so many classes."""
+    from matplotlib import colormaps
+
+    if number <= 10:
+        return colormaps["tab10"](np.arange(number))[:, :3]
+    return colormaps["turbo"](np.linspace(0.05, 0.95, number))[:, :3]
+
+
+def _lines(ax: Any, x1: Array, x2: Array, shares: Array, colours: Array, labels: bool) -> None:
+    """Where a class ceases to be the likeliest, or a label to be."""
+    for number, share in enumerate(shares):
+        others = 0.5 if labels else np.delete(shares, number, axis=0).max(axis=0)
+        lead = share - others
+        if lead.min() < 0 < lead.max():  # else there is no line
+            colour = [tuple(colours[number])] if labels else ["black"]
+            ax.contour(x1, x2, lead, levels=[0.0], colors=colour, linewidths=1.5)
+        if labels:
+            ax.plot([], [], color=colours[number], label=f"a{number + 1}")
+        elif len(shares) == 2:
+            return
+
+
+def _samples(ax: Any, X: Array, Y: Array | None, colours: Array) -> None:
+    """Points, in the colours of their classes if these are known, and which are which."""
+    style = {"s": 25, "edgecolors": "black", "linewidths": 0.7, "zorder": 3}
+    if Y is None:
+        ax.scatter(*X, color="white", **style)
+        return
+    classes = (Y[0] >= 0.5).astype(int) if len(Y) == 1 else Y.argmax(axis=0)
+    for number in np.unique(classes):
+        ax.scatter(*X[:, classes == number], color=[colours[number]], label=str(number), **style)
+
+
+def _captions(ax: Any, what: Architecture) -> None:
+    """The activation above each layer, and the names of what goes in and comes out."""
+    top = (max(what.sizes) - 1) / 2 + 0.7
+    for layer, words in enumerate(["X", *(layer.activation for layer in what.layers)]):
+        ax.text(layer, top, words, ha="center", va="bottom")
+    for layer, name, side, shift in ((0, "x", "right", -0.12), (len(what.layers), "a", "left", 0.12)):
+        n = what.sizes[layer]
+        for unit in range(n):
+            ax.text(layer + shift, (n - 1) / 2 - unit, f"{name}{unit + 1}", ha=side, va="center")
+    ax.set_xlim(-0.5, len(what.layers) + 0.5)
+    ax.set_ylim(-top, top + 0.5)
+    ax.set_axis_off()
