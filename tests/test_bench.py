@@ -641,8 +641,17 @@ def test_tables_and_picture_say_the_same():
     assert picture == {}
 
 
-def test_the_picture_stands_by_itself():
-    picture = PUBLISHED[readme.PICTURE]
+def test_the_readme_opens_with_the_picture_and_its_table_fits_a_screen():
+    opening = [line for line in PUBLISHED[readme.README].splitlines() if line][:2]
+    assert opening[0] == "# fastxor"
+    assert re.fullmatch(rf"!\[.+\]\(https://.+/{readme.PICTURE}\)", opening[1])
+    rows = table_of(PUBLISHED[readme.README])
+    assert len(rows) <= 12
+    assert all(len(row) <= 10 and len("  ".join(row.values())) <= 100 for row in rows.values())
+    assert not re.search(r"\d-\d", "".join(cell for row in rows.values() for cell in [*row.values()][1:]))
+
+
+def assert_stands_by_itself(picture):
     root = ElementTree.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert "prefers-color-scheme: dark" in picture
@@ -652,6 +661,10 @@ def test_the_picture_stands_by_itself():
     for name in used:
         assert f"{name}:" in light
         assert f"{name}:" in dark
+
+
+def test_the_picture_stands_by_itself():
+    assert_stands_by_itself(PUBLISHED[readme.PICTURE])
 
 
 @pytest.mark.parametrize("name", readme.FILES)
@@ -686,6 +699,7 @@ def test_all_is_made_anew(capsys, tmp_path, copies):
     short, full = (table_of(new[name]) for name in (readme.README, readme.PAGE))
     assert list(short) == list(full) == readme.ROWS
     assert short["xor"]["C"].startswith("**0.5")  # a loss is kept
+    assert_stands_by_itself(new[readme.PICTURE])
     table = readme.SECTION.search(new[readme.PAGE])[2].strip()
     assert table.count("**expm** 4-32-16-4") == 1
     assert table.endswith(f"Made by `{readme.COMMAND}`.")
