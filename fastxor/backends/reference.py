@@ -553,7 +553,7 @@ def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | Non
     """The weights of a batch's samples, for losses that are divided by their number, and its penalties."""
     weights, penalties = None if job.weights is None else job.weights[batch], job.penalties
     if job.scikit:
-        total = float(samples if weights is None else weights.sum())
+        total = float(samples if weights is None else weights.sum()) or 1.0  # where none of them counts
         weights = None if weights is None else weights * (samples / total)
         penalties = penalties._replace(l2=penalties.l2 / total, l1=penalties.l1 / total)
     return weights, penalties

@@ -205,7 +205,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             y_out = self._checked_targets(held[1], X_out.dtype)
             w_out = None if held[2] is None else _check_sample_weight(held[2], X_out)
         else:
-            stratify = Y if is_classifier(self) and self.n_outputs_ == 1 else None
+            stratify = Y.astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None
             numbers = np.arange(len(X))
             kept, out = train_test_split(
                 numbers, random_state=self._random_state, test_size=self.validation_fraction, stratify=stratify
@@ -405,7 +405,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
     - for very large networks or long runs at a high learning rate, where rounding grows until it is seen;
     - after a step that is not finite: training ends there.
 
-    A batch whose weights are all 0 is refused by scikit-learn, and here moves parameters by the penalty alone.
+    A batch whose weights are all 0, which scikit-learn refuses, moves parameters by the penalty alone, divided by 1.
 
     Parameters
     ----------
@@ -532,9 +532,9 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
         if classes is None and first:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if first:
-            labels = y if type_of_target(y).startswith("multilabel") else unique_labels(classes)
+            self.classes_ = unique_labels(classes)
+            labels = y if type_of_target(y).startswith("multilabel") else self.classes_
             self._label_binarizer = LabelBinarizer().fit(labels)
-            self.classes_ = self._label_binarizer.classes_ if labels is y else labels
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"

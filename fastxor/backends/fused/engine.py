@@ -305,13 +305,13 @@ def _step_size(data, begin, batch):
 
 @inlined
 def _weight(call, data, begin, size):
-    """What a step divides its samples' losses by."""
+    """What a step divides its samples' losses by; 1 where none of them counts."""
     if not call.is_scikit or data.beside.size == 0:
         return float(size)
     total = 0.0
     for i in range(begin, begin + size):
         total += get(data.beside, get(data.order, i) if data.order.size > 0 else i)
-    return total
+    return total if total != 0.0 else 1.0
 
 
 @inlined
