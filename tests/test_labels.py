@@ -223,7 +223,7 @@ MEANT = [
     ("hidden", "leaky-relu", "leaky_relu"), ("hidden", "Tanh", "tanh"), ("hidden", "tahn", "tanh"),
     ("hidden", "linear", "identity"), ("hidden", "GELU", "gelu"), ("hidden", "logistic", "sigmoid"),
     ("hidden", "soft plus", "softplus"),
-    ("output", "Softmax", "softmax"), ("output", "sigmoide", "sigmoid"), ("output", "linear", "identity"),
+    ("output", "Softmax", "softmax"), ("output", "sigmoide", "sigmoid"), ("output", "linear", "identity"), ("output", "exp", "exponential"), ("loss", "PoissonNLLLoss", "poisson"),
     ("loss", "mse", "squared_error"), ("loss", "MSE", "squared_error"), ("loss", "crossentropy", "cross_entropy"),
     ("loss", "binary_crossentropy", "binary_cross_entropy"), ("loss", "log_loss", "binary_cross_entropy"),
     ("loss", "huber_loss", "huber"),

@@ -73,7 +73,7 @@ class Solver:
         if rate == self.learning_rate:
             return
         self.memory = self.memory._replace(rows=self.memory.rows * (self.learning_rate / rate))
-        self.optimizer = replace(self.optimizer, learning_rate=rate)  # type: ignore[arg-type, call-arg]
+        self.optimizer = replace(self.optimizer, learning_rate=rate)  # type: ignore[arg-type]
 
 
 def solver_of(estimator: Any, theta: Array) -> Solver:
