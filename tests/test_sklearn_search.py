@@ -68,6 +68,7 @@ def test_others_estimators():
     assert_same(GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, n_jobs=2).fit(X, y), wanted)
 
 
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
 def test_an_error_is_a_score_of_nan():
     grid = {"learning_rate_init": [-1.0, 0.01]}
     with pytest.warns(Warning, match="fits failed"):
