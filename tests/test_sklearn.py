@@ -37,7 +37,7 @@ SETTINGS = {
     "adaptive, early stopping": SGD | {"learning_rate": "adaptive", "early_stopping": True, "n_iter_no_change": 2},
     "until it ends": SGD | {"tol": 0.01, "n_iter_no_change": 3, "max_iter": 150},
 }
-COMMON = {"hidden_layer_sizes": (7,), "batch_size": 32, "max_iter": 25, "random_state": 3}  # iris: a smaller last batch
+COMMON = {"hidden_layer_sizes": (7,), "batch_size": 32, "max_iter": 15, "random_state": 3}  # iris: a smaller last batch
 
 
 def both(kind, parameters, *data, **more):
@@ -73,10 +73,11 @@ def test_the_numbers_are_scikit_learns(data, settings):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_every_activation(data, activation, solver):
+def test_every_activation(data, activation):
     kind, X, y = DATA[data]
-    one, other = both(kind, COMMON | {"solver": solver, "activation": activation, "learning_rate_init": 0.01}, X, y)
+    both_solvers = [both(kind, COMMON | {"activation": activation} | solver, X, y) for solver in (ADAM, SGD)]
+    assert_same(*both_solvers[1])
+    one, other = both_solvers[0]
     assert_same(one, other)
     if kind == "MLPClassifier":
         np.testing.assert_allclose(other.predict_proba(X), one.predict_proba(X), rtol=1e-9)
@@ -102,8 +103,7 @@ def test_poisson_wants_targets_that_are_not_negative():
         ours.MLPRegressor(loss="poisson").fit(X, X[:, 0])
 
 
-@pytest.mark.parametrize("backend", ["numba", "numpy"])
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(("backend", "early_stopping"), [("numba", False), ("numba", True), ("numpy", False)])
 @pytest.mark.parametrize("data", DATA)
 def test_weights(data, early_stopping, backend):
     kind, X, y = DATA[data]
@@ -121,7 +121,7 @@ def test_a_batch_without_weight_leaves_the_penalty():
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("settings", ["adam", "nesterov", "inverse scaling", "in order"])
+@pytest.mark.parametrize("settings", ["adam", "inverse scaling"])
 def test_partial_fits_go_on(data, settings):
     kind, X, y = DATA[data]
     models = [getattr(library, kind)(**COMMON | SETTINGS[settings]) for library in (theirs, ours)]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 X, y = load_iris(return_X_y=True)
 MODEL = MLPClassifier((5,), learning_rate_init=0.02, max_iter=12, random_state=0)
-GRID = {"alpha": [1e-4, 1.0], "random_state": [0, 1], "hidden_layer_sizes": [(5,), (3, 2)]}
+GRID = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(5,), (3, 2)]}
 
 
 def assert_same(got, wanted):
@@ -29,11 +29,11 @@ def assert_same(got, wanted):
             assert getattr(got, name) == getattr(wanted, name), name
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2, -1])
-def test_a_grid(n_jobs):
+def test_a_grid():
     wanted = model_selection.GridSearchCV(MODEL, GRID, cv=3, return_train_score=True).fit(X, y)
-    got = GridSearchCV(MODEL, GRID, cv=3, return_train_score=True, n_jobs=n_jobs).fit(X, y)
-    assert_same(got, wanted)
+    for n_jobs in (None, 2):
+        got = GridSearchCV(MODEL, GRID, cv=3, return_train_score=True, n_jobs=n_jobs).fit(X, y)
+        assert_same(got, wanted)
     assert isinstance(got.best_estimator_, MLPClassifier)
     np.testing.assert_array_equal(got.predict_proba(X), wanted.predict_proba(X))
     assert [*got.classes_] == [0, 1, 2]
