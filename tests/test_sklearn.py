@@ -7,13 +7,16 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_mu
 
 import fastxor.sklearn as ours
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # which scikit-learn 1.7 uses
+]
 
 X, y = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
 LABELLED = make_multilabel_classification(n_samples=90, n_features=6, n_classes=4, random_state=0)
 DATA = {
-    "binary": ("MLPClassifier", X, np.where(y == 1, "yes", "no")),
+    "binary": ("MLPClassifier", X, np.where(y == 1, 7, 3)),
     "multiclass": ("MLPClassifier", X, y),
     "multilabel": ("MLPClassifier", *LABELLED),
     "regression": ("MLPRegressor", X, X[:, 0] * X[:, 1] + y),
@@ -170,6 +173,18 @@ def test_lbfgs_gets_as_low(data):
     assert other.n_iter_ == one.n_iter_ == 5
     assert other.loss_ == pytest.approx(one.loss_, rel=1e-5)  # a few steps, which rounding has not parted yet
     assert not hasattr(other, "loss_curve_")
+
+
+def test_without_a_hidden_layer_it_is_a_regression():
+    for kind, X, y in (DATA["multiclass"], DATA["regression"]):
+        assert_same(*both(kind, COMMON | ADAM | {"hidden_layer_sizes": ()}, X, y))
+
+
+def test_labels_of_text():
+    one, other = both("MLPClassifier", COMMON | ADAM, X, np.array(["ash", "birch", "cedar"])[y])
+    assert_same(one, other)
+    np.testing.assert_array_equal(other.predict(X), one.predict(X))
+    assert other.predict(X).dtype == one.predict(X).dtype
 
 
 def test_float32_is_close():

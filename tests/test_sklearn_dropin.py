@@ -1,11 +1,14 @@
 """scikit-learn's own tests of its perceptrons, as they are installed with it, on this package's classes.
 
-Their file is run as a module of its own, in which the two classes are replaced; each of its tests is one of ours.
+Their file is run as a module of its own, which finds the two classes where it looks for theirs; each of its tests is
+one of ours.
 """
 
 import importlib.util
+from unittest.mock import patch
 
 import pytest
+from sklearn import neural_network
 
 import fastxor.sklearn as ours
 
@@ -21,8 +24,10 @@ pytestmark = [
 def _theirs():
     spec = importlib.util.find_spec("sklearn.neural_network.tests.test_mlp")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.MLPClassifier, module.MLPRegressor = ours.MLPClassifier, ours.MLPRegressor
+    replaced = {name: getattr(ours, name) for name in ("MLPClassifier", "MLPRegressor")}
+    with patch.multiple(neural_network, **replaced):
+        spec.loader.exec_module(module)
+    assert module.MLPClassifier is ours.MLPClassifier
     return {name: value for name, value in vars(module).items() if name.startswith("test_")}
 
 

@@ -5,7 +5,7 @@
     GridSearchCV            scikit-learn's searches, whose candidates train side by side in this process
     RandomizedSearchCV
 
-Parameters, defaults, attributes and, in float64, numbers are scikit-learn's. Needs scikit-learn 1.6 or newer:
+Parameters, defaults, attributes and, in float64, numbers are scikit-learn's. Needs scikit-learn 1.7 or newer:
 ``pip install 'fastxor-nn[sklearn]'``.
 
 >>> from sklearn.datasets import load_iris
