@@ -12,8 +12,10 @@ import numpy as np
 from fastxor.names import Activation, Loss, Output
 from fastxor.views import Array, Slots, Views
 
-# The losses whose targets are probabilities. Their derivative by the last layer's input is output less target.
+# The losses whose targets are probabilities; and all whose derivative by the last layer's input is output less target,
+# whatever the output.
 ENTROPIES: tuple[Loss, ...] = ("binary_cross_entropy", "cross_entropy")
+CANONICAL: tuple[Loss, ...] = (*ENTROPIES, "poisson")
 
 
 class Layer(NamedTuple):

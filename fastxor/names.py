@@ -20,7 +20,7 @@ from typing import Literal
 
 # Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
 Activation = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
-Output = Literal["sigmoid", "softmax", "identity"]
-Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber"]
+Output = Literal["sigmoid", "softmax", "identity", "exponential"]
+Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"]
 Initialization = Literal["he", "glorot", "lecun", "normal", "orthogonal"]
 BackendName = Literal["numpy", "numba"]

@@ -26,11 +26,13 @@ LOSSES: dict[Loss, tuple[Output, ...]] = {
     "cross_entropy": ("softmax",),
     "squared_error": ("identity", "sigmoid"),
     "huber": ("identity", "sigmoid"),
+    "poisson": ("exponential",),
 }
 DEFAULT_LOSS: dict[Output, Loss] = {
     "sigmoid": "binary_cross_entropy",
     "softmax": "cross_entropy",
     "identity": "squared_error",
+    "exponential": "poisson",
 }
 
 # In quotes, for numpy.random is slow to import, and not everybody needs it.
@@ -55,11 +57,14 @@ class Network(Architecture):
         Activation of the hidden layers, or one for each: "tanh", "sigmoid", "relu", "leaky_relu" (slope 0.01),
         "elu" (alpha 1), "softplus", "gelu" (with the exact normal distribution function), "sin", "identity".
     output : str, optional
-        "sigmoid", "softmax" (for two classes or more, an output for each) or "identity".
+        "sigmoid", "softmax" (for two classes or more, an output for each), "identity" or "exponential" (for
+        counts and other rates, which are positive).
     loss : str, optional
         "binary_cross_entropy" (default for sigmoid), "cross_entropy" (default for softmax), "squared_error"
-        (default for identity; half the sum of squares over the outputs) or "huber" (threshold 1, summed over the
-        outputs). All are averaged over samples, and computed from the input of the last activation.
+        (default for identity; half the sum of squares over the outputs), "huber" (threshold 1, summed over the
+        outputs) or "poisson" (default for exponential; half the Poisson deviance, ``a - y + y log(y / a)``, summed over
+        the outputs, for targets that are not negative). All are averaged over samples, and computed from the input of
+        the last activation.
 
     Attributes
     ----------
@@ -234,7 +239,7 @@ class Network(Architecture):
         -------
         ndarray
             For sigmoid, ints (n_y, m), 1 where the output is at least 0.5. For softmax, ints (m,), the number of the
-            largest output. For identity, the outputs (n_y, m) themselves.
+            largest output. For identity and exponential, the outputs (n_y, m) themselves.
 
         Raises
         ------
@@ -267,8 +272,9 @@ class Network(Architecture):
         X : array_like, shape (n_x, m)
             Features down, samples across; finite.
         Y : array_like, shape (n_y, m), or (m,)
-            Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite. For
-            softmax also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output also a vector (m,).
+            Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), not negative for
+            poisson, else finite. For softmax also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output
+            also a vector (m,).
         backend : str, optional
             "numpy" or "numba"; default: see `get_backend`.
 

@@ -218,6 +218,23 @@ class AdamW(Adam):
 
 
 @dataclass(frozen=True)
+class EpsilonHatAdam(Adam):
+    """Adam with epsilon beside the root of the mean itself, and both corrections in the learning rate.
+
+    At step t the parameters move by
+    ``-learning_rate sqrt(1 - beta2**t) / (1 - beta1**t) m / (sqrt(v) + epsilon)``: the faster order of section 2 of
+    Kingma and Ba's paper, whose "epsilon hat" this is. scikit-learn has it so. Not public: fastxor.sklearn's.
+    """
+
+    _kind = "adam with epsilon hat"
+
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+        """As that of `Adam`, whose epsilon counts as much less as the mean of the squares is corrected by."""
+        corrected = float(np.sqrt(1 - memory.powers[1] * self.beta2))
+        return Adam._step(replace(self, epsilon=self.epsilon / corrected), theta, gradient, memory, weights)
+
+
+@dataclass(frozen=True)
 class RMSprop:
     """RMSprop: gradients divided by the root of a running mean of their squares.
 

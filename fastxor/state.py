@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,13 @@ class Shuffle:
         return self._last[1]
 
 
+class Orders(Protocol):
+    """Where the order of the samples in each epoch comes from."""
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """A permutation of the samples. Epochs are asked for in turn, one perhaps more than once."""
+
+
 class InOrder:
     """The samples as they stand, in each epoch."""
 
@@ -81,6 +89,11 @@ class Job:
     drop_last: bool = False  # leave out an epoch's last batch where it is smaller
     penalties: Penalties = NONE
     weights: Array | None = None  # (m,), of each sample, with a mean of 1 and of the dtype of X; None: all alike
+    orders: Orders | None = None  # of mini-batches, where they follow from something else than the seed
+    # As scikit-learn's MLP: a batch divides its loss, and the penalties, by the sum of its samples' weights, whatever
+    # their mean; costs are of probabilities clipped to those that differ from 0 and 1, and means over the outputs of
+    # squared errors.
+    scikit: bool = False
 
     @property
     def samples(self) -> int:
@@ -107,7 +120,9 @@ class Job:
         return self.network._weight_mask(self.X.dtype)
 
     @cached_property
-    def shuffle(self) -> Shuffle | InOrder:
+    def shuffle(self) -> Orders:
+        if self.orders is not None:
+            return self.orders
         return Shuffle(self.seed, self.samples) if self.shuffled else InOrder(self.samples)
 
     def rates(self, first: int, count: int) -> Array | None:

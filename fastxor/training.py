@@ -65,9 +65,9 @@ def train(
     X : array_like, shape (n_x, m)
         Features down, samples across; finite.
     Y : array_like, shape (n_y, m), or (m,)
-        Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), else finite. For softmax
-        also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output also a vector (m,). For other
-        classes see `one_hot`.
+        Targets: from 0 to 1 for the cross-entropies (with columns that sum to 1 for softmax), not negative for poisson,
+        else finite. For softmax also class numbers from 0 to n_y - 1, as (m,) or (1, m); for one output also a vector
+        (m,). For other classes see `one_hot`.
     parameters : dict, optional
         Start from these instead of ``network.initialize(random_state, initialization)``; left unchanged.
     initialization : str, optional

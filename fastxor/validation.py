@@ -399,6 +399,8 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
                     raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}")
                 if loss == "cross_entropy":
                     _check_sums(label, array)
+            if argument == "Y" and loss == "poisson" and low < 0:
+                raise ValueError(f"{label} must not be negative for the loss 'poisson', got {low}")
 
 
 def _check_sums(label: str, array: Array) -> None:

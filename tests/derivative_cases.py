@@ -25,6 +25,7 @@ COMPLEX = {
     "gelu": lambda z: z * (1 + erf(z / np.sqrt(2))) / 2,
     "sin": np.sin,
     "identity": lambda z: z,
+    "exponential": np.exp,
     "softmax": softmax,
 }
 # Their derivatives at z, where they are a.
@@ -38,6 +39,7 @@ SLOPES = {
     "gelu": lambda z, a: (1 + erf(z / np.sqrt(2))) / 2 + z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi),
     "sin": lambda z, a: np.cos(z),
     "identity": lambda z, a: np.ones_like(z),
+    "exponential": lambda z, a: a,
 }
 STEP = 1e-30
 
@@ -61,7 +63,7 @@ def gradient(net, theta, X, Y):
     d = (A[-1] - Y) / X.shape[1]
     if net.loss == "huber":
         d = np.where(np.abs((A[-1] - Y).real) < 1, d, np.sign((A[-1] - Y).real) / X.shape[1])
-    if "entropy" not in net.loss:
+    if "entropy" not in net.loss and net.loss != "poisson":
         d = d * SLOPES[net.output](Z[-1], A[-1])
     for number in reversed(range(len(weights))):
         parts = [(d @ A[number].T).ravel(), d.sum(axis=1), *parts]
@@ -75,7 +77,7 @@ def targets(net, like, seed):
     Y = np.random.RandomState(seed).random_sample(like.shape)
     if net.loss == "cross_entropy":
         Y = Y / Y.sum(axis=0)
-    return Y if "entropy" in net.loss else 3 * Y - 1
+    return Y if "entropy" in net.loss or net.loss == "poisson" else 3 * Y - 1
 
 
 def by_complex_step(function, at):

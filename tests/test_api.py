@@ -122,6 +122,7 @@ def test_the_loss_follows_from_the_output():
         "sigmoid": "binary_cross_entropy",
         "softmax": "cross_entropy",
         "identity": "squared_error",
+        "exponential": "poisson",
     }
     assert fx.Network([2, 1]).output == "sigmoid"
     assert fx.Network([2, 5, 5, 1]).hidden == ("tanh", "tanh")
@@ -129,11 +130,16 @@ def test_the_loss_follows_from_the_output():
 
 def test_the_names_of_activations_outputs_and_losses():
     assert " ".join(ACTIVATIONS) == "tanh sigmoid relu leaky_relu elu softplus gelu sin identity"
-    assert set(OUTPUTS) == {"sigmoid", "softmax", "identity"}
-    assert set(LOSSES) == {"binary_cross_entropy", "cross_entropy", "squared_error", "huber"}
+    assert set(OUTPUTS) == {"sigmoid", "softmax", "identity", "exponential"}
+    assert set(LOSSES) == {"binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"}
 
 
-SENSE = {"sigmoid": "binary_cross_entropy", "softmax": "cross_entropy", "identity": "squared_error"}
+SENSE = {
+    "sigmoid": "binary_cross_entropy",
+    "softmax": "cross_entropy",
+    "identity": "squared_error",
+    "exponential": "poisson",
+}
 
 
 @pytest.mark.parametrize("loss", LOSSES)

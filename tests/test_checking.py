@@ -47,11 +47,14 @@ def problems(draw):
     net = fx.Network([n_x, *middle, n_y], hidden, output, loss)
     rng = np.random.RandomState(draw(st.integers(0, 1000)))
     m, dtype = draw(st.integers(1, 8)), draw(st.sampled_from([np.float32, np.float64]))
-    features = rng.randn(n_x, m) * draw(st.sampled_from([0.01, 1.0, 10.0, 100.0]))
+    scales = [0.01, 0.1] if output == "exponential" else [0.01, 1.0, 10.0, 100.0]
+    features = rng.randn(n_x, m) * draw(st.sampled_from(scales))
     if output == "softmax":
         targets = rng.randint(0, n_y, m)
+    elif loss in ("binary_cross_entropy", "poisson"):
+        targets = rng.rand(n_y, m)
     else:
-        targets = rng.rand(n_y, m) if loss == "binary_cross_entropy" else rng.randn(n_y, m) * rng.choice([1, 10])
+        targets = rng.randn(n_y, m) * rng.choice([1, 10])
     return net, net.initialize(rng, draw(st.sampled_from([None, "normal"])), dtype), features.astype(dtype), targets
 
 

@@ -40,7 +40,7 @@ def test_it_is_what_the_complex_step_says(net, m, seed):
 
 
 @pytest.mark.parametrize("hidden", ACTIVATIONS)
-@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity", "exponential"])
 def test_every_activation(hidden, output, backend):
     assert_exact(fx.Network([2, 3, 2, 2], hidden, output), 3, 1, backend)
     if backend != "unjitted":

@@ -308,6 +308,8 @@ def loss_written_out(loss, A, Y):
         terms = -Y * np.log(A)
     elif loss == "squared_error":
         terms = (A - Y) ** 2 / 2
+    elif loss == "poisson":
+        terms = A - Y + Y * np.log(np.where(Y > 0, Y, 1) / A)
     else:
         d = np.abs(A - Y)
         terms = np.where(d <= 1, d**2 / 2, d - 0.5)

@@ -23,7 +23,7 @@ FLOORS = [
     ["loop"],
     ["starting", "watching"],
     ["training"],
-    ["tutorial"],
+    ["sklearn", "tutorial"],
     ["__init__"],
     ["bench"],
     ["__main__"],

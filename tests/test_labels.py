@@ -224,6 +224,7 @@ MEANT = [
     ("hidden", "linear", "identity"), ("hidden", "GELU", "gelu"), ("hidden", "logistic", "sigmoid"),
     ("hidden", "soft plus", "softplus"),
     ("output", "Softmax", "softmax"), ("output", "sigmoide", "sigmoid"), ("output", "linear", "identity"),
+    ("output", "exp", "exponential"), ("loss", "PoissonNLLLoss", "poisson"),
     ("loss", "mse", "squared_error"), ("loss", "MSE", "squared_error"), ("loss", "crossentropy", "cross_entropy"),
     ("loss", "binary_crossentropy", "binary_cross_entropy"), ("loss", "log_loss", "binary_cross_entropy"),
     ("loss", "huber_loss", "huber"),

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from fastxor.architecture import ENTROPIES, Architecture
+from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
 from fastxor.backends import Pullback
 from fastxor.optimizers import Optimizer, SecondOrder, with_rate
+from fastxor.penalties import Penalties
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
@@ -79,7 +80,9 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
     "sin": (np.sin, lambda z, a: np.cos(z)),
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
-    "softmax": (softmax, lambda z, a: np.ones_like(z)),  # as an output only; its derivative is in the loss
+    # As outputs only; softmax's derivative is in the loss.
+    "exponential": (np.exp, lambda z, a: a),
+    "softmax": (softmax, lambda z, a: np.ones_like(z)),
 }
 
 # The second derivative likewise. Where it is not here, it is 0 wherever it exists.
@@ -93,8 +96,8 @@ CURVATURES: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 # ---------------------------------------------------------------- losses of each sample, summed over outputs
-# The value from the last layer's input Z, its activation A and the targets Y; then the derivative by Z, for the
-# cross-entropies, or by A, for the others.
+# The value from the last layer's input Z, its activation A and the targets Y; then the derivative by Z, for those that
+# are `CANONICAL`, or by A, for the others.
 
 
 def _binary_cross_entropy(Z: Array, A: Array, Y: Array) -> Array:
@@ -115,23 +118,46 @@ def _huber(Z: Array, A: Array, Y: Array) -> Array:
     return np.sum(np.where(distance < 1, distance * distance / 2, distance - 0.5), axis=0)
 
 
+def _poisson(Z: Array, A: Array, Y: Array) -> Array:
+    return np.sum(A - Y * Z + np.where(Y > 0, Y * np.log(Y), 0) - Y, axis=0)
+
+
 LOSSES = {
     "binary_cross_entropy": _binary_cross_entropy,
     "cross_entropy": _cross_entropy,
     "squared_error": _squared_error,
     "huber": _huber,
+    "poisson": _poisson,
 }
 
 
-def _cost(network: Architecture, Z: Array, A: Array, Y: Array, samples: int, weights: Array | None = None) -> float:
+def _as_scikit(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
+    """The losses as `Job.scikit` says."""
+    if network.loss not in ENTROPIES:
+        return LOSSES[network.loss](Z, A, Y) / (1 if network.loss == "poisson" else len(Y))
+    least = np.finfo(A.dtype).eps
+    P = np.clip(A, least, 1 - least)
+    wrong = (1 - Y) * np.log(1 - P) if network.loss == "binary_cross_entropy" else 0
+    return -np.sum(Y * np.log(P) + wrong, axis=0)
+
+
+def _cost(
+    network: Architecture,
+    Z: Array,
+    A: Array,
+    Y: Array,
+    samples: int,
+    weights: Array | None = None,
+    scikit: bool = False,
+) -> float:
     """The sum of the losses, each divided by the number of all samples before: that overflows later."""
-    losses = LOSSES[network.loss](Z, A, Y) / samples
+    losses = (_as_scikit(network, Z, A, Y) if scikit else LOSSES[network.loss](Z, A, Y)) / samples
     return float(np.sum(losses if weights is None else losses * weights))
 
 
 def _loss_derivative(network: Architecture, Z: Array, A: Array, Y: Array) -> Array:
     """Derivative of the summed loss by Z."""
-    if network.loss in ENTROPIES:
+    if network.loss in CANONICAL:
         return A - Y
     error = A - Y if network.loss == "squared_error" else np.clip(A - Y, -1, 1)
     return error * ACTIVATIONS[network.output][1](Z, A)
@@ -204,6 +230,7 @@ def _cost_and_gradient(
     Y: Array,
     with_cost: bool = True,
     sample_weights: Array | None = None,
+    scikit: bool = False,
 ) -> tuple[float, Array, bool]:
     """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
     weights, cost, fine = _weights(network, theta), 0.0, True
@@ -212,7 +239,7 @@ def _cost_and_gradient(
         Z, A = _forward(network, weights, x)
         fine = fine and finite(Z[-1])
         if with_cost:
-            cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w)
+            cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w, scikit)
         part = _backward(network, weights, Z, A, y, X.shape[1], w)
         gradient = part if gradient is None else gradient + part
     return cost, gradient, fine
@@ -464,7 +491,7 @@ def _slope(activation: str, z: Array, a: Array) -> Array:
 
 def _loss_curvature(network: Architecture, Z: Array, A: Array, Y: Array, RZ: Array) -> Array:
     """R of `_loss_derivative`."""
-    if network.loss in ENTROPIES:
+    if network.loss in CANONICAL:
         return _through_output(network, Z, A, RZ)
     slope, error = _slope(network.output, Z, A), A - Y
     bend = CURVATURES[network.output](Z, A) if network.output in CURVATURES else 0
@@ -513,13 +540,13 @@ class Session:
             batch = job.batch(state.completed)
             # In one layout, however the data lie: BLAS rounds differently in each.
             X, Y = (np.ascontiguousarray(rows[batch]).T for rows in self._samples)
-            weights = None if job.weights is None else job.weights[batch]
-            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights)
+            weights, penalties = _of_batch(job, batch, X.shape[1])
+            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights, job.scikit)
             if record:
-                cost += job.penalties.value(state.theta, self._weights)
+                cost += penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
                 return step, [*self.recorded.values()]
-            gradient = job.penalties.applied(state.theta, gradient, self._weights)
+            gradient = penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
             theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
@@ -530,6 +557,16 @@ class Session:
 
 
 open = Session
+
+
+def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | None, Penalties]:
+    """The weights of a batch's samples, for losses that are divided by their number, and its penalties."""
+    weights, penalties = None if job.weights is None else job.weights[batch], job.penalties
+    if job.scikit:
+        total = float(samples if weights is None else weights.sum()) or 1.0  # where none of them counts
+        weights = None if weights is None else weights * (samples / total)
+        penalties = penalties._replace(l2=penalties.l2 / total, l1=penalties.l1 / total)
+    return weights, penalties
 
 
 def _optimizer(job: Job, step: int) -> Optimizer:
@@ -548,10 +585,10 @@ def first_overflow(job: Job, state: State) -> int:
     bad = {number for Z in inputs for number, z in Z if not finite(z)}
     if bad or isinstance(job.optimizer, SecondOrder):  # whose step only lowers a cost that is finite
         return min(bad, default=len(job.network.layers))
-    shares = None if job.weights is None else job.weights[batch]
+    shares, penalties = _of_batch(job, batch, X.shape[1])
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, False, shares)
     mask = job.network._weight_mask(state.theta.dtype)
-    gradient = job.penalties.applied(state.theta, gradient, mask)
+    gradient = penalties.applied(state.theta, gradient, mask)
     theta, _memory = _optimizer(job, state.completed)._step(state.theta, gradient, state.memory, mask)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
@@ -583,4 +620,6 @@ def _targets(network: Architecture, Y: Array) -> bool:
     """Whether the values of Y are what the loss wants."""
     if network.loss == "cross_entropy":
         return _probabilities(Y) and bool((np.abs(Y.sum(axis=0) - 1) <= SUM_TOLERANCE).all())
-    return _probabilities(Y) if network.loss == "binary_cross_entropy" else finite(Y)
+    if network.loss == "binary_cross_entropy":
+        return _probabilities(Y)
+    return finite(Y) and not (network.loss == "poisson" and bool((Y < 0).any()))

@@ -35,13 +35,15 @@ TOLERANCE = {"float64": 1e-8, "float32": 1e-2}  # where no problem has one of it
 
 
 def labelled(problem: Problem) -> tuple[Array, Array]:
-    """Normal features; random labels of 0 and 1, one-hot for softmax, or values on both sides of them."""
+    """Normal features; random labels of 0 and 1, one-hot for softmax, or counts, or values on both sides of them."""
     draw, n_y = np.random.RandomState([problem.seed, problem.m]), problem.sizes[-1]
     X = draw.standard_normal((problem.sizes[0], problem.m))
     if problem.network.loss == "cross_entropy":
         return X, np.eye(n_y)[:, draw.randint(n_y, size=problem.m)]
     if problem.network.loss == "binary_cross_entropy":
         return X, (draw.random_sample((n_y, problem.m)) < 0.5).astype(float)
+    if problem.network.loss == "poisson":
+        return X, draw.poisson(1.0, (n_y, problem.m)).astype(float)
     return X, 1.5 * draw.standard_normal((n_y, problem.m))
 
 

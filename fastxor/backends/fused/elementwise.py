@@ -10,23 +10,39 @@ import math
 import operator
 from functools import partial
 
-from fastxor.architecture import ENTROPIES
+from fastxor.architecture import CANONICAL, ENTROPIES
 
 from ._jit import inlined
-from .simd import absolute, fma, full, get, lanes, load, put, select_less, store, sum_lanes
+from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
-from .vmath import clamp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
+from .vmath import clamp, exp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
     name: code
     for code, name in enumerate(
-        ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity", "softmax")
+        (
+            "tanh",
+            "sigmoid",
+            "relu",
+            "leaky_relu",
+            "elu",
+            "softplus",
+            "gelu",
+            "sin",
+            "identity",
+            "softmax",
+            "exponential",
+        )
     )
 }
-TANH, SIGMOID, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SIN, IDENTITY, SOFTMAX = range(10)
+TANH, SIGMOID, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SIN, IDENTITY, SOFTMAX, EXPONENTIAL = range(11)
+ONLY_OUTPUTS = SOFTMAX, EXPONENTIAL
 NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it is kept beside it
-LOSSES = {name: code for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber"))}
-BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER = range(4)
+LOSSES = {
+    name: code
+    for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"))
+}
+BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER, POISSON = range(5)
 
 MOST_ANGLE = 1e6  # of `vmath.sin_cos`
 
@@ -38,9 +54,15 @@ def is_entropy(loss):
 
 
 @traced_inline
+def is_canonical(loss):
+    """Whether it is one of `CANONICAL`."""
+    return functools.reduce(operator.or_, [loss == LOSSES[name] for name in CANONICAL])
+
+
+@traced_inline
 def is_straight(loss, code):
     """Whether its derivative by the logits is output less target, and no more."""
-    return is_entropy(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
+    return is_canonical(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
 
 
 @traced_inline
@@ -139,7 +161,7 @@ def bend(work, code, at, tangent, slope, curve, n):
             store(work, tangent + i, t * s)
             store(work, curve + i, CURVATURES[number](z, a, s) * t if number in CURVATURES else 0.0)
 
-    switch(code, {number: partial(apply, number) for number in ACTIVATIONS.values() if number != SOFTMAX})
+    switch(code, {number: partial(apply, number) for number in ACTIVATIONS.values() if number not in ONLY_OUTPUTS})
 
 
 @inlined
@@ -177,11 +199,11 @@ def output(work, code, at, rows, T):
             for i in steps(s, s + rows * T, T):
                 store(work, i, load(work, i) / total)
 
-    def logistic():
+    def each(function):
         for i in steps(at, at + rows * T, lanes(work)):
-            store(work, i, sigmoid(load(work, i)))
+            store(work, i, function(load(work, i)))
 
-    switch(code, {SOFTMAX: softmax, SIGMOID: logistic})
+    switch(code, {SOFTMAX: softmax, SIGMOID: partial(each, sigmoid), EXPONENTIAL: partial(each, exp)})
 
 
 def _largest(work, at, rows, T):
@@ -190,10 +212,14 @@ def _largest(work, at, rows, T):
 
 
 @traced
-def cost(work, loss, code, at, target, weight, rows, T):
+def cost(work, loss, code, at, target, weight, rows, T, scikit):
     """Sum over the tile of the weighted losses, from the logits; for CROSS_ENTROPY, those become the outputs, as by
-    `output`: both need the same exponentials.
+    `output`: both need the same exponentials. With `scikit`, as `fastxor.state.Job` says.
+
+    Many arguments: see tracing.py.
     """
+    least = by_dtype(work, 2.0**-23, 2.0**-52)  # what it clips probabilities to
+    most = -math.log(least)
 
     def over_rows(s, term):
         """The sum of ``term(its logits, its targets)`` over the rows, for a vector of samples."""
@@ -201,7 +227,14 @@ def cost(work, loss, code, at, target, weight, rows, T):
         return fori_loop(0, rows * T, T, step, full(work, 0.0))
 
     def binary(s):
-        return over_rows(s, lambda z, y: softplus(z) - y * z)
+        return cond(scikit, partial(clipped, s), lambda: over_rows(s, lambda z, y: softplus(z) - y * z))
+
+    def clipped(s):
+        def term(z, y):
+            p = clamp(1.0 / (1.0 + exp(-z)), least, 1.0 - least)  # rounded as it has them, close to 1
+            return -(y * log(p) + (1.0 - y) * log(1.0 - p))
+
+        return over_rows(s, term)
 
     def categorical(s):
         top = _largest(work, at + s, rows, T)
@@ -216,7 +249,11 @@ def cost(work, loss, code, at, target, weight, rows, T):
         mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
         for i in steps(at + s, at + s + rows * T, T):
             store(work, i, load(work, i) / mass)
-        return column + log(mass)
+        column = column + log(mass)
+        return cond(scikit, lambda: select_less(most, column, most, column), lambda: column)
+
+    def deviance(s):
+        return over_rows(s, lambda z, y: exp(z) - y * z + (select_less(0.0, y, y * log(y), 0.0) - y))
 
     def of_errors(s):
         def step(i, column):
@@ -230,11 +267,12 @@ def cost(work, loss, code, at, target, weight, rows, T):
                 lambda: column + near * (error - near * 0.5),
             )
 
-        return fori_loop(0, rows * T, T, step, full(work, 0.0))
+        column = fori_loop(0, rows * T, T, step, full(work, 0.0))
+        return cond(scikit, lambda: column / (full(work, 0.0) + rows), lambda: column)
 
     def samples(s, total):
-        entropies = {BINARY_CROSS_ENTROPY: partial(binary, s), CROSS_ENTROPY: partial(categorical, s)}
-        column = switch(loss, entropies, partial(of_errors, s))
+        kinds = {BINARY_CROSS_ENTROPY: binary, CROSS_ENTROPY: categorical, POISSON: deviance}
+        column = switch(loss, {kind: partial(value, s) for kind, value in kinds.items()}, partial(of_errors, s))
         share = load(work, weight + s)
         column = select_less(0.0, share, column, 0.0)  # padding may hold infinity, which its weight of 0 makes NaN
         return fma(share, column, total)
@@ -254,7 +292,7 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
     def by_logit(error, a):
         through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
-        return cond(is_entropy(loss), lambda: error, lambda: through)
+        return cond(is_canonical(loss), lambda: error, lambda: through)
 
     def row(r, bad):
         def samples(s, bad):
@@ -289,13 +327,13 @@ def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
         for i in steps(s, s + rows * T, T):
             a, t, share = load(work, at + i), load(work, tangent + i), load(work, weight + s)
             error, one = a - load(work, target + i), full(work, 1.0)
-            slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda one=one: one)
+            slope = _output_slope(code, a, one)
             bent = cond(code == SIGMOID, lambda a=a, s=slope: s * (1.0 - 2.0 * a), lambda one=one: one * 0.0)
             near = clamp(error, -1.0, 1.0)
             inside = select_less(absolute(error), 1.0, one, 0.0)
             near, inside = cond(loss == HUBER, lambda n=near, i=inside: (n, i), lambda e=error, one=one: (e, one))
             through, change = cond(
-                is_entropy(loss),
+                is_canonical(loss),
                 lambda e=error, s=slope: (e, s),
                 lambda n=near, i=inside, s=slope, b=bent: (n * s, s * s * i + n * b),
             )
@@ -304,6 +342,12 @@ def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
 
     for s in steps(0, T, lanes(work)):
         cond(code == SOFTMAX, partial(softmax, s), partial(others, s))
+
+
+def _output_slope(code, a, one):
+    """The derivative of an output other than softmax, from its value."""
+    kinds = {SIGMOID: lambda: a * (1.0 - a), EXPONENTIAL: lambda: a}
+    return switch(code, kinds, lambda: one)
 
 
 @traced
@@ -325,10 +369,15 @@ def pull_back(work, code, at, target, weight, rows, T, to):
         for r in steps(0, rows * T, T):
             for s in steps(0, T, lanes(work)):
                 a = load(work, at + r + s)
-                slope = cond(code == SIGMOID, lambda a=a: a * (1.0 - a), lambda a=a: full(work, 1.0))
+                slope = _output_slope(code, a, full(work, 1.0))
                 store(work, to + r + s, load(work, target + r + s) * slope * load(work, weight + s))
 
     switch(code, {SOFTMAX: softmax}, one_by_one)
+
+
+def _below(loss, y):
+    """How far below 0 a target is that must not be; NaN if it is not finite."""
+    return (y - y) + cond(loss == POISSON, lambda: select_less(y, 0.0, -y, 0.0), lambda: y - y)
 
 
 @traced
@@ -339,7 +388,7 @@ def unfit(work, loss, target, weight, rows, T, tolerance):
         def row(i, sums):
             column, total = sums
             y = load(work, target + s + i)
-            outside = cond(is_entropy(loss), lambda: absolute(y - clamp(y, 0.0, 1.0)), lambda: y - y)
+            outside = cond(is_entropy(loss), lambda: absolute(y - clamp(y, 0.0, 1.0)), lambda: _below(loss, y))
             return column + y, total + outside
 
         column, total = fori_loop(0, rows * T, T, row, (full(work, 0.0), total))

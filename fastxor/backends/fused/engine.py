@@ -70,6 +70,7 @@ class Call(NamedTuple):
     is_narrow: bool
     is_plain: bool  # gradient descent without a memory or a penalty, at one rate
     is_penalized: bool  # or its gradient clipped
+    is_scikit: bool  # see `fastxor.state.Job`
     is_straight: bool  # the loss's derivative by the last layer's input is output less target
     is_short: bool  # see narrow.short
     is_logistic: bool  # the last layer's input is kept to the derivative, and its sigmoid taken there
@@ -93,6 +94,7 @@ class Step(NamedTuple):
     number: int
     begin: int  # its first sample's place in the order
     size: int  # samples
+    weight: float  # by which their losses are divided: the same number, or the sum of their weights
     tiles: int
     passed: int  # tiles of the steps before it
     before: int  # the parameters before the last step,
@@ -108,7 +110,7 @@ class Tile(NamedTuple):
     start: int  # their place in the order, or among all
     count: int
     width: int  # the same, rounded up to whole vectors
-    of: int  # samples in the step
+    of: float  # its step's weight
 
 
 class Sums(NamedTuple):
@@ -227,6 +229,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
     is_narrow = lanes(work) == plan[WIDTH]
     is_penalized = task == TRAIN and hyper[update.PENALIZED] != 0.0
     is_one = hyper[update.RATES] == 0.0  # learning rate for all steps
+    is_scikit = task == TRAIN and hyper[update.SCIKIT] != 0.0
     is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and is_one and not is_penalized
     is_straight = elementwise.is_straight(plan[LOSS], code)
     one = work.dtype.type(1.0)
@@ -251,6 +254,7 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         is_narrow,
         is_plain,
         is_penalized,
+        is_scikit,
         is_straight,
         is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
@@ -264,7 +268,8 @@ def _call(task, plan, work, hyper, thread, shares, shared):
 @inlined
 def _first_step(plan, call, data, batch, first):
     size = _step_size(data, 0, batch)
-    return Step(0, 0, size, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], first, 0)
+    weight = _weight(call, data, 0, size)
+    return Step(0, 0, size, weight, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], first, 0)
 
 
 @inlined
@@ -279,6 +284,7 @@ def _next_step(plan, call, data, batch, step, interval):
         step.number + 1,
         begin,
         size,
+        _weight(call, data, begin, size),
         _tiles(plan, size),
         passed,
         before,
@@ -298,6 +304,17 @@ def _step_size(data, begin, batch):
 
 
 @inlined
+def _weight(call, data, begin, size):
+    """What a step divides its samples' losses by; 1 where none of them counts."""
+    if not call.is_scikit or data.beside.size == 0:
+        return float(size)
+    total = 0.0
+    for i in range(begin, begin + size):
+        total += get(data.beside, get(data.order, i) if data.order.size > 0 else i)
+    return total if total != 0.0 else 1.0
+
+
+@inlined
 def _tiles(plan, size):
     return (size + plan[WIDTH] - 1) // plan[WIDTH]
 
@@ -314,7 +331,7 @@ def _cut(work, plan, step, number):
         if number == step.tiles - 1:
             start = step.size - rest + count
             count = rest - count
-    return Tile(step.begin + start, count, most if count == most else _whole_vectors(work, count, most), step.size)
+    return Tile(step.begin + start, count, most if count == most else _whole_vectors(work, count, most), step.weight)
 
 
 @inlined
@@ -367,7 +384,7 @@ def _load(work, plan, call, data, tile):
     if with_targets:
         _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
         if call.share == 0:
-            weigh(work, tile.width, call.weight, tile.count, 1 if call.task == PULLBACK else tile.of)
+            weigh(work, tile.width, call.weight, tile.count, 1.0 if call.task == PULLBACK else tile.of)
             if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
                 order, shuffled = data.order, data.order.size > 0
                 weigh_each(work, call.weight, tile.count, data.beside, order, shuffled, tile.start)
@@ -415,7 +432,9 @@ def _forward(work, plan, call, data, tile, theta, record):
                 if not keeps_logits:
                     fine = all_finite(work, z, n_out * tile.width)
                 if record:
-                    cost = elementwise.cost(work, call.loss, call.code, z, call.target, call.weight, n_out, tile.width)
+                    cost = elementwise.cost(
+                        work, call.loss, call.code, z, call.target, call.weight, n_out, tile.width, call.is_scikit
+                    )
                 if not (keeps_logits or (record and call.loss == elementwise.CROSS_ENTROPY)):  # which has done it
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
@@ -575,7 +594,9 @@ def _update(work, plan, call, sums, step, cost):
     vectors of them can be loaded without waiting for it.
     """
     if call.is_penalized and step.number == step.record:
-        cost += update.penalty(work, call.length, step.theta, plan[MOMENTS], sums.hyper)
+        cost += update.penalty(
+            work, call.length, step.theta, plan[MOMENTS], sums.hyper, _share_of_penalties(call, step)
+        )
     is_end = step.number == sums.steps - 1
     good = sums.steps
     if call.is_narrow and not all_finite(work, step.theta, call.length):
@@ -597,6 +618,11 @@ def _update(work, plan, call, sums, step, cost):
 
 
 @inlined
+def _share_of_penalties(call, step):
+    return 1.0 / step.weight if call.is_scikit else 1.0
+
+
+@inlined
 def _move(work, plan, call, sums, step):
     """All parameters moved; whether all of them are finite."""
     if call.shares == 1:
@@ -605,7 +631,10 @@ def _move(work, plan, call, sums, step):
     gradient = plan[GRADIENT]
     if call.is_penalized:
         gradient = step.after  # where there is room for another one, that the step reads before it writes
-        update.penalize(work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper)
+        update.penalize(
+            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper,
+            _share_of_penalties(call, step),
+        )  # fmt: skip
     finite = update.step(work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper)
     if call.shares > 1:
         finite = ring.all_say(call.shared, call.share, call.shares, finite)

@@ -19,7 +19,19 @@ from fastxor.architecture import Architecture
 from fastxor.backends import Compiled
 
 from ._jit import FLAGS, UNJITTED, callee, inlined
-from .elementwise import ACTIVATIONS, DERIVATIVES, IDENTITY, MOST_ANGLE, NEED_SLOPE, SIGMOID, SIN, SOFTMAX, TANH, VALUES
+from .elementwise import (
+    ACTIVATIONS,
+    DERIVATIVES,
+    EXPONENTIAL,
+    IDENTITY,
+    MOST_ANGLE,
+    NEED_SLOPE,
+    SIGMOID,
+    SIN,
+    SOFTMAX,
+    TANH,
+    VALUES,
+)
 from .simd import (
     absolute,
     broadcast,
@@ -41,7 +53,7 @@ from .simd import (
     sum_lanes,
 )
 from .tracing import cond, fori_loop, steps, traced, traced_inline
-from .vmath import exp_down, sin_cos, tanh
+from .vmath import exp, exp_down, sin_cos, tanh
 
 # Values of a sample, for they stand on the stack, of which a thread may have half a megabyte.
 MOST_VALUES = 16_384
@@ -209,6 +221,8 @@ def _activated(code, z):
         return z, None
     if code == TANH:
         return tanh(z), None
+    if code == EXPONENTIAL:
+        return exp(z), None
     value = VALUES.get(code, lambda z: z)(z)
     return value if isinstance(value, tuple) else (value, None)
 
@@ -273,6 +287,8 @@ def _through_output(values, last, dA):
             d = a * (d - mean)
         elif last.code == SIGMOID:
             d = d * (a * (1.0 - a))
+        elif last.code == EXPONENTIAL:
+            d = d * a
         store(values, last.z + i, d)
 
 

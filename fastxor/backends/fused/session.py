@@ -42,6 +42,7 @@ class _Desk:
         penalties: Penalties,
         rates: int,
         threads: int | None,
+        scikit: bool,
     ) -> None:
         narrow = batch * dtype.itemsize <= VECTOR_BITS // 8
         plan = workspace.plan(network, batch, dtype, narrow)
@@ -53,7 +54,8 @@ class _Desk:
         self.rows = moments[: optimizer._rows, : network.count]
         if optimizer._kind == "adamw" or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
-        self.hyper = update.numbers(optimizer, self.threads * (1 + int(self.plan[workspace.AHEAD])), penalties, rates)
+        ring = self.threads * (1 + int(self.plan[workspace.AHEAD]))
+        self.hyper = update.numbers(optimizer, ring, penalties, rates, scikit)
         self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
@@ -78,7 +80,7 @@ class Session:
         self._batch = min(job.batch_size or samples, samples)
         self._scheduled = schedule_of(job.optimizer) is not None
         optimizer, rates = (with_rate(job.optimizer, 0.0), _RATES) if self._scheduled else (job.optimizer, 0)
-        kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads
+        kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads, job.scikit
         self._idle = _idle_desks(*kind)
         try:
             self._desk = self._idle.pop()

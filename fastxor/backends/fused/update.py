@@ -15,7 +15,7 @@ from .simd import absolute, fma, full, get, lanes, load, select_less, sqrt, stor
 from .tracing import cond, fori_loop, steps, switch, traced
 from .vmath import clamp, flush, maximum
 
-DESCENT, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, RMSPROP_MOMENTUM, RPROP = range(8)
+DESCENT, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP, RMSPROP_MOMENTUM, RPROP, ADAM_HAT = range(9)
 KINDS = {
     "descent": DESCENT,
     "momentum": MOMENTUM,
@@ -25,18 +25,20 @@ KINDS = {
     "rmsprop": RMSPROP,
     "rmsprop with momentum": RMSPROP_MOMENTUM,
     "rprop": RPROP,
+    "adam with epsilon hat": ADAM_HAT,
 }
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
 # the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; whether there are
 # penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the learning rates of
-# the next steps begin, or 0 if there is but one. The costs of tiles in the threads' ring follow, and then these rates.
+# the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see `fastxor.state.Job`. The costs of
+# tiles in the threads' ring follow, and then these rates.
 KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
-PENALIZED, L2, L1, CLIP, RATES, RING = range(10, 16)
+PENALIZED, L2, L1, CLIP, RATES, SCIKIT, RING = range(10, 17)
 POWERS = slice(POWER1, POWER2 + 1)
 
 
-def numbers(optimizer, ring, penalties, rates=0):
+def numbers(optimizer, ring, penalties, rates=0, scikit=False):
     """`hyper` for an optimizer before its first step, with room for so many tiles' costs, and learning rates."""
     if optimizer._kind not in KINDS:
         raise TypeError(f"the numba backend has no step for {optimizer!r}")
@@ -47,6 +49,7 @@ def numbers(optimizer, ring, penalties, rates=0):
     hyper[POWERS] = hyper[SHARES] = 1
     hyper[PENALIZED] = penalties != NONE
     hyper[L2], hyper[L1], hyper[CLIP] = penalties
+    hyper[SCIKIT] = scikit
     return hyper
 
 
@@ -55,7 +58,7 @@ def begin(hyper, step):
     """To be called once in a step, of that number, whatever the number of threads that take part in it."""
     if hyper[RATES] != 0.0:
         hyper[RATE] = hyper[int(hyper[RATES]) + step]
-    if hyper[KIND] == ADAM or hyper[KIND] == ADAMW:
+    if hyper[KIND] == ADAM or hyper[KIND] == ADAMW or hyper[KIND] == ADAM_HAT:
         hyper[POWER1] *= hyper[SECOND]
         hyper[POWER2] *= hyper[THIRD]
 
@@ -89,9 +92,9 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
 
 
 @traced
-def penalty(work, n, theta, moments, hyper):
-    """What the cost is raised by: l2 / 2 sum(w**2) + l1 sum(abs(w))."""
-    half, l1 = get(hyper, L2) * 0.5, get(hyper, L1)
+def penalty(work, n, theta, moments, hyper, share):
+    """What the cost is raised by: l2 / 2 sum(w**2) + l1 sum(abs(w)), times `share`."""
+    half, l1 = get(hyper, L2) * 0.5 * share, get(hyper, L1) * share
 
     def vector(i, total):
         x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
@@ -101,15 +104,16 @@ def penalty(work, n, theta, moments, hyper):
 
 
 @traced
-def penalize(work, n, first, stop, theta, to, gradient, moments, hyper):
-    """Put the objective's gradient, clipped, at `to`, for the parameters `first` to `stop`; as `fastxor.penalties`.
+def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
+    """Put the objective's gradient, clipped, at `to`, for the parameters `first` to `stop`; as `fastxor.penalties`, of
+    whose l2 and l1 `share` counts.
 
     Its length is that of all n numbers: whoever has a share of them goes through all, and finds the same bits. So what
     is at `gradient` stays as it is.
 
     Many arguments: see tracing.py.
     """
-    l2, l1, clip = get(hyper, L2), get(hyper, L1), get(hyper, CLIP)
+    l2, l1, clip = get(hyper, L2) * share, get(hyper, L1) * share, get(hyper, CLIP)
 
     def objective(i):
         x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
@@ -164,9 +168,12 @@ def _nesterov(work, n, moments, hyper):
     return lambda i, x, g: fma(fma(_velocity(work, i, moments, momentum, g), momentum, g), -rate, x)
 
 
-def _adam(work, n, moments, hyper):
+def _adam(work, n, moments, hyper, hat=False):
+    """With `hat`, epsilon is added before the correction of the mean of the squares."""
     beta1, beta2, epsilon = get(hyper, SECOND), get(hyper, THIRD), get(hyper, FOURTH)
     rate, correction = get(hyper, RATE) / (1.0 - get(hyper, POWER1)), 1.0 / (1.0 - get(hyper, POWER2))
+    if hat:
+        epsilon = epsilon * sqrt(full(work, 0.0) + correction)
 
     def move(i, x, g):
         m = _velocity(work, i, moments, beta1, g * (1.0 - beta1))
@@ -232,6 +239,7 @@ _MOVES = {
     NESTEROV: _nesterov,
     ADAM: _adam,
     ADAMW: _adamw,
+    ADAM_HAT: partial(_adam, hat=True),
     RMSPROP: _rmsprop,
     RMSPROP_MOMENTUM: _rmsprop_momentum,
     RPROP: _rprop,

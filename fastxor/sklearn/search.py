@@ -1,0 +1,76 @@
+"""`GridSearchCV` and `RandomizedSearchCV`: scikit-learn's, whose candidates train side by side in this process.
+
+The cores let other threads run while they work, so that candidates and folds need no processes of their own, into which
+data and estimators would have to be copied, and Python and the kernels to be loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from joblib import parallel_config
+from sklearn import model_selection
+
+
+class _InThreads:
+    """Before a search of scikit-learn's: its ``n_jobs`` are threads.
+
+    This is the one place through which all fits of a search go. Candidates that differ in numbers alone, and their
+    folds, could be handed to a population here.
+    """
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit every candidate on every fold, and the best one on all data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Labels, or numbers.
+        **params
+            As in scikit-learn: what goes to ``fit`` of the estimator, the scorer and the splitter.
+
+        Returns
+        -------
+        self
+        """
+        with parallel_config(backend="threading"):
+            return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
+
+
+class GridSearchCV(_InThreads, model_selection.GridSearchCV):
+    """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process.
+
+    Parameters, attributes and results are scikit-learn's. It is for estimators of `fastxor.sklearn`, alone or in a
+    pipeline; others work as well, but most of them keep Python to themselves, and are served better by processes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastxor.sklearn import GridSearchCV, MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((8,), learning_rate_init=0.02, tol=0.01, random_state=0)
+    >>> search = GridSearchCV(model, {"alpha": [1e-4, 100.0]}, n_jobs=2).fit(X, y)
+    >>> search.best_params_
+    {'alpha': 0.0001}
+    """
+
+
+class RandomizedSearchCV(_InThreads, model_selection.RandomizedSearchCV):
+    """scikit-learn's `RandomizedSearchCV`, whose ``n_jobs`` are threads of this process.
+
+    As `GridSearchCV`.
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from sklearn.datasets import load_iris
+    >>> from fastxor.sklearn import MLPClassifier, RandomizedSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((8,), learning_rate_init=0.02, tol=0.01, random_state=0)
+    >>> rates = {"learning_rate_init": loguniform(1e-2, 1e-1)}
+    >>> search = RandomizedSearchCV(model, rates, n_iter=3, n_jobs=2, random_state=0).fit(X, y)
+    >>> bool(search.best_score_ > 0.9)
+    True
+    """

@@ -1,0 +1,339 @@
+"""How an estimator is fitted: epochs of mini-batches, as scikit-learn counts and ends them, and its L-BFGS.
+
+Whole epochs are in the hands of a backend, and as many of them at a time as there is no decision to take between.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf, nan
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+
+from fastxor import second_order
+from fastxor.architecture import Architecture
+from fastxor.backends import Backend, Session
+from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer
+from fastxor.penalties import Penalties
+from fastxor.state import InOrder, Job, Orders, State
+from fastxor.views import Array
+
+STOCHASTIC = ("sgd", "adam")
+
+# Ctrl-C waits for the epochs that a backend has in its hands: so many seconds of them, about.
+_SPAN = 0.1
+
+_SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
+_DIVISOR = 5.0
+
+
+class Data(NamedTuple):
+    """What is trained on. X is (m, n_x), Y (m, n_y), both of one dtype; weights are (m,)."""
+
+    X: Array
+    Y: Array
+    weights: Array | None
+
+
+class Shuffles:
+    """The orders of scikit-learn's epochs: each is a shuffle of the one before, by a generator that others use, too."""
+
+    def __init__(self, rng: Any, samples: int) -> None:
+        self._rng, self._order, self._epoch = rng, np.arange(samples), -1
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """That of this epoch, which is the last one asked for, or the next."""
+        if epoch > self._epoch:
+            self._order = self._order.copy()
+            self._rng.shuffle(self._order)
+            self._epoch = epoch
+        return self._order
+
+
+class Solver:
+    """An optimizer, and what it remembers from one fit to the next."""
+
+    def __init__(self, optimizer: Optimizer, theta: Array) -> None:
+        self.optimizer = optimizer
+        self.memory = State.beginning(theta, optimizer).memory
+
+    @property
+    def learning_rate(self) -> Any:
+        """That of the next step."""
+        return getattr(self.optimizer, "learning_rate", None)
+
+    def change_rate(self, rate: float) -> None:
+        """Another one from now on. A velocity is scikit-learn's over the rate, which stays as it is there."""
+        if rate == self.learning_rate:
+            return
+        self.memory = self.memory._replace(rows=self.memory.rows * (self.learning_rate / rate))
+        self.optimizer = replace(self.optimizer, learning_rate=rate)  # type: ignore[arg-type]
+
+
+def solver_of(estimator: Any, theta: Array) -> Solver:
+    """That which an estimator's parameters describe."""
+    if estimator.solver == "adam":
+        betas = float(estimator.beta_1), float(estimator.beta_2)
+        kind: Optimizer = EpsilonHatAdam(float(estimator.learning_rate_init), *betas, float(estimator.epsilon))
+    elif estimator.solver == "sgd":
+        momentum = min(float(estimator.momentum), np.nextafter(1.0, 0.0))  # scikit-learn lets it be 1
+        nesterov = bool(estimator.nesterovs_momentum) and momentum > 0
+        kind = SGD(float(estimator.learning_rate_init), momentum, nesterov)
+    else:
+        kind = estimator.solver
+    return Solver(kind, theta)
+
+
+# ---------------------------------------------------------------- epochs
+
+
+class Epochs:
+    """Epochs of an estimator's training, in the hands of a backend."""
+
+    def __init__(self, core: Backend, job: Job, solver: Solver, theta: Array) -> None:
+        self._core, self._job, self._solver = core, job, solver
+        self._state = State(theta, solver.memory)
+        self._session: Session | None = None
+        self._seconds = inf  # that an epoch took
+        steps, size = job.steps_per_epoch, job.batch_size or job.samples
+        self._sizes = np.full(steps, float(size))
+        self._sizes[-1] = job.samples - size * (steps - 1)
+
+    @property
+    def theta(self) -> Array:
+        """The parameters after the last epoch."""
+        return self._state.theta
+
+    def run(self, most: int) -> list[float]:
+        """Some epochs, no more than that; their losses, of which the last is NaN if it came to one that is not finite.
+
+        On Ctrl-C the losses of the epochs that are over are the exception's.
+        """
+        if self._session is None:
+            job = replace(self._job, optimizer=self._solver.optimizer)
+            self._session = second_order.open(self._core, job, self._state)
+        began, steps = time.perf_counter(), self._sizes.size
+        count = max(1, min(most, int(_SPAN / self._seconds)))
+        try:
+            good, _costs = self._session.advance(count * steps, 0, 1)
+        except KeyboardInterrupt as error:
+            error.losses = self._losses()  # type: ignore[attr-defined]
+            raise
+        self._seconds = max((time.perf_counter() - began) / count, 1e-9)
+        finished = good < count * steps and self._session.finished
+        losses = self._losses()
+        return losses if finished or good == count * steps else [*losses, nan]
+
+    def _losses(self) -> list[float]:
+        """Take over where the session is; the losses of its epochs, each the mean over the samples."""
+        assert self._session is not None
+        self._state = self._session.state()
+        self._solver.memory = self._state.memory
+        steps = self._sizes.size
+        costs = [*self._session.recorded.values()]
+        whole = np.array(costs[: len(costs) // steps * steps]).reshape(-1, steps)
+        return (whole @ self._sizes / self._job.samples).tolist()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no further step makes the parameters better."""
+        return self._session is not None and self._session.finished
+
+    def change_rate(self, rate: float) -> None:
+        """Another learning rate from the next epoch on."""
+        self.close()
+        self._solver.change_rate(rate)
+        self._state = replace(self._state, memory=self._solver.memory)
+
+    def close(self) -> None:
+        """No more epochs are to come, or not in this way."""
+        if self._session is not None:
+            self._session.close()
+        self._session = None
+
+
+def epochs(
+    estimator: Any, core: Backend, net: Architecture, theta: Array, data: Data, solver: Solver, most: int
+) -> Epochs:
+    """Those of an estimator from its parameters `theta`, `most` of them."""
+    samples = len(data.X)
+    if solver.optimizer._full_batches:
+        batch_size = None
+    elif estimator.batch_size == "auto":
+        batch_size = min(200, samples)
+    else:
+        if estimator.batch_size > samples:
+            warnings.warn(
+                f"batch_size is {estimator.batch_size}, and there are {samples} samples: they are one batch",
+                stacklevel=2,
+            )
+        batch_size = min(int(estimator.batch_size), samples)
+    orders: Orders = Shuffles(estimator._random_state, samples) if estimator.shuffle else InOrder(samples)
+    steps = 1 if batch_size is None else -(-samples // batch_size)
+    job = Job(
+        net,
+        data.X.T,
+        data.Y.T,
+        solver.optimizer,
+        most * steps,
+        batch_size,
+        threads=estimator.threads,
+        penalties=Penalties(l2=float(estimator.alpha)),
+        weights=data.weights,
+        orders=orders,
+        scikit=True,
+    )
+    return Epochs(core, job, solver, theta)
+
+
+class Ending:
+    """When training has come to its end, by scikit-learn's rule. It keeps its record in the estimator's attributes."""
+
+    def __init__(self, estimator: Any, score: Callable[[Array], float] | None) -> None:
+        self._estimator, self._score = estimator, score
+
+    def most(self) -> int:
+        """So many epochs can be taken before anybody need ask."""
+        if self._score is not None or self._estimator.learning_rate == "invscaling":
+            return 1
+        left = self._estimator.n_iter_no_change - self._estimator._no_improvement_count + 1
+        return 2**31 if left == inf else max(1, int(left))
+
+    def note(self, loss: float, theta: Array) -> None:
+        """An epoch is over."""
+        model = self._estimator
+        model.n_iter_ += 1
+        model.loss_ = loss
+        model.loss_curve_.append(loss)
+        if model.verbose:
+            print(f"Iteration {model.n_iter_}, loss = {loss:.8f}")
+        if self._score is None:
+            stale = loss > model.best_loss_ - model.tol
+            model.best_loss_ = min(model.best_loss_, loss) if loss == loss else model.best_loss_
+        else:
+            score = self._score(theta) if loss == loss else nan
+            model.validation_scores_.append(score)
+            if model.verbose:
+                print(f"Validation score: {score:f}")
+            stale = score < model.best_validation_score_ + model.tol
+            if score > model.best_validation_score_:
+                model.best_validation_score_ = score
+                model._best_theta = theta.copy()
+        model._no_improvement_count = model._no_improvement_count + 1 if stale else 0
+
+    def come(self, running: Epochs) -> bool:
+        """Whether training is to end here. An adaptive learning rate becomes smaller instead, at first."""
+        model = self._estimator
+        if model._no_improvement_count <= model.n_iter_no_change:
+            return False
+        what = "Training loss" if self._score is None else "Validation score"
+        message = f"{what} did not improve more than tol={model.tol:f} for {model.n_iter_no_change} consecutive epochs."
+        adaptive = model.solver == "sgd" and model.learning_rate == "adaptive"
+        rate = model._optimizer.learning_rate
+        if not adaptive or rate <= _SMALLEST_RATE:
+            if model.verbose:
+                print(f"{message}{' Learning rate too small.' * adaptive} Stopping.")
+            return True
+        running.change_rate(rate / _DIVISOR)
+        if model.verbose:
+            print(f"{message} Setting learning rate to {rate / _DIVISOR:f}")
+        model._no_improvement_count = 0
+        return False
+
+
+def descend(
+    estimator: Any, running: Epochs, ending: Ending, incremental: bool, passed: Callable[[Array], bool] | None = None
+) -> Array:
+    """Train until the end has come, or, if `incremental`, for an epoch; the parameters then. `passed` is told of each
+    epoch, with the parameters, and may end it, too.
+    """
+    model, samples, most = estimator, running._job.samples, 1 if incremental else estimator.max_iter
+    model.n_iter_ = 0
+    diverged = False
+    try:
+        while model.n_iter_ < most:
+            span = 1 if passed is not None else min(ending.most(), most - model.n_iter_)
+            losses = [nan] if diverged else running.run(span)
+            diverged = diverged or (bool(losses) and losses[-1] != losses[-1])
+            for loss in losses:
+                model.t_ += samples
+                ending.note(loss, running.theta)
+            if model.solver == "sgd" and model.learning_rate == "invscaling":
+                running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
+            if diverged and ending._score is None:
+                break  # which the parameters' check tells of
+            if ending.come(running) or running.finished or (passed is not None and passed(running.theta)):
+                break
+            if model.n_iter_ == model.max_iter and not incremental:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization hasn't "
+                    "converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+    except KeyboardInterrupt as error:
+        for loss in getattr(error, "losses", ()):
+            model.t_ += samples
+            ending.note(loss, running.theta)
+        warnings.warn("Training interrupted by user.", stacklevel=4)
+    running.close()
+    return np.full_like(running.theta, nan) if diverged else running.theta
+
+
+# ---------------------------------------------------------------- L-BFGS
+
+
+def quasi_newton(
+    estimator: Any,
+    core: Backend,
+    net: Architecture,
+    theta: Array,
+    data: Data,
+    passed: Callable[[Array], bool] | None = None,
+) -> Array:
+    """SciPy's L-BFGS on the loss of all samples; the parameters found. `passed` is told of each iteration's."""
+    from scipy.optimize import minimize
+
+    model, mask = estimator, net._weight_mask(theta.dtype)
+    total = float(len(data.X) if data.weights is None else data.weights.sum())
+    shares = None if data.weights is None else (data.weights * (len(data.X) / total)).astype(theta.dtype)
+    X, Y, alpha = data.X.T, data.Y.T, float(model.alpha) / total
+    outputs = len(Y) if net.loss == "squared_error" else 1  # of which scikit-learn's loss is the mean
+
+    def objective(at: Array) -> tuple[float, Array]:
+        at = at.astype(theta.dtype, copy=False)
+        found = core.gradient(net, at, X, Y) if shares is None else core.weighted(net, at, X, Y, shares)
+        if found is None:
+            return inf, np.zeros(at.size)
+        cost, gradient = found
+        weights = mask * at
+        return cost / outputs + alpha / 2 * float(weights @ weights), (gradient + alpha * weights).astype(np.float64)
+
+    def after_iteration(intermediate_result: Any) -> None:
+        model.n_iter_ += 1
+        if model.verbose:
+            print(f"Iteration {model.n_iter_}, loss = {intermediate_result.fun:.8f}")
+        if passed is not None and passed(intermediate_result.x.astype(theta.dtype)):
+            raise StopIteration
+
+    model.n_iter_ = 0
+    options = {"maxfun": model.max_fun, "maxiter": model.max_iter, "gtol": model.tol}
+    watched = after_iteration if model.verbose or passed is not None else None
+    found = minimize(
+        objective, theta.astype(np.float64), method="L-BFGS-B", jac=True, options=options, callback=watched
+    )
+    if found.status not in (0, 99):
+        warnings.warn(
+            f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): {found.message}. "
+            "Increase max_iter or max_fun, or scale the data.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), float(found.fun)
+    return found.x.astype(theta.dtype)

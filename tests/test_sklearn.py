@@ -1,0 +1,237 @@
+"""The estimators' numbers are scikit-learn's: losses, coefficients, scores and where training ends."""
+
+import numpy as np
+import pytest
+from sklearn import neural_network as theirs
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_multilabel_classification
+
+import fastxor.sklearn as ours
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # which scikit-learn 1.7 uses
+]
+
+X, y = load_iris(return_X_y=True)
+X = (X - X.mean(axis=0)) / X.std(axis=0)
+LABELLED = make_multilabel_classification(n_samples=90, n_features=6, n_classes=4, random_state=0)
+DATA = {
+    "binary": ("MLPClassifier", X, np.where(y == 1, 7, 3)),
+    "multiclass": ("MLPClassifier", X, y),
+    "multilabel": ("MLPClassifier", *LABELLED),
+    "regression": ("MLPRegressor", X, X[:, 0] * X[:, 1] + y),
+    "two outputs": ("MLPRegressor", X, np.c_[y, X[:, 0] * X[:, 2]]),
+}
+ADAM = {"learning_rate_init": 0.01}
+SGD = {"solver": "sgd", "learning_rate_init": 0.02}
+SETTINGS = {
+    "adam": ADAM,
+    "adam, other numbers": ADAM | {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "alpha": 3.0},
+    "one batch": ADAM | {"batch_size": "auto"},
+    "in order": ADAM | {"shuffle": False},
+    "two layers": ADAM | {"hidden_layer_sizes": (7, 5)},
+    "early stopping": ADAM | {"early_stopping": True, "tol": 1e-3, "validation_fraction": 0.2, "max_iter": 60},
+    "nesterov": SGD,
+    "momentum": SGD | {"nesterovs_momentum": False},
+    "no momentum": SGD | {"momentum": 0.0},
+    "all momentum": SGD | {"momentum": 1.0, "learning_rate_init": 1e-4},
+    "inverse scaling": SGD | {"learning_rate": "invscaling", "learning_rate_init": 0.3},
+    "adaptive": SGD | {"learning_rate": "adaptive", "tol": 0.02, "n_iter_no_change": 2, "max_iter": 150},
+    "adaptive, early stopping": SGD | {"learning_rate": "adaptive", "early_stopping": True, "n_iter_no_change": 2},
+    "until it ends": SGD | {"tol": 0.01, "n_iter_no_change": 3, "max_iter": 150},
+}
+COMMON = {"hidden_layer_sizes": (7,), "batch_size": 32, "max_iter": 15, "random_state": 3}  # iris: a smaller last batch
+
+
+def both(kind, parameters, *data, **more):
+    """scikit-learn's estimator and ours, fitted."""
+    return [getattr(library, kind)(**parameters).fit(*data, **more) for library in (theirs, ours)]
+
+
+def assert_same(one, other, tolerance=1e-8):
+    assert type(one).__name__ == type(other).__name__
+    for name in ("n_iter_", "t_", "n_layers_", "n_outputs_", "out_activation_", "_no_improvement_count"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("loss_curve_", "loss_", "best_loss_", "validation_scores_", "best_validation_score_"):
+        wanted, got = getattr(one, name), getattr(other, name)
+        assert (wanted is None) == (got is None), name
+        if wanted is not None:
+            assert np.shape(wanted) == np.shape(got), name
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance, err_msg=name)
+    for wanted, got in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+        assert (wanted.shape, wanted.dtype) == (got.shape, got.dtype)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("data", DATA)
+def test_the_numbers_are_scikit_learns(data, settings):
+    kind, X, y = DATA[data]
+    one, other = both(kind, COMMON | SETTINGS[settings], X, y)
+    assert_same(one, other)
+    if kind == "MLPClassifier":
+        np.testing.assert_array_equal(other.predict(X), one.predict(X))
+    assert other.score(X, y) == pytest.approx(one.score(X, y), rel=1e-10)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
+@pytest.mark.parametrize("data", DATA)
+def test_every_activation(data, activation):
+    kind, X, y = DATA[data]
+    both_solvers = [both(kind, COMMON | {"activation": activation} | solver, X, y) for solver in (ADAM, SGD)]
+    assert_same(*both_solvers[1])
+    one, other = both_solvers[0]
+    assert_same(one, other)
+    if kind == "MLPClassifier":
+        np.testing.assert_allclose(other.predict_proba(X), one.predict_proba(X), rtol=1e-9)
+        np.testing.assert_allclose(other.predict_log_proba(X), one.predict_log_proba(X), rtol=1e-9, atol=1e-12)
+        assert [*other.classes_] == [*one.classes_]
+    else:
+        np.testing.assert_allclose(other.predict(X), one.predict(X), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("targets", [np.round(np.exp(X[:, 0])), np.c_[y, np.abs(X[:, 0])]], ids=["one", "two"])
+def test_poisson(targets, solver, backend):
+    parameters = COMMON | {"loss": "poisson", "solver": solver, "learning_rate_init": 0.01}
+    one = theirs.MLPRegressor(**parameters).fit(X, targets)
+    other = ours.MLPRegressor(**parameters, backend=backend).fit(X, targets)
+    assert_same(one, other)
+    np.testing.assert_allclose(other.predict(X), one.predict(X), rtol=1e-9)
+
+
+def test_poisson_wants_targets_that_are_not_negative():
+    with pytest.raises(ValueError, match="must not be negative"):
+        ours.MLPRegressor(loss="poisson").fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize(("backend", "early_stopping"), [("numba", False), ("numba", True), ("numpy", False)])
+@pytest.mark.parametrize("data", DATA)
+def test_weights(data, early_stopping, backend):
+    kind, X, y = DATA[data]
+    weights = np.random.RandomState(0).exponential(size=len(X))
+    parameters = COMMON | ADAM | {"early_stopping": early_stopping, "alpha": 0.5}
+    one = getattr(theirs, kind)(**parameters).fit(X, y, sample_weight=weights)
+    assert_same(one, getattr(ours, kind)(**parameters, backend=backend).fit(X, y, sample_weight=weights))
+
+
+def test_a_batch_without_weight_leaves_the_penalty():
+    weights = np.r_[np.zeros(10), np.ones(10)]
+    parameters = COMMON | {"solver": "sgd", "shuffle": False, "batch_size": 10, "max_iter": 2, "alpha": 0.3}
+    model = ours.MLPClassifier(**parameters).fit(X[45:65], y[45:65] > 0, weights)
+    assert np.isfinite(model.loss_curve_).all()
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("settings", ["adam", "inverse scaling"])
+def test_partial_fits_go_on(data, settings):
+    kind, X, y = DATA[data]
+    models = [getattr(library, kind)(**COMMON | SETTINGS[settings]) for library in (theirs, ours)]
+    classes = np.arange(4) if data == "multilabel" else np.unique(y)
+    first = {"classes": classes} if kind == "MLPClassifier" else {}
+    for start, stop in ((0, 70), (40, 88), (20, 81)):  # also of another number of batches
+        for model in models:
+            model.partial_fit(X[start:stop], y[start:stop], **first)
+    assert_same(*models)
+
+
+@pytest.mark.parametrize("settings", ["adam", "adaptive", "early stopping"])
+def test_warm_starts_go_on(settings):
+    one, other = both("MLPClassifier", COMMON | SETTINGS[settings] | {"warm_start": True, "max_iter": 7}, X, y)
+    for _ in range(2):
+        assert_same(one.fit(X, y), other.fit(X, y))
+
+
+def test_a_generator_is_left_where_scikit_learn_leaves_it():
+    rngs = [np.random.RandomState(5) for _ in range(2)]
+    for library, rng in zip((theirs, ours), rngs, strict=True):
+        library.MLPClassifier(**COMMON | {"random_state": rng, "max_iter": 60, "tol": 0.05}).fit(X, y)
+    assert rngs[0].randint(2**31) == rngs[1].randint(2**31)
+
+
+def test_losses_of_samples_that_are_quite_wrong():
+    """Raw numbers in the thousands: probabilities of 0 and 1, whose logarithm scikit-learn clips."""
+    one, other = both("MLPClassifier", {"random_state": 0, "max_iter": 20}, *load_breast_cancer(return_X_y=True))
+    assert one.loss_curve_[0] > 2
+    assert_same(one, other)
+
+
+def test_digits_until_they_are_learnt():
+    images, digits = load_digits(return_X_y=True)
+    one, other = both("MLPClassifier", {"hidden_layer_sizes": (16,), "random_state": 0, "max_iter": 60}, images, digits)
+    assert_same(one, other)
+
+
+@pytest.mark.parametrize("data", [*DATA, "counts"])
+def test_lbfgs_gets_as_low(data):
+    kind, X, y = ("MLPRegressor", *DATA["multiclass"][1:]) if data == "counts" else DATA[data]
+    parameters = {"hidden_layer_sizes": (5,), "solver": "lbfgs", "alpha": 0.1, "random_state": 0, "max_iter": 5}
+    if data == "counts":
+        parameters["loss"] = "poisson"
+    one, other = both(kind, parameters, X, y)
+    assert other.n_iter_ == one.n_iter_ == 5
+    assert other.loss_ == pytest.approx(one.loss_, rel=1e-5)  # a few steps, which rounding has not parted yet
+    assert not hasattr(other, "loss_curve_")
+
+
+def test_without_a_hidden_layer_it_is_a_regression():
+    for kind, X, y in (DATA["multiclass"], DATA["regression"]):
+        assert_same(*both(kind, COMMON | ADAM | {"hidden_layer_sizes": ()}, X, y))
+
+
+def test_labels_of_text():
+    one, other = both("MLPClassifier", COMMON | ADAM, X, np.array(["ash", "birch", "cedar"])[y])
+    assert_same(one, other)
+    np.testing.assert_array_equal(other.predict(X), one.predict(X))
+    assert other.predict(X).dtype == one.predict(X).dtype
+
+
+def test_float32_is_close():
+    one, other = both("MLPClassifier", COMMON | ADAM, X.astype(np.float32), y)
+    assert_same(one, other, 1e-3)
+
+
+def test_parameters_and_defaults_are_scikit_learns_in_order():
+    import inspect
+
+    for kind in ("MLPClassifier", "MLPRegressor"):
+        wanted = inspect.signature(getattr(theirs, kind)).parameters
+        got = inspect.signature(getattr(ours, kind)).parameters
+        mine = [name for name in got if name not in ("class_weight", "threads", "backend")]
+        assert [name for name in mine if name in wanted] == [*wanted]
+        for name, parameter in wanted.items():
+            assert got[name].default == parameter.default, name
+        assert [*got][len(mine) :] == [name for name in ("class_weight", "threads", "backend") if name in got]
+
+
+def test_attributes_are_scikit_learns():
+    for data in ("multiclass", "regression"):
+        kind, X, y = DATA[data]
+        one, other = both(kind, COMMON, X, y)
+        public = {name for name in vars(one) if name.endswith("_") and not name.startswith("_")}
+        assert public == {name for name in vars(other) if name.endswith("_") and not name.startswith("_")}
+
+
+WRONG = [{"solver": "rmsprop"}, {"activation": "swish"}, {"threads": 0}, {"backend": "c"}, {"tol": -1}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_parameters_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        ours.MLPClassifier(**wrong).fit(X, y)
+
+
+def test_divergence_is_an_error():
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
+        ours.MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1e3, random_state=0).fit(1e3 * X, y)
+
+
+def test_verbose_says_what_scikit_learn_does(capsys):
+    printed = []
+    for library in (theirs, ours):
+        library.MLPClassifier(**COMMON | SETTINGS["adaptive"], verbose=True).fit(X, y)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert "Setting learning rate" in printed[1]

@@ -1,0 +1,295 @@
+"""scikit-learn's checks of estimators, without an exception; and what users of scikit-learn's tools expect."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+import fastxor as fx
+from fastxor.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, y = load_iris(return_X_y=True)
+X = (X - X.mean(axis=0)) / X.std(axis=0)
+QUICK = {"hidden_layer_sizes": (6,), "learning_rate_init": 0.02, "max_iter": 30, "random_state": 0}
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs have warnings of their own
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_check_estimator(kind):
+    results = check_estimator(kind(), on_fail=None, on_skip=None, expected_failed_checks={})
+    assert len(results) > 50
+    wrong = [
+        (result["check_name"], result["exception"]) for result in results if result["status"] in ("failed", "xfail")
+    ]
+    assert not wrong
+    skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
+    assert skipped <= {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
+
+
+# ---------------------------------------------------------------- data of all kinds
+
+
+@pytest.mark.parametrize("matrix", [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array])
+def test_sparse_input_is_dense_input(matrix):
+    dense, thin = MLPClassifier(**QUICK).fit(X, y), MLPClassifier(**QUICK).fit(matrix(X), y)
+    assert dense.loss_curve_ == thin.loss_curve_
+    np.testing.assert_array_equal(dense.predict_proba(X), thin.predict_proba(matrix(X)))
+
+
+def test_data_frames_and_their_names():
+    pandas = pytest.importorskip("pandas")
+    names = ["a", "b", "c", "d"]
+    table, labels = pandas.DataFrame(X, columns=names), pandas.Series(np.array(["u", "v", "w"])[y])
+    model = MLPClassifier(**QUICK).fit(table, labels)
+    assert [*model.feature_names_in_] == names
+    assert set(model.predict(table)) <= {"u", "v", "w"}
+    with pytest.warns(UserWarning, match="feature names"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(table[names[::-1]])
+
+
+@pytest.mark.parametrize("predict", ["predict", "predict_proba", "predict_log_proba"])
+def test_the_quick_way_is_the_long_one(predict):
+    """A plain array of the fitted dtype, and the same as a list, which takes all of scikit-learn's checks."""
+    for target in (y, y == 1):
+        model = MLPClassifier(**QUICK).fit(X, target)
+        quick = getattr(model, predict)(X[:3])
+        np.testing.assert_array_equal(quick, getattr(model, predict)(X[:3].tolist()))
+        one_by_one = [getattr(model, predict)(X[i : i + 1])[0] for i in range(3)]
+        np.testing.assert_allclose(np.asarray(quick, float), np.asarray(one_by_one, float), rtol=1e-12)
+    model = MLPRegressor(**QUICK).fit(X, np.c_[y, X[:, 0]])
+    np.testing.assert_array_equal(model.predict(X[:3]), model.predict(X[:3].tolist()))
+
+
+def test_the_quick_way_refuses_what_the_long_one_does():
+    model = MLPClassifier(**QUICK).fit(X, y)
+    for wrong, message in (
+        (X[:, :3], "3 features"),
+        (X[0], "1D array"),
+        (X[:0], "0 sample"),
+        (np.full((1, 4), np.nan), "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.predict(wrong)
+    with pytest.raises(sklearn.exceptions.NotFittedError):
+        MLPClassifier().predict(X)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("given", ["float32", "float64"])
+@pytest.mark.parametrize("asked", ["float32", "float64", "int64"])
+def test_dtypes(kind, given, asked):
+    model = kind(**QUICK).fit(X.astype(given), y)
+    assert {array.dtype for array in (*model.coefs_, *model.intercepts_)} == {np.dtype(given)}
+    rows = (4 * X[:5]).astype(asked)
+    wanted = "float32" if asked == given == "float32" else "float64"
+    got = model.predict_proba(rows) if kind is MLPClassifier else model.predict(rows)
+    assert got.dtype == wanted
+    exact = (
+        model.predict_proba(rows.astype("float64")) if kind is MLPClassifier else model.predict(rows.astype("float64"))
+    )
+    np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- coefficients are the truth
+
+
+def test_coefficients_that_are_changed_count():
+    model = MLPRegressor(**QUICK).fit(X, y)
+    before = model.predict(X)
+    model.intercepts_[-1] += 1.0  # in place
+    np.testing.assert_allclose(model.predict(X), before + 1, rtol=1e-12)
+    model.coefs_[-1] = 2 * model.coefs_[-1]  # another array
+    model.intercepts_[-1] = 2 * model.intercepts_[-1]
+    np.testing.assert_allclose(model.predict(X), 2 * before + 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("copy", [lambda m: pickle.loads(pickle.dumps(m)), sklearn.base.copy.deepcopy])
+def test_a_copy_goes_on_as_the_model_would(copy):
+    model = MLPClassifier(**QUICK).fit(X, y)
+    other = copy(model)
+    np.testing.assert_array_equal(model.predict_proba(X), other.predict_proba(X))
+    for one in (model, other):
+        one.partial_fit(X, y)
+        one.intercepts_[0][0] += 0.5
+    np.testing.assert_array_equal(model.predict_proba(X), other.predict_proba(X))
+
+
+def test_joblib_files_and_processes(tmp_path):
+    model = MLPClassifier(**QUICK).fit(X, y)
+    joblib.dump(model, tmp_path / "model")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model").predict(X), model.predict(X))
+
+
+def test_a_clone_is_fresh_and_prints_what_was_given():
+    model = MLPClassifier(**QUICK, threads=1, class_weight="balanced").fit(X, y)
+    again = clone(model)
+    assert not hasattr(again, "coefs_")
+    assert again.get_params() == model.get_params()
+    assert "threads=1" in repr(again)
+    assert "MLPClassifier" in again._repr_html_()
+
+
+def test_in_a_pipeline_and_cross_validation():
+    raw, labels = load_iris(return_X_y=True)
+    scores = cross_val_score(make_pipeline(StandardScaler(), MLPClassifier(**QUICK)), raw, labels, cv=3)
+    assert scores.min() > 0.8
+
+
+def test_set_output_of_a_pipeline_around_it():
+    pytest.importorskip("pandas")
+    pipe = make_pipeline(StandardScaler(), MLPClassifier(**QUICK)).set_output(transform="pandas").fit(X, y)
+    assert [*pipe[-1].feature_names_in_] == ["x0", "x1", "x2", "x3"]
+
+
+def test_metadata_routing():
+    weights = np.where(y == 0, 0.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = MLPClassifier(**QUICK).set_fit_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        routed = make_pipeline(scaler, model).fit(X, y, sample_weight=weights)
+    alone = MLPClassifier(**QUICK).fit(StandardScaler().fit_transform(X), y, weights)
+    np.testing.assert_array_equal(routed[-1].coefs_[0], alone.coefs_[0])
+
+
+# ---------------------------------------------------------------- callbacks
+
+
+def test_callbacks_where_scikit_learn_has_them():
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    model = MLPClassifier(**QUICK).set_callbacks(monitor).fit(X, y)
+    (log,) = [monitor.get_logs()] if not isinstance(monitor.get_logs(), list) else monitor.get_logs()
+    scores = [row["accuracy"] for row in log.data if row["task_name"] == "epoch"]
+    assert len(scores) == model.n_iter_
+    assert scores[-1] == model.score(X, y)
+    plain = MLPClassifier(**QUICK).fit(X, y)
+    assert model.loss_curve_ == plain.loss_curve_
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_callback_can_end_training(solver):
+    pytest.importorskip("sklearn.callback")
+
+    class Stop:
+        ends = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            self.ends += context.task_name == "epoch"
+            self.predicted = fitted_estimator.predict(X)
+            return self.ends == 4
+
+        def teardown(self, estimator, context):
+            self.over = True
+
+    stop = Stop()
+    model = MLPClassifier(**QUICK, solver=solver).set_callbacks(stop).fit(X, y)
+    assert (stop.ends, model.n_iter_, stop.over) == (4, 4, True)
+    np.testing.assert_array_equal(stop.predicted, model.predict(X))
+
+
+# ---------------------------------------------------------------- what is beyond scikit-learn
+
+
+@pytest.mark.parametrize("solver", [fx.AdamW(0.02), fx.SGD(fx.schedules.cosine(0.3, 100), 0.9), fx.RMSprop(0.01)])
+def test_optimizers_of_ones_own(solver):
+    model = MLPClassifier(**QUICK | {"max_iter": 100}, solver=solver, activation="gelu").fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert clone(model).get_params()["solver"] == solver
+
+
+@pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt(), fx.Rprop()])
+def test_optimizers_of_all_samples(solver):
+    alpha = 0.0001 if isinstance(solver, fx.Rprop) else 0.0
+    model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver=solver, alpha=alpha, random_state=0).fit(
+        X, y
+    )
+    assert model.score(X, y) > 0.9
+    if not alpha:
+        with pytest.raises(ValueError, match="alpha must be 0"):
+            MLPRegressor(solver=solver).fit(X, y)
+        assert not hasattr(model, "partial_fit")
+    with pytest.raises(ValueError, match="batch_size"):
+        MLPRegressor(solver=solver, batch_size=10).fit(X, y)
+
+
+def test_activations_of_each_layer():
+    settings = QUICK | {"hidden_layer_sizes": (6, 5)}
+    one = MLPClassifier(**settings, activation=["logistic", "logistic"]).fit(X, y)
+    assert one.loss_curve_ == MLPClassifier(**settings, activation="sigmoid").fit(X, y).loss_curve_
+    assert one.loss_curve_ != MLPClassifier(**settings, activation=["gelu", "sin"]).fit(X, y).loss_curve_
+    with pytest.raises(ValueError, match="activation"):
+        MLPClassifier(**settings, activation=["gelu"]).fit(X, y)
+
+
+def test_class_weight():
+    rare = np.r_[np.zeros(95, int), np.ones(5, int)]
+    points = np.random.RandomState(0).randn(100, 2) + rare[:, None]
+    plain = MLPClassifier(**QUICK | {"max_iter": 200}).fit(points, rare)
+    fair = clone(plain).set_params(class_weight="balanced").fit(points, rare)
+    assert fair.predict(points).sum() > plain.predict(points).sum()
+    weights = np.where(rare == 1, 10.0, 0.5)
+    same = clone(plain).set_params(class_weight={0: 0.5, 1: 10.0}).fit(points, rare)
+    assert same.loss_curve_ == clone(plain).fit(points, rare, weights).loss_curve_
+    with pytest.raises(ValueError, match="balanced"):
+        fair.partial_fit(points, rare)
+
+
+def test_validation_data_of_ones_own():
+    model = MLPClassifier(**QUICK, early_stopping=True).fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
+    assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[1::2], y[1::2])
+    assert len(model.validation_scores_) == model.n_iter_
+    with pytest.raises(ValueError, match="early_stopping"):
+        MLPClassifier(**QUICK).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match="go together"):
+        MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_change_nothing(threads):
+    wanted = MLPClassifier(**QUICK | {"hidden_layer_sizes": (70,)}).fit(X, y)
+    assert (
+        MLPClassifier(**QUICK | {"hidden_layer_sizes": (70,)}, threads=threads).fit(X, y).loss_curve_
+        == wanted.loss_curve_
+    )
+
+
+def test_backends_agree():
+    curves = [MLPClassifier(**QUICK, backend=name).fit(X, y).loss_curve_ for name in ("numba", "numpy")]
+    np.testing.assert_allclose(*curves, rtol=1e-12)
+
+
+def test_interrupted_training_is_kept(monkeypatch):
+    from fastxor.sklearn import solving
+
+    seen = []
+
+    def interrupt(self, most, run=solving.Epochs.run):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(most)
+        return run(self, most)
+
+    monkeypatch.setattr(solving.Epochs, "run", interrupt)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model = MLPClassifier(**QUICK).fit(X, y)
+    assert 0 < model.n_iter_ == len(model.loss_curve_) < QUICK["max_iter"]
+    assert model.predict(X).shape == y.shape
