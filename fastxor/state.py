@@ -19,6 +19,16 @@ from fastxor.views import Array
 _BLOCK = 512
 
 
+class Orders(Protocol):
+    """Where the order of the samples in each epoch comes from."""
+
+    def orders(self, first: int, count: int) -> NDArray[np.int64]:
+        """Permutations of the samples, (count, samples), of so many epochs.
+
+        Epochs are asked for in turn, the last one perhaps again.
+        """
+
+
 class Shuffle:
     """The order of the samples in each epoch. It follows from the seed and the epoch's number alone.
 
@@ -53,13 +63,6 @@ class Shuffle:
                 orders = self._generator.permuted(np.tile(np.arange(samples), (epochs, 1)), axis=1)
             self._last = number, orders
         return self._last[1]
-
-
-class Orders(Protocol):
-    """Where the order of the samples in each epoch comes from."""
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """A permutation of the samples. Epochs are asked for in turn, one perhaps more than once."""
 
 
 class InOrder:

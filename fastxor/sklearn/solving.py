@@ -47,8 +47,11 @@ class Shuffles:
     def __init__(self, rng: Any, samples: int) -> None:
         self._rng, self._order, self._epoch = rng, np.arange(samples), -1
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """That of this epoch, which is the last one asked for, or the next."""
+    def orders(self, first: int, count: int) -> NDArray[np.int64]:
+        """Those of so many epochs, of which the first is the last one asked for, or the next."""
+        return np.stack([self._next(epoch) for epoch in range(first, first + count)])
+
+    def _next(self, epoch: int) -> NDArray[np.int64]:
         if epoch > self._epoch:
             self._order = self._order.copy()
             self._rng.shuffle(self._order)
