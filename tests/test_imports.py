@@ -14,6 +14,7 @@ FLOORS = [
     ["initialization", "labels", "penalties", "schedules", "weights"],
     ["optimizers"],
     ["state"],
+    ["cohort"],
     ["backends"],
     ["network", "second_order"],
     ["checking", "history"],

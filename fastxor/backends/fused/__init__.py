@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends import Pullback
+from fastxor.backends import Pullback, one_by_one
+from fastxor.backends.one_by_one import OneByOne
+from fastxor.cohort import Cohort
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
 from . import choices, derivatives, jacobian, kernels, specialised, workspace
 from ._jit import VECTOR_BITS
+from .cores import available_cores
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
@@ -115,6 +119,27 @@ def warmup(network: Architecture | None, samples: int) -> None:
 
 residuals, solve = jacobian.residuals, jacobian.solve
 open = Session
+
+
+def open_cohort(cohort: Cohort) -> OneByOne:
+    """Its members, one by one."""
+    kernels.engine[cohort.X.dtype]  # compiled here, or found not to be
+    return OneByOne(cohort, Session, cohort.threads or available_cores())
+
+
+def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
+    """The outputs of each member."""
+    return one_by_one.outputs(_self, network, theta, X, threads or available_cores())
+
+
+def cohort_losses(
+    network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
+) -> Array:
+    """The loss of each member."""
+    return one_by_one.losses(_self, network, theta, X, Y, weights, threads or available_cores())
+
+
+_self = sys.modules[__name__]
 
 
 class _Desk:
