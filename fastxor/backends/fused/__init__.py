@@ -10,11 +10,11 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.backends import Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
-from fastxor.cohort import Cohort
+from fastxor.cohort import Cohort, CohortSession
 from fastxor.optimizers import SGD
 from fastxor.views import Array
 
-from . import choices, derivatives, jacobian, kernels, specialised, workspace
+from . import choices, derivatives, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
 from .session import ALL, Session, flat, laid_out
@@ -121,10 +121,13 @@ residuals, solve = jacobian.residuals, jacobian.solve
 open = Session
 
 
-def open_cohort(cohort: Cohort) -> OneByOne:
-    """Its members, one by one."""
+def open_cohort(cohort: Cohort) -> CohortSession:
+    """Its members, one in each lane or, if they are large, one by one."""
+    threads = cohort.threads or available_cores()
+    if population.pays_off(cohort):
+        return population.Session(cohort, threads)
     kernels.engine[cohort.X.dtype]  # compiled here, or found not to be
-    return OneByOne(cohort, Session, cohort.threads or available_cores())
+    return OneByOne(cohort, Session, threads)
 
 
 def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:

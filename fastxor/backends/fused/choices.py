@@ -61,6 +61,18 @@ WORTH_COMPILING = 0.5
 WORTH_LOADING = 0.05
 WORTH_CALLING = 2e-5
 
+# ---------------------------------------------------------------- populations (population/)
+
+# Parameters times samples of a step, up to which a network in each lane is faster than one after the other.
+GROUP_WORK = 20_000
+# Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
+GROUP_ROWS = 4
+GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
+# Bytes of a group's tile: the second-level cache holds it, and the parameters. It changes the last bits of a gradient.
+GROUP_TILE_BYTES = 128 * 1024
+# Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
+KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
+
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.

@@ -145,7 +145,7 @@ def bend(work, code, at, tangent, slope, curve, n):
 @inlined
 def turn_back(work, at, n):
     """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
-    if _has_far(work, at, n):
+    if has_far(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
             if MOST_ANGLE < abs(z) < math.inf:
@@ -153,7 +153,9 @@ def turn_back(work, at, n):
 
 
 @traced_inline
-def _has_far(work, at, n):
+def has_far(work, at, n):
+    """Whether there are any."""
+
     def count(i, far):
         return far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
 
@@ -192,6 +194,11 @@ def _largest(work, at, rows, T):
 @traced
 def cost(work, loss, code, at, target, weight, rows, T):
     """Sum over the tile of the weighted losses, from the logits."""
+    return sum_lanes(losses(work, loss, code, at, target, weight, rows, T))
+
+
+def losses(work, loss, code, at, target, weight, rows, T):
+    """The same for each lane by itself."""
 
     def over_rows(s, term):
         """The sum of ``term(its logits, its targets)`` over the rows, for a vector of samples."""
@@ -233,7 +240,7 @@ def cost(work, loss, code, at, target, weight, rows, T):
         column = select_less(0.0, share, column, 0.0)  # padding may hold infinity, which its weight of 0 makes NaN
         return fma(share, column, total)
 
-    return sum_lanes(fori_loop(0, T, lanes(work), samples, full(work, 0.0)))
+    return fori_loop(0, T, lanes(work), samples, full(work, 0.0))
 
 
 @traced
@@ -245,6 +252,11 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
     Many arguments: see tracing.py.
     """
+    return sum_lanes(errors(work, loss, code, at, target, weight, rows, T, logistic)) == 0.0
+
+
+def errors(work, loss, code, at, target, weight, rows, T, logistic):
+    """The same; what is returned is 0 in each lane where all was finite, else NaN."""
 
     def by_logit(error, a):
         through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
@@ -262,7 +274,7 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
         return fori_loop(0, T, lanes(work), samples, bad)
 
-    return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
+    return fori_loop(0, rows, 1, row, full(work, 0.0))
 
 
 @traced

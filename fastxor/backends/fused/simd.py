@@ -217,6 +217,23 @@ def _(array, scalar):
 
 
 @operation
+def rounded(array, x):
+    """x, a number or a vector, in the dtype of `array`."""
+    return x.astype(array.dtype)
+
+
+@rounded.traced
+def _(array, x):
+    if x.dtype == array.dtype:
+        return x
+    if not isinstance(x, Vector):
+        return number(array.builder, x, array.dtype)
+    kind = ir.VectorType(array.value.type.pointee, x.lanes)
+    convert = array.builder.fptrunc if array.itemsize < x.dtype.itemsize else array.builder.fpext
+    return Vector(array.builder, array.dtype, convert(x.value, kind))
+
+
+@operation
 def scratch(array, count):
     """An array of `count` numbers of the dtype of `array`, on the stack of the function; they may be any numbers."""
     return np.full(count, np.nan, array.dtype)
