@@ -19,6 +19,12 @@ Any dense network
     check_gradient          the gradient beside finite differences
     GradientCheck           the verdict
 
+Many networks at once
+    train_population        each with its own start, settings, data; the result is a Population
+    Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
+    PopulationHistory       what was recorded: a row for each record, a column for each member
+    PopulationMoment        what a callback is given
+
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
     initialize_parameters   random W1 and W2, b1 and b2 of zeros
@@ -63,11 +69,13 @@ checkers, `fastxor.names` has the names of activations, outputs, losses and back
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
+from fastxor.ensemble import Population, PopulationHistory, load
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
-from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.population import PopulationMoment, train_population
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
@@ -99,6 +107,10 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "EarlyStopping",
     "Moment",
     "one_hot",
+    "train_population",
+    "Population",
+    "PopulationHistory",
+    "PopulationMoment",
     "check_gradient",
     "GradientCheck",
     "sigmoid",

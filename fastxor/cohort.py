@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastxor import schedules
 from fastxor.architecture import Architecture
-from fastxor.optimizers import Memory, Optimizer, schedule_of
+from fastxor.optimizers import Memory, Optimizer, SecondOrder, schedule_of
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
@@ -96,9 +96,11 @@ class Cohort:
 
 def optimizer_of(like: Optimizer, numbers: Array) -> Optimizer:
     """An optimizer with these `_numbers`, (n,); with the schedule, and the flags, of another one."""
+    if isinstance(like, SecondOrder):  # whose members are all alike
+        return like
     values: dict[str, Any] = dict(zip(number_names(like), numbers.tolist(), strict=True))
     if schedule_of(like) is not None:
-        values["learning_rate"] = like.learning_rate  # type: ignore[union-attr]  # what has a schedule has a rate
+        values["learning_rate"] = like.learning_rate
     if hasattr(like, "nesterov"):
         values["nesterov"] = like.nesterov
     return type(like)(**values)
