@@ -13,7 +13,7 @@ import fastxor as fx
 from fastxor import backends
 from fastxor.backends import reference
 from fastxor.backends.fused import population
-from fastxor.backends.fused._jit import VECTOR_BITS
+from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import NO_LIMIT, Cohort, CohortState
 
@@ -111,10 +111,100 @@ def test_same_bits_alone_and_at_any_place(job):
 
 
 @pytest.mark.parametrize("job", [job for job in JOBS if small(job) and job.m < 20][::4], ids=lambda job: job.name)
-def test_the_source_runs_unjitted(job):
+def test_the_source_runs_unjitted(monkeypatch, job):
+    force(monkeypatch, plain(), False)
     cohort = job_cohort(job)
     state = beginning(cohort)
     close(taken(plain().Session(cohort, 1), state, 4), taken(in_numpy(cohort), state, 4), RUN[job.dtype])
+
+
+# ---------------------------------------------------------------- kernels of exact sizes
+
+WORTH = "WORTH_CALLING", "WORTH_LOADING", "WORTH_WRITING_OUT"
+
+
+def force(monkeypatch, module, always):
+    """Have kernels of exact sizes used wherever there can be one, or never."""
+    choices = importlib.import_module(f"{module.__package__.rpartition('.')[0]}.choices")
+    for name in WORTH:
+        monkeypatch.setattr(choices, name, -1.0 if always else np.inf)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The names of the kernels of exact sizes that were asked for."""
+    names, original = [], population.exact.code
+
+    def code(kernel, dtype):
+        names.append(kernel.function.__name__)
+        return original(kernel, dtype)
+
+    monkeypatch.setattr(population.exact, "code", code)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "settings"),
+    [
+        (fx.Network([2, 2, 1]), fx.SGD(0.3), {}),
+        (fx.Network([2, 5, 1], hidden="gelu", output="identity", loss="huber"), fx.Adam(0.02), {}),
+        (fx.Network([2, 3, 2, 3], hidden="relu", output="softmax"), fx.RMSprop(0.01), {"weights": True}),
+        (fx.Network([2, 1]), fx.SGD(0.3, 0.9), {"penalties": True}),
+    ],
+    ids=["2-2-1", "2-5-1", "2-3-2-3", "2-1"],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_exact_sizes_have_the_same_bits(monkeypatch, used, network, optimizer, settings, dtype):
+    targets = np.eye(network.sizes[-1])[:, [0, -1, -1, 0]] if network.output == "softmax" else np.resize(Y, (1, 4))
+    if "weights" in settings:
+        settings = {"weights": some_weights(4)[:, [0, 1, 2, 3]].astype(dtype)}
+    if "penalties" in settings:
+        settings = {"penalties": np.array(PENALTIES)}
+    cohort = cohort_of(network, X.astype(dtype), targets.astype(dtype), varied(optimizer), **settings)
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, population, always)
+        results.append(taken(in_lanes(cohort), state, [200, 7, 300, 0, 150], interval=7))
+        assert len(used) == always
+    same(*results)
+    assert results[0].good.tolist() == [200, 7, 300, 0, 150]
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if small(job) and job.m < 20][::3], ids=lambda job: job.name)
+def test_exact_sizes_of_any_kind_unjitted(monkeypatch, job):
+    cohort = dataclasses.replace(job_cohort(job), batch_size=None)
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, plain(), always)
+        results.append(taken(plain().Session(cohort, 1), state, 3))
+    same(*results)
+
+
+def test_one_that_diverges_with_exact_sizes(monkeypatch, used):
+    network = fx.Network([2, 2, 1], hidden="identity", output="identity")
+    cohort = cohort_of(network, X, Y, [fx.SGD(0.01), fx.SGD(30.0), fx.SGD(0.1)])
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, population, always)
+        results.append(taken(in_lanes(cohort), state, 3000, interval=9))
+    same(*results)
+    assert used
+    assert (results[0].good < 3000).tolist() == [False, True, False]
+
+
+def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used):
+    cohort = cohort_of(fx.Network([2, 2, 1]), X, Y, [fx.SGD(0.3)] * 3)
+    state = beginning(cohort)
+    force(monkeypatch, population, False)
+    wanted = taken(in_lanes(cohort), state)
+    force(monkeypatch, population, True)
+    monkeypatch.setattr(population.exact, "_failed", set(population.exact._failed))
+    session = in_lanes(cohort)
+    monkeypatch.setattr(session, "_exact", Kernel(lambda: undefined, "void(int64)", "a test"))  # noqa: F821
+    for _ in range(2):
+        same(taken(session, state), wanted)
+    assert len(used) == 2
+    assert session._exact in population.exact._failed
 
 
 # ---------------------------------------------------------------- what members may have for themselves

@@ -65,6 +65,12 @@ WORTH_CALLING = 2e-5
 
 # Parameters times samples of a step, up to which a network in each lane is faster than one after the other.
 GROUP_WORK = 20_000
+# Parameters times samples up to which a kernel of one's own is compiled for a network.
+MOST_WRITTEN_OUT = 400
+# What the general kernel has left to do, in seconds, before compiling such a kernel pays.
+WORTH_WRITING_OUT = 2.0
+# Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.
+CALL = 0.02
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 GROUP_ROWS = 4
 GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2

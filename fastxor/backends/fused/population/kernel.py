@@ -188,7 +188,7 @@ def _column(source, start, stride, n, work, at, row):
 
 
 def trainer(advance):
-    """The function that trains networks, with ``advance(group, cohort, step, count, record)`` for some steps."""
+    """The function that trains networks, with ``advance(group, cohort, count, record)`` for some steps."""
 
     def train(
         plan, work, hyper, book, call, members, numbers, state, X, Y, weights, orders, rates, costs, first, stop
@@ -197,10 +197,11 @@ def trainer(advance):
         group = Group(plan, work, hyper, book)
         cohort = Cohort(call, members, numbers, state, X, Y, weights, orders, rates, costs)
         for begin in range(first, stop, lanes(work)):
-            _open(group, cohort, begin, stop)
-            if not run(group, cohort, False):
+            done, careful = False, False
+            while not done:
                 _open(group, cohort, begin, stop)
-                run(group, cohort, True)
+                done = run(group, cohort, careful)
+                careful = True
 
     @inlined
     def run(group, cohort, careful):

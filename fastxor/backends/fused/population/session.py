@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import queue
+import time
+from collections import defaultdict
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -13,13 +16,17 @@ from fastxor.optimizers import schedule_of
 from fastxor.state import InOrder, Shuffle
 from fastxor.views import Array
 
-from .. import update
-from . import kernel
+from .. import choices, update
+from . import exact, kernel
 from .layout import COUNT, LANES, MOMENTS, layout
 
 _LINE = 64  # bytes of a cache line
 _NO_NUMBERS = np.empty(0, np.float64)
 _NO_ORDERS = np.empty(0, np.int64)
+
+# Seconds that the general kernel has spent on cohorts of a kind for which there can be one of exact sizes: many short
+# runs are as good a reason to compile it as a long one.
+_spent: dict[tuple, float] = defaultdict(float)
 
 
 class Desk:
@@ -48,6 +55,8 @@ class Session:
         full = not self._batch
         has_gaps = cohort.weights is not None and not cohort.weights.all()
         shared = full and cohort.X.ndim == 2 and not has_gaps
+        kind = update.KINDS[cohort.optimizer._kind]
+        self._kind = cohort.network, m, dtype, shared, kind, self._penalized
         self._plan, length = layout(cohort.network, m if full else self._batch, dtype.itemsize, shared, full)
         self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
         for _ in range(threads):
@@ -56,6 +65,7 @@ class Session:
         weights = np.empty(0, dtype) if cohort.weights is None else cohort.weights
         self._data.append(np.ascontiguousarray(weights).ravel())
         self._train = kernel.train[dtype]
+        self._exact = exact.kernel_for(*self._kind) if full and exact.fits(self._plan) else None
         self.block = threads * self._lanes
         work = 6 * cohort.network.count * (m if full else self._batch) + 100 * cohort.network.count
         self.speed = threads * self._lanes * 2e9 / work
@@ -65,8 +75,7 @@ class Session:
         records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
         most = int(records.max(initial=0))
         call, members = np.zeros(kernel.CALL, np.int64), np.zeros((n, kernel.MEMBER), np.int64)
-        call[kernel.KIND] = update.KINDS[cohort.optimizer._kind]
-        call[kernel.PENALIZED] = bool(self._penalized)
+        call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
         call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
         call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
         call[kernel.WEIGHED] = cohort.weights is not None
@@ -86,17 +95,43 @@ class Session:
             call[kernel.ORDER] = orders.shape[1]
         arrays = call, members.ravel(), numbers.ravel(), both.ravel(), *self._data, orders.ravel(), rates, costs
 
+        train, began = self._kernel(which, state.completed), time.perf_counter()
+        at_once = self._at_once(int(steps.max(initial=1)), n)
+
         def some(number: int) -> None:
-            begin = number * self._lanes
             desk = self._desks.get()
-            self._train(self._plan, desk.work, desk.hyper, desk.book, *arrays, begin, min(begin + self._lanes, n))
+            stop = min(n, (number + 1) * at_once)
+            train(self._plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
             self._desks.put(desk)
 
-        for_each(-(-n // self._lanes), self._threads, some)
+        for_each(-(-n // at_once), self._threads, some)
+        self._took(int(steps.sum()), time.perf_counter() - began, train)
         good = members[:, kernel.GOOD].copy()
         powers = numbers[:, update.POWERS].copy()
         after = CohortState(both[:, 0].copy(), both[:, 1:].copy(), powers, state.completed + good)
         return Advance(after, good, costs.reshape(n, most))
+
+    def _kernel(self, which: Integers, completed: Integers) -> Callable:
+        """The one for these exact sizes, where that pays."""
+        dtype = self._cohort.X.dtype
+        if self._exact is not None:
+            left = (self._cohort.iterations[which] - completed).sum() / self.speed
+            if exact.pays_off(self._exact, dtype, left, _spent[self._kind]):
+                return exact.code(self._exact, dtype) or self._train
+        return self._train
+
+    def _at_once(self, steps: int, n: int) -> int:
+        """Networks in one call of the kernel: whole groups, that take a moment, but enough calls for all threads."""
+        most = max(1, round(self.speed / self._threads * choices.CALL / steps))
+        share = -(-n // (4 * self._threads)) if self._threads > 1 else n
+        return -(-min(most, max(share, 1)) // self._lanes) * self._lanes
+
+    def _took(self, steps: int, seconds: float, train: Callable) -> None:
+        """So many steps, of all networks together, took so long."""
+        if steps:
+            self.speed = steps / max(seconds, 1e-9)
+        if self._exact is not None and train is self._train:
+            _spent[self._kind] += seconds
 
     @cached_property
     def _penalized(self) -> bool:
@@ -114,11 +149,9 @@ class Session:
 
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
         """For each network the samples of its next steps, (n, most); and in `members`, where its epochs end."""
-        cohort, size = self._cohort, self._batch
-        rows = []
-        for i, (member, done, wanted) in enumerate(
-            zip(which.tolist(), completed.tolist(), steps.tolist(), strict=True)
-        ):
+        cohort, rows = self._cohort, []
+        for i, member in enumerate(which.tolist()):
+            done, wanted = int(completed[i]), int(steps[i])
             there = None if cohort.weights is None else np.flatnonzero(cohort.weights[member])
             samples = cohort.X.shape[-1] if there is None else len(there)
             batch = min(cohort.batch_size or samples, samples)
