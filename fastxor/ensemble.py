@@ -241,7 +241,7 @@ class Population(Sequence[Result]):
             if not -len(self) <= index < len(self):
                 raise IndexError(f"there is no member {index} of {len(self)}")
             return self._result(int(index) % len(self))
-        which = np.arange(len(self))[np.asarray(index) if isinstance(index, list) else index]
+        which = np.arange(len(self))[np.asarray(index, None if index else int) if isinstance(index, list) else index]
         if which.ndim != 1 or not len(which):
             raise IndexError(f"a population has one member at least; {index!r} are none of {len(self)}")
         if len(np.unique(which)) < len(which):

@@ -93,13 +93,12 @@ def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms:
     table = spread(terms.optimizer, K)
     all_of = np.arange(K)
     kinds = _kinds(networks, terms.optimizer, table)
-    columns = _columns(X, terms)
     groups = []
     for network, which in kinds:
         own = None if isinstance(parameters, Mapping) or parameters is None else [parameters[i] for i in which]
         given = parameters if isinstance(parameters, Mapping) else own
         some = slice(None) if len(which) == K else which
-        groups.append(_group(network, all_of[some], X, Y, given, table[some], terms, columns))
+        groups.append(_group(network, all_of[some], X, Y, given, table[some], terms))
     samples = np.empty(K, np.int64)
     steps = np.empty(K, np.int64)
     iterations = np.empty(K, np.int64)
@@ -125,22 +124,11 @@ def _kinds(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> l
     return [(network, np.array(which)) for (network, _moved), which in places.items()]
 
 
-def _columns(X: Array, terms: Terms) -> Any:
-    """The samples that somebody trains on, or is validated on; the values of others are not looked at."""
-    if terms.weights is None or X.ndim == 3:
-        return slice(None)
-    there = np.atleast_2d(terms.weights > 0).any(axis=0)
-    if terms.mask is not None:
-        there |= terms.mask.any(axis=0)
-    return slice(None) if there.all() else np.flatnonzero(there)
-
-
 def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: Terms) -> Crowd:
     """A crowd from where another one is, which stays as it is."""
     K = len(crowd)
     if X.shape[-1] != crowd.given:
         raise ValueError(f"X must be that of the run that is resumed, of {crowd.given} samples; got {X.shape}")
-    columns = _columns(X, terms)
     groups, iterations = [], np.empty(K, np.int64)
     for old in crowd.groups:
         network = networks[int(old.members[0]) % len(networks)]
@@ -149,7 +137,7 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
         dtype = old.state.theta.dtype
         if np.result_type(X, dtype) != dtype:
             raise ValueError(f"X must be {dtype}, as in the run that is resumed; got {X.dtype}")
-        x, y, counts, mask = _data(network, old.members, X, Y, terms, columns)
+        x, y, counts, mask = _data(network, old.members, X, Y, terms)
         x, y = checks.cast("X", x, dtype), checks.cast("Y", y, dtype)
         counts, held = _split(network, x, y, counts, mask, old.cohort.seeds, terms, old.members)
         shares = _shares(counts, len(old.members), dtype)
@@ -171,29 +159,29 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
 
 
 def _data(
-    network: Network, members: Integers, X: Array, Y: Any, terms: Terms, columns: Any
+    network: Network, members: Integers, X: Array, Y: Any, terms: Terms
 ) -> tuple[Array, Array, Array | None, Array | None]:
     """What members of one architecture have of X and Y; how much each sample counts, (1, m), (k, m) or None; and which
     they are to be validated on.
     """
     K = len(terms.seeds)
     Y = checks.cohort_answers(Y, network, X.shape[-1], K)
-    X, Y = (_of_members(array, members, K)[..., columns] for array in (X, Y))
-    counts = None if terms.weights is None else np.atleast_2d(terms.weights)[:, columns]
+    X, Y = (_of_members(array, members, K) for array in (X, Y))
+    counts = None if terms.weights is None else np.atleast_2d(terms.weights)
     if counts is not None and len(counts) > 1:
         counts = counts[members]
-    mask = None if terms.mask is None else terms.mask[members][:, columns]
+    mask = None if terms.mask is None else terms.mask[members]
     X, Y = _looked_at(X, Y, counts, mask)
     checks.check_values(network.loss, X=X, Y=Y)
     return X, Y, counts, mask
 
 
 def _group(
-    network: Network, members: Integers, X: Array, Y: Any, parameters: Any, numbers: Array, terms: Terms, columns: Any
+    network: Network, members: Integers, X: Array, Y: Any, parameters: Any, numbers: Array, terms: Terms
 ) -> Group:
     """The members of one architecture and kind of optimizer, where they begin."""
     k = len(members)
-    X, Y, counts, mask = _data(network, members, X, Y, terms, columns)
+    X, Y, counts, mask = _data(network, members, X, Y, terms)
     theta = None if parameters is None else start_parameters(parameters, network, k, members)
     dtype = X.dtype if theta is None else np.result_type(theta, X)
     like, penalties = _first(terms.optimizer, numbers), terms.penalties[members]
@@ -213,15 +201,24 @@ def _of_members(array: Array, members: Integers, K: int) -> Array:
 
 
 def _looked_at(X: Array, Y: Array, counts: Array | None, mask: Array | None) -> tuple[Array, Array]:
-    """Members' own data, with zeros, and the targets of another sample, where a sample has the weight 0."""
-    if X.ndim == 2 or counts is None or (counts > 0).all():
+    """The data with zeros, and the targets of another sample, in the place of samples that nobody looks at: their
+    values may be anything.
+    """
+    if counts is None or (counts > 0).all():
         return X, Y
-    there = np.broadcast_to(counts > 0 if mask is None else (counts > 0) | mask, (len(X), X.shape[2]))
-    X = np.where(there[:, None], X, 0).astype(X.dtype)
-    if Y.ndim == 3:
-        first = np.take_along_axis(Y, there.argmax(axis=1)[:, None, None], axis=2)
-        Y = np.where(there[:, None], Y, first)
-    return X, Y
+    there: Any = counts > 0 if mask is None else (counts > 0) | mask
+    if X.ndim == 2 and Y.ndim == 2:
+        there = there.any(axis=0)
+        if there.all():
+            return X, Y
+        return np.where(there, X, X.dtype.type(0)), np.where(there, Y, Y[:, [int(there.argmax())]])
+    there = np.broadcast_to(there, (max(len(there), len(X) if X.ndim == 3 else len(Y)), X.shape[-1]))
+    X = np.where(there[:, None] if X.ndim == 3 else there.any(axis=0), X, X.dtype.type(0))
+    if Y.ndim == 2:
+        any_of = there.any(axis=0)
+        return X, np.where(any_of, Y, Y[:, [int(any_of.argmax())]])
+    first = np.take_along_axis(Y, there.argmax(axis=1)[:, None, None], axis=2)
+    return X, np.where(there[:, None], Y, first)
 
 
 def start_parameters(value: Any, network: Network, k: int, members: Integers) -> Array:

@@ -163,6 +163,8 @@ def train_population(
     if unknown:
         checks.no_more(train_population, unknown, get_args(Optimizer))
     core, networks = resolve(backend), _networks(network)
+    if resume is not None:
+        _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
     rules, look = _rules(early_stopping, target_cost, callback)
     if executor is not None:
         executor = _executor(executor, callback)
@@ -173,7 +175,7 @@ def train_population(
         raise TypeError("optimizer LBFGS, whose steps are SciPy's, is not for populations: call train for each member")
     X = checks.cohort_inputs("X", X, networks[0].sizes[0])
     own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
-    given = _entries(parameters, sample_weight, validation, random_state, X)
+    given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
     said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
     said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer) | _lengths(own) | given
     K = how_many(said)
@@ -202,7 +204,6 @@ def train_population(
     if resume is None:
         crowd = begun(networks, X, Y, parameters, _fresh(terms, random_state, K))
     else:
-        _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
         crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
     if early_stopping is not None and any(group.held is None for group in crowd.groups):
         raise ValueError(NEEDS_VALIDATION)
@@ -441,7 +442,7 @@ def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:
 
 
 def _entries(
-    parameters: Any, sample_weight: Any, validation: Any, random_state: Any, X: Array
+    parameters: Any, sample_weight: Any, validation: Any, random_state: Any, data: tuple[Any, Any]
 ) -> dict[str, int | None]:
     """How many members the data and the starts are of, where they say so."""
     first = next(iter(parameters.values()), None) if isinstance(parameters, Mapping) else parameters
@@ -449,7 +450,7 @@ def _entries(
     mask = None if isinstance(validation, tuple) or np.ndim(validation) != 2 else validation
     return {
         "parameters": None if first is None else len(first),
-        "X": len(X) if X.ndim == 3 else None,
+        **{name: len(array) if np.ndim(array) == 3 else None for name, array in zip("XY", data, strict=True)},
         "sample_weight": len(sample_weight) if np.ndim(sample_weight) == 2 else None,
         "validation": None if mask is None else len(mask),
         "random_state": None if seeds is None or not np.ndim(seeds) else len(seeds),

@@ -424,6 +424,10 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
 
 
 def _check_sums(label: str, array: Array) -> None:
+    if array.ndim == 3:  # of each member of a population
+        for number, own in enumerate(array):
+            _check_sums(f"{label}[{number}]", own)
+        return
     for start in range(0, array.shape[1], _AT_ONCE):
         sums = array[:, start : start + _AT_ONCE].sum(axis=0)
         worst = int(abs(sums - 1).argmax())
