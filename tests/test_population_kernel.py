@@ -11,8 +11,8 @@ from engine_cases import JOBS, RUN, assert_close, small
 
 import fastxor as fx
 from fastxor import backends
-from fastxor.backends import reference
-from fastxor.backends.fused import population
+from fastxor.backends import one_by_one, reference
+from fastxor.backends.fused import choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import NO_LIMIT, Cohort, CohortState
@@ -215,7 +215,10 @@ RATES = [0.3, 0.1, 1.0, 0.5, 0.01]
 
 def random_data(network, m, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((network.sizes[0], m)), (rng.random((network.sizes[-1], m)) < 0.5).astype(float)
+    x, n_y = rng.standard_normal((network.sizes[0], m)), network.sizes[-1]
+    if network.output == "softmax":
+        return x, np.eye(n_y)[:, rng.integers(n_y, size=m)]
+    return x, (rng.random((n_y, m)) < 0.5).astype(float)
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
@@ -375,3 +378,91 @@ def test_threads_take_a_share_each():
     cohort = cohort_of(XOR, X, Y, [fx.SGD(0.3)] * k)
     state = beginning(cohort)
     same(taken(in_lanes(cohort, threads=3), state), taken(in_lanes(cohort), state))
+
+
+# ---------------------------------------------------------------- a pass forward
+
+
+def seen(network, k, m, own=False, dtype="float64"):
+    """Parameters, X and Y of k networks, of data of their own or not."""
+    many = [random_data(network, m, seed) for seed in range(k if own else 1)]
+    x, y = (np.stack(arrays) if own else arrays[0] for arrays in zip(*many, strict=True))
+    theta = np.random.default_rng(1).standard_normal((k, network.count))
+    return theta.astype(dtype), x.astype(dtype), y.astype(dtype)
+
+
+def compared(core, network, theta, x, y, weights, threads=1):
+    """Outputs and losses, beside those of one network after the other by numpy."""
+    rtol = RUN[str(theta.dtype)]
+    got = core.outputs(network, theta, x, threads), core.losses(network, theta, x, y, weights, threads)
+    wanted = one_by_one.outputs(reference, network, theta, x, 1)
+    assert got[0].shape == (len(theta), network.sizes[-1], x.shape[-1])
+    assert_close(
+        {"outputs": got[0], "losses": got[1]},
+        {"outputs": wanted, "losses": one_by_one.losses(reference, network, theta, x, y, weights, 1)},
+        rtol,
+    )
+    return got
+
+
+PASSES = [
+    ([2, 2, 1], "tanh", "sigmoid", 4),
+    ([3, 5, 4], "relu", "softmax", 37),
+    ([17, 33, 3, 2], ("gelu", "sin"), "identity", 9),
+    ([4, 40, 30, 1], "tanh", "sigmoid", 700),
+]
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("k", [1, 8, 21])
+@pytest.mark.parametrize(("sizes", "hidden", "output", "m"), PASSES, ids=lambda value: str(value).replace(" ", ""))
+def test_outputs_and_losses(sizes, hidden, output, m, k, own):
+    network = fx.Network(sizes, hidden=hidden, output=output)
+    for dtype in LANES:
+        theta, x, y = seen(network, k, m, own, dtype)
+        outputs, losses = compared(population.forward, network, theta, x, y, None, threads=2)
+        for i in (0, k - 1):  # the same bits alone
+            one = theta[i : i + 1], x[i : i + 1] if own else x, y[i : i + 1] if own else y
+            np.testing.assert_array_equal(population.forward.outputs(network, *one[:2], 1)[0], outputs[i])
+            assert population.forward.losses(network, *one, None, 1)[0] == losses[i]
+
+
+def test_losses_with_weights():
+    theta, x, y = seen(XOR, MEMBERS, 9)
+    x[:, 8] = 1e300  # of a sample that counts for nobody
+    weights = some_weights(9)
+    weights[:, 8] = 0
+    wanted = one_by_one.losses(reference, XOR, theta, x, y, weights, 1)
+    np.testing.assert_allclose(population.forward.losses(XOR, theta, x, y, weights, 1), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("where", ["theta", "X"])
+def test_what_is_not_finite_has_no_outputs(where):
+    theta, x, y = seen(XOR, 11, 9)
+    (theta if where == "theta" else x)[-1, -1] = np.inf
+    assert population.forward.outputs(XOR, theta, x, 1) is None
+    if where == "theta":
+        losses = population.forward.losses(XOR, theta, x, y, None, 1)
+        assert np.isinf(losses).tolist() == [False] * 10 + [True]
+
+
+@pytest.mark.parametrize(("sizes", "hidden", "output", "m"), PASSES[:3], ids=lambda value: str(value).replace(" ", ""))
+def test_a_pass_unjitted(sizes, hidden, output, m):
+    network = fx.Network(sizes, hidden=hidden, output=output)
+    compared(plain().forward, network, *seen(network, 9, m), None)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_the_backend_chooses(monkeypatch, is_small):
+    monkeypatch.setattr(choices, "GROUP_PASS", 10**9 if is_small else 0)
+    monkeypatch.setattr(choices, "GROUP_WORK", 10**9 if is_small else 0)
+    cohort = cohort_of(XOR, X, Y, [fx.SGD(rate) for rate in RATES])
+    state, weights = beginning(cohort), some_weights(4)
+    core = backends.resolve("numba")
+    assert isinstance(core.open_cohort(cohort), population.Session) is is_small
+    close(taken(core.open_cohort(cohort), state), taken(in_numpy(cohort), state), RUN["float64"])
+    other = backends.resolve("numpy")
+    got = core.cohort_outputs(XOR, state.theta, X, None)
+    np.testing.assert_allclose(got, other.cohort_outputs(XOR, state.theta, X, None), rtol=1e-12)
+    got = core.cohort_losses(XOR, state.theta, X, Y, weights, 2)
+    np.testing.assert_allclose(got, other.cohort_losses(XOR, state.theta, X, Y, weights, 2), rtol=1e-12)

@@ -17,6 +17,7 @@ from fastxor.views import Array
 from . import choices, derivatives, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
+from .population import forward as forward_in_lanes
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
@@ -132,14 +133,20 @@ def open_cohort(cohort: Cohort) -> CohortSession:
 
 def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
     """The outputs of each member."""
-    return one_by_one.outputs(_self, network, theta, X, threads or available_cores())
+    threads = threads or available_cores()
+    if forward_in_lanes.pays_off(network, X.shape[-1]):
+        return forward_in_lanes.outputs(network, theta, X, threads)
+    return one_by_one.outputs(_self, network, theta, X, threads)
 
 
 def cohort_losses(
     network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
 ) -> Array:
     """The loss of each member."""
-    return one_by_one.losses(_self, network, theta, X, Y, weights, threads or available_cores())
+    threads = threads or available_cores()
+    if forward_in_lanes.pays_off(network, X.shape[-1]):
+        return forward_in_lanes.losses(network, theta, X, Y, weights, threads)
+    return one_by_one.losses(_self, network, theta, X, Y, weights, threads)
 
 
 _self = sys.modules[__name__]

@@ -71,6 +71,9 @@ MOST_WRITTEN_OUT = 400
 WORTH_WRITING_OUT = 2.0
 # Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.
 CALL = 0.02
+# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call.
+GROUP_PASS = 1_000_000
+PASS = 10_000_000
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 GROUP_ROWS = 4
 GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2

@@ -260,16 +260,19 @@ def _(array, n):
 
 
 @operation
-def transpose(array, i, stride, j, other):
-    """The square of as many rows as lanes: array[j + c * other + r] = array[i + r * stride + c]."""
+def transpose(array, i, stride, to, j, other):
+    """The square of as many rows as lanes: to[j + c * other + r] = array[i + r * stride + c].
+
+    Many arguments: see tracing.py.
+    """
     n = lanes(array)
     square = np.stack([array[i + r * stride :][:n] for r in range(n)])
     for c in range(n):
-        array[j + c * other : j + c * other + n] = square[:, c]
+        to[j + c * other : j + c * other + n] = square[:, c]
 
 
 @transpose.traced
-def _(array, i, stride, j, other):
+def _(array, i, stride, to, j, other):
     n = lanes(array)
     rows = []
     for _r in range(n):
@@ -280,7 +283,7 @@ def _(array, i, stride, j, other):
     bands = [_columns(rows[r : r + quarter], 1, quarter) for r in range(0, n, quarter)]
     wholes = [_columns(list(band), quarter, n) for band in zip(*bands, strict=True)]
     for row in (row for part in zip(*wholes, strict=True) for row in part):
-        store(array, j, row)
+        store(to, j, row)
         j = j + other
 
 

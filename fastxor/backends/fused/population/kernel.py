@@ -96,18 +96,18 @@ def _open(group, cohort, begin, stop):
         for i in range(update.RING):
             put(hyper, i * V + lane, get(cohort.numbers, place * update.RING + i))
         for row in range(rows):
-            _spread(cohort.state, (place * rows + row) * P, P, work, plan[THETA] + row * P * V + lane)
+            spread(cohort.state, (place * rows + row) * P, P, work, plan[THETA] + row * P * V + lane)
         if not is_done:
             put_all(cohort.costs, place * cohort.call[RECORDS], cohort.call[RECORDS], math.nan)
-        _find_samples(group, cohort, place, lane)
+        find_samples(group, cohort, place, lane)
     put_all(work, plan[BAD], V, 0.0)
     if plan[KEPT]:
         for tile in range(plan[TILES]):
-            _load(group, cohort, tile, tile * plan[WIDTH], min(plan[WIDTH], plan[SAMPLES] - tile * plan[WIDTH]))
+            load_tile(group, cohort, tile, tile * plan[WIDTH], min(plan[WIDTH], plan[SAMPLES] - tile * plan[WIDTH]))
 
 
 @traced_inline
-def _spread(source, start, n, work, at):
+def spread(source, start, n, work, at):
     for i in steps(0, n):
         put(work, at + i * lanes(work), get(source, start + i))
 
@@ -125,7 +125,7 @@ def put_all(work, at, n, value):
 
 
 @inlined
-def _find_samples(group, cohort, place, lane):
+def find_samples(group, cohort, place, lane):
     """How many samples count in a step of all, and one that does, to take the place of those that do not."""
     V, m = lanes(group.work), group.plan[SAMPLES]
     size, spare = 0 if cohort.call[ORDER] else m, 0
@@ -143,7 +143,7 @@ def _find_samples(group, cohort, place, lane):
 
 
 @inlined
-def _load(group, cohort, place, start, size):
+def load_tile(group, cohort, place, start, size):
     """Put `size` samples of each network's step, from the `start`-th on, into the tile at this place."""
     plan, work, _, book = group
     V, m = lanes(work), cohort.call[ALL]
@@ -352,7 +352,7 @@ def advance(group, cohort, count, record):
             place = tile
             if not plan[KEPT]:
                 place = 0
-                _load(group, cohort, 0, start, width)
+                load_tile(group, cohort, 0, start, width)
             _tile(work, cohort.X, plan, place, tile, start, width, with_cost)
         _finish(work, plan, hyper, kind, with_cost, penalized)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fastxor.architecture import Architecture
 from fastxor.backends.one_by_one import for_each
 from fastxor.cohort import Advance, Cohort, CohortState, Integers
 from fastxor.optimizers import schedule_of
@@ -32,8 +33,7 @@ _spent: dict[tuple, float] = defaultdict(float)
 class Desk:
     """What a thread works on."""
 
-    def __init__(self, cohort: Cohort, plan: np.ndarray, length: int) -> None:
-        dtype, network = cohort.X.dtype, cohort.network
+    def __init__(self, network: Architecture, dtype: np.dtype, plan: np.ndarray, length: int) -> None:
         V = LANES[dtype.itemsize]
         space = np.zeros(length + _LINE // dtype.itemsize, dtype)
         start = -space.ctypes.data % _LINE // dtype.itemsize
@@ -60,7 +60,7 @@ class Session:
         self._plan, length = layout(cohort.network, m if full else self._batch, dtype.itemsize, shared, full)
         self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
         for _ in range(threads):
-            self._desks.put(Desk(cohort, self._plan, length))
+            self._desks.put(Desk(cohort.network, dtype, self._plan, length))
         self._data = [np.ascontiguousarray(array).ravel() for array in (cohort.X, cohort.Y)]
         weights = np.empty(0, dtype) if cohort.weights is None else cohort.weights
         self._data.append(np.ascontiguousarray(weights).ravel())

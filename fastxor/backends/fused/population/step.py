@@ -114,27 +114,34 @@ def begin(work, hyper, kind):
 def one_tile(work, X, plan, place, tile, start, size, record):
     """What a step's tile of this number, whose samples stand at this place, adds to the cost and the gradient."""
     forward(work, X, plan, place, start, size)
-    V, T = lanes(work), size * lanes(work)
     last = Layer(plan, plan(DEPTH) - 1, place)
-    data = place * plan(STEP)
-    target, weight = plan(TARGET) + data, plan(WEIGHT) + data
-    at, loss, code, rows = last.z, plan(LOSS), last.code, last.n_out
-
-    def cost():
-        found = _known(elementwise.losses)(work, loss, code, at, target, weight, rows, T)
-        store(work, plan(COST), cond(tile > 0, lambda: load(work, plan(COST)) + found, lambda: found))
-
-    def look_and_output():
-        bad = fori_loop(at, at + rows * T, V, lambda i, bad: bad + _none(load(work, i)), load(work, plan(BAD)))
-        store(work, plan(BAD), bad)
-        _call(elementwise.output, plan, work, code, at, rows, T)
-
-    cond(record, cost)
-    logistic = code == elementwise.SIGMOID
-    cond(logistic, lambda: None, look_and_output)
-    bad = elementwise.errors(work, loss, code, at, target, weight, rows, T, logistic)
+    data, logistic = place * plan(STEP), last.code == elementwise.SIGMOID
+    cond(record, lambda: cost(work, plan, place, tile, size))
+    cond(logistic, lambda: None, lambda: output(work, plan, size))
+    bad = elementwise.errors(
+        work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work),
+        logistic,
+    )  # fmt: skip
     cond(logistic, lambda: store(work, plan(BAD), load(work, plan(BAD)) + bad))
     backward(work, X, plan, place, tile, start, size)
+
+
+def cost(work, plan, place, tile, size):
+    """Add a tile's to COST, from the last layer's input."""
+    last, data = Layer(plan, plan(DEPTH) - 1, place), place * plan(STEP)
+    found = elementwise.losses(
+        work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work)
+    )
+    store(work, plan(COST), cond(tile > 0, lambda: load(work, plan(COST)) + found, lambda: found))
+
+
+def output(work, plan, size):
+    """Replace the last layer's input by the outputs; NaN to the lanes of BAD in which it is not finite."""
+    last, T = Layer(plan, plan(DEPTH) - 1, 0), size * lanes(work)
+    stop = last.z + last.n_out * T
+    bad = fori_loop(last.z, stop, lanes(work), lambda i, bad: bad + _none(load(work, i)), load(work, plan(BAD)))
+    store(work, plan(BAD), bad)
+    _call(elementwise.output, plan, work, last.code, last.z, last.n_out, T)
 
 
 def _none(x):
