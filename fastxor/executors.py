@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any
 
 # So many shards for each worker: a lost one costs little, and nobody waits long for the last.
 _EACH = 8
+
+# So many of them are handed out for each worker at a time.
+_AHEAD = 2
 
 # Of workers that do not say how many they are.
 _WORKERS = 16
@@ -53,9 +57,8 @@ def done(executor: Any, work: Work, shards: Sequence[Any]) -> Iterator[tuple[int
     """
     if executor == "joblib":
         return _by_joblib(work, shards)
-    if _is_client(executor):
-        return _by_futures(executor.get_executor(pure=False), work, shards)
-    return _by_futures(executor, work, shards)
+    most = _AHEAD * _workers(executor)
+    return _by_futures(executor.get_executor(pure=False) if _is_client(executor) else executor, most, work, shards)
 
 
 def _is_client(executor: Any) -> bool:
@@ -67,13 +70,14 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, BrokenExecutor | CancelledError) or bool(names & set(_LOST))
 
 
-def _by_futures(executor: Any, work: Work, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+def _by_futures(executor: Any, most: int, work: Work, shards: Sequence[Any]) -> Iterator[tuple[int, Any]]:
     waiting: dict[Future[Any], int] = {}
     tries = [0] * len(shards)
-    left = list(range(len(shards)))
+    left = deque(range(len(shards)))
     try:
         while left or waiting:
-            for number in left:
+            while left and len(waiting) < most:
+                number = left.popleft()
                 tries[number] += 1
                 future = None if tries[number] > _TRIES else _submitted(executor, work, shards[number])
                 if future is None:
@@ -81,7 +85,6 @@ def _by_futures(executor: Any, work: Work, shards: Sequence[Any]) -> Iterator[tu
                     yield number, work(shards[number])
                 else:
                     waiting[future] = number
-            left = []
             for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
                 number = waiting.pop(future)
                 error = future.exception() if not future.cancelled() else CancelledError()
@@ -89,7 +92,7 @@ def _by_futures(executor: Any, work: Work, shards: Sequence[Any]) -> Iterator[tu
                     yield number, future.result()
                 elif _is_lost(error):
                     _say("shard %d was lost with its worker (%s), and is done again", number, error)
-                    left.append(number)
+                    left.appendleft(number)
                 else:
                     raise error
     finally:
@@ -133,7 +136,7 @@ def _numbered(work: Work, number: int, shard: Any) -> tuple[int, Any]:
 
 def _joblib() -> Any:
     try:
-        import joblib  # type: ignore[import-untyped]
+        import joblib
     except ImportError as error:
         raise ImportError("executor='joblib' needs joblib: pip install joblib") from error
     return joblib
