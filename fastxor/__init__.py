@@ -24,6 +24,9 @@ Many networks at once
     Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
     PopulationHistory       what was recorded: a row for each record, a column for each member
     PopulationMoment        what a callback is given
+    cross_validate          a member for each fold of the samples
+    sweep                   a member for each of many settings, on folds too
+    Table                   what these two return
 
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
@@ -76,6 +79,7 @@ from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.population import PopulationMoment, train_population
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
+from fastxor.sweep import Table, cross_validate, sweep
 from fastxor.training import train
 from fastxor.tutorial import (
     backward_prop,
@@ -111,6 +115,9 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "Population",
     "PopulationHistory",
     "PopulationMoment",
+    "cross_validate",
+    "sweep",
+    "Table",
     "check_gradient",
     "GradientCheck",
     "sigmoid",

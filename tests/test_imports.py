@@ -27,6 +27,7 @@ FLOORS = [
     ["members", "rounds"],
     ["training"],
     ["population"],
+    ["sweep"],
     ["tutorial"],
     ["__init__"],
     ["bench"],
