@@ -22,6 +22,15 @@ Any dense network
     check_gradient          the gradient beside finite differences
     GradientCheck           the verdict
 
+Many networks at once
+    train_population        each with its own start, settings, data; the result is a Population
+    Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
+    PopulationHistory       what was recorded: a row for each record, a column for each member
+    PopulationMoment        what a callback is given
+    cross_validate          a member for each fold of the samples
+    sweep                   a member for each of many settings, on folds too
+    Table                   what these two return
+
 The tutorial's network, of one hidden layer, in eight functions
     sigmoid                 1 / (1 + e**-z)
     initialize_parameters   random W1 and W2, b1 and b2 of zeros
@@ -69,12 +78,15 @@ from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
 from fastxor.conversion import from_sklearn, from_torch
+from fastxor.ensemble import Population, PopulationHistory, load
 from fastxor.exporting import export
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
-from fastxor.result import DivergenceWarning, Result, TrainingInterrupted, load
+from fastxor.population import PopulationMoment, train_population
+from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
+from fastxor.sweep import Table, cross_validate, sweep
 from fastxor.trained import Trained
 from fastxor.training import train
 from fastxor.tutorial import (
@@ -111,6 +123,13 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "EarlyStopping",
     "Moment",
     "one_hot",
+    "train_population",
+    "Population",
+    "PopulationHistory",
+    "PopulationMoment",
+    "cross_validate",
+    "sweep",
+    "Table",
     "check_gradient",
     "GradientCheck",
     "sigmoid",

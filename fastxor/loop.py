@@ -19,10 +19,10 @@ from fastxor.state import Job, State
 from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
-_BLOWN_UP = 10.0
+BLOWN_UP = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-_LOOKED_AT = 64
+LOOKED_AT = 64
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
 _CAUTION = 4
@@ -259,13 +259,13 @@ class Run:
     def _first_step_tells(self) -> bool:
         """Whether its cost, which is recorded, is as good as a look at some samples."""
         batch = self.job.batch_size
-        return batch is None or (batch >= _LOOKED_AT and bool(self.interval) and not self.state.completed)
+        return batch is None or (batch >= LOOKED_AT and bool(self.interval) and not self.state.completed)
 
     def _cost(self) -> float | None:
         """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
         than it trains on, and these tell whether it blew up.
         """
-        every = 1 if self.job.batch_size is None else max(1, self.job.samples // _LOOKED_AT)
+        every = 1 if self.job.batch_size is None else max(1, self.job.samples // LOOKED_AT)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)
@@ -288,6 +288,6 @@ class Run:
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
         eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
-        if last <= _BLOWN_UP * (first + eps):
+        if last <= BLOWN_UP * (first + eps):
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

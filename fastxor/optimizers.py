@@ -8,6 +8,7 @@ checked here as float64, and by a run in the dtype of its data.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -28,6 +29,27 @@ class Memory(NamedTuple):
         return Memory(self.rows.copy(), self.powers.copy())
 
 
+class Each(tuple[float, ...]):
+    """A number of an optimizer for each member of a population, as an optimizer keeps it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values, {min(self):g} to {max(self):g}>"
+
+
+def _number(name: str, value: Any, below: float = inf) -> Any:
+    """What an optimizer is given: a number; or, for a population, an array of them."""
+    if not (isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)):
+        return validation.rate(name, value, below)
+    return Each(validation.rates(name, value, "members", below).tolist())
+
+
+def _each(compare: np.ufunc, one: Any, other: Any) -> bool:
+    """Whether it holds for all members, if there are any."""
+    return bool(np.all(compare(one, other)))
+
+
 @dataclass(frozen=True)
 class SGD:
     """Gradient descent, with momentum if asked for.
@@ -39,7 +61,8 @@ class SGD:
     ----------
     learning_rate : float, array_like or callable
         Step size, finite and not negative; or one for each step; or a function of the number of steps that have been
-        taken, such as those of `fastxor.schedules`.
+        taken, such as those of `fastxor.schedules`. In `train_population`, an array is one for each member; so may all
+        numbers of this and the other optimizers be.
     momentum : float, optional
         From 0 (default, plain gradient descent) to below 1.
     nesterov : bool, optional
@@ -69,9 +92,9 @@ class SGD:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
+        object.__setattr__(self, "momentum", _number("momentum", self.momentum, below=1.0))
         object.__setattr__(self, "nesterov", validation.flag("nesterov", self.nesterov))
-        if self.nesterov and not self.momentum:
+        if self.nesterov and not _each(np.greater, self.momentum, 0):
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
     _full_batches = False
@@ -139,10 +162,10 @@ class Adam:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "beta1", validation.rate("beta1", self.beta1, below=1.0))
-        object.__setattr__(self, "beta2", validation.rate("beta2", self.beta2, below=1.0))
-        object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
-        if not self.epsilon:
+        object.__setattr__(self, "beta1", _number("beta1", self.beta1, below=1.0))
+        object.__setattr__(self, "beta2", _number("beta2", self.beta2, below=1.0))
+        object.__setattr__(self, "epsilon", _number("epsilon", self.epsilon))
+        if not _each(np.greater, self.epsilon, 0):
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _kind = "adam"
@@ -203,7 +226,7 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "weight_decay", validation.rate("weight_decay", self.weight_decay))
+        object.__setattr__(self, "weight_decay", _number("weight_decay", self.weight_decay))
 
     _kind = "adamw"
 
@@ -278,10 +301,10 @@ class RMSprop:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "alpha", validation.rate("alpha", self.alpha, below=1.0))
-        object.__setattr__(self, "epsilon", validation.rate("epsilon", self.epsilon))
-        object.__setattr__(self, "momentum", validation.rate("momentum", self.momentum, below=1.0))
-        if not self.epsilon:
+        object.__setattr__(self, "alpha", _number("alpha", self.alpha, below=1.0))
+        object.__setattr__(self, "epsilon", _number("epsilon", self.epsilon))
+        object.__setattr__(self, "momentum", _number("momentum", self.momentum, below=1.0))
+        if not _each(np.greater, self.epsilon, 0):
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _full_batches = False
@@ -360,19 +383,20 @@ class Rprop:
     max_step: float = 50.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", validation.rate("learning_rate", self.learning_rate))
-        object.__setattr__(self, "eta_minus", validation.rate("eta_minus", self.eta_minus, below=1.0))
-        object.__setattr__(self, "eta_plus", validation.rate("eta_plus", self.eta_plus))
-        object.__setattr__(self, "min_step", validation.rate("min_step", self.min_step))
-        object.__setattr__(self, "max_step", validation.rate("max_step", self.max_step))
+        object.__setattr__(self, "learning_rate", _number("learning_rate", self.learning_rate))
+        object.__setattr__(self, "eta_minus", _number("eta_minus", self.eta_minus, below=1.0))
+        object.__setattr__(self, "eta_plus", _number("eta_plus", self.eta_plus))
+        object.__setattr__(self, "min_step", _number("min_step", self.min_step))
+        object.__setattr__(self, "max_step", _number("max_step", self.max_step))
         for name in ("eta_minus", "min_step"):
-            if not getattr(self, name):
+            if not _each(np.greater, getattr(self, name), 0):
                 raise ValueError(f"{name} must be above 0, got 0.0")
-        if not self.eta_plus > 1:
+        if not _each(np.greater, self.eta_plus, 1):
             raise ValueError(f"eta_plus must be above 1, got {self.eta_plus}")
-        if not self.min_step <= self.max_step:
+        if not _each(np.less_equal, self.min_step, self.max_step):
             raise ValueError(f"max_step must be at least min_step, {self.min_step}, got {self.max_step}")
-        if not self.min_step <= self.learning_rate <= self.max_step:
+        within = _each(np.less_equal, self.min_step, self.learning_rate)
+        if not (within and _each(np.less_equal, self.learning_rate, self.max_step)):
             raise ValueError(
                 f"learning_rate must lie between min_step and max_step, {self.min_step} and {self.max_step}, "
                 f"got {self.learning_rate}"
@@ -541,6 +565,20 @@ Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
 def with_rate(optimizer: Optimizer, rate: float) -> Any:
     """The optimizer of one step of a schedule."""
     return replace(optimizer, learning_rate=rate)  # type: ignore[arg-type]  # which some have not
+
+
+def each_of(optimizer: Optimizer) -> dict[str, int]:
+    """Which of its numbers are arrays, of how many numbers."""
+    sizes = {name: len(value) for name, value in vars(optimizer).items() if isinstance(value, Each)}
+    rates = getattr(optimizer, "learning_rate", None)
+    return sizes | ({"learning_rate": len(rates.rates)} if isinstance(rates, schedules.Listed) else {})
+
+
+def refuse_each(optimizer: Optimizer) -> None:
+    """Refuse numbers for the members of a population where there is none."""
+    for name, value in vars(optimizer).items():
+        if isinstance(value, Each):
+            raise ValueError(f"{name} must be one number, got {len(value)}; those are for fx.train_population")
 
 
 def schedule_of(optimizer: Optimizer) -> schedules.Schedule | None:

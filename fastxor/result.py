@@ -90,41 +90,6 @@ class Result(Trained):
         saving.save(path, self.network, self.history, state, self._settings, self._best)
 
 
-def load(path: Path) -> Result:
-    """Read a run that `Result.save`, or ``train(checkpoint=…)``, has written.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    Result
-        To predict with, or to go on from: ``fx.train(network, X, Y, resume=fx.load(path))``.
-
-    Raises
-    ------
-    OSError
-        If there is no such file, or it cannot be read.
-    ValueError
-        If it is not a whole run: truncated, of another kind, of a newer format, or with arrays of wrong shapes, kinds
-        or values. The message names the file. Nothing is ever unpickled.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import fastxor as fx
-    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
-    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     run.save(os.path.join(folder, "run.npz"))
-    ...     again = fx.load(os.path.join(folder, "run.npz"))
-    >>> again.predict(X)
-    array([[0, 1, 1, 0]])
-    """
-    return Result(*saving.load(path))
-
-
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training; `result` holds what had been reached, to be used or to go on from.
 

@@ -49,16 +49,15 @@ def save(
     files.write(path, arrays, entry | {"best": None if best is None else best.completed})
 
 
-def load(path: Path) -> Fields:
-    """Read a run; a ValueError that names the file says what is wrong with it."""
-    arrays, entry = files.read(path)
+def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> Fields:
+    """A run from what stands in its file; a ValueError that names the file says what is wrong with it."""
     try:
-        return _fields(_Known(arrays, "array"), _Known(entry, "entry"))
+        return _fields(Known(arrays, "array"), Known(entry, "entry"))
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"{files.refusal(path)}: {error}") from error
 
 
-class _Known(dict[str, Any]):
+class Known(dict[str, Any]):
     """What stands in a file, by name."""
 
     def __init__(self, values: Mapping[str, Any], kind: str) -> None:
@@ -83,11 +82,11 @@ def described(thing: Any) -> dict[str, Any]:
     return {"name": type(thing).__name__} | values
 
 
-def _schedules_in(values: _Known) -> _Known:
+def schedules_in(values: Known) -> Known:
     """An optimizer's, or a schedule's, with those that are in it as they were."""
     for name, value in values.items():
         if isinstance(value, dict):
-            inner = _schedules_in(_Known(value, "entry"))
+            inner = schedules_in(Known(value, "entry"))
             kind = validation.choice(name, inner.pop("name", None), schedules.KINDS)
             values[name] = schedules.KINDS[kind](**inner)
     return values
@@ -101,8 +100,8 @@ def _penalties_described(penalties: Penalties) -> dict[str, Any]:
 # ---------------------------------------------------------------- what comes back
 
 
-def _fields(arrays: _Known, entry: _Known) -> Fields:
-    network = Network(**_Known(entry["network"], "entry"))
+def _fields(arrays: Known, entry: Known) -> Fields:
+    network = Network(**Known(entry["network"], "entry"))
     settings = _settings(entry)
     settings["weights"] = _weights(arrays, settings["given"]) if validation.flag("weights", entry["weights"]) else None
     optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
@@ -114,14 +113,14 @@ def _fields(arrays: _Known, entry: _Known) -> Fields:
     state = _state(arrays, theta, "memory", validation.integer("completed", entry["completed"], 0), optimizer)
     best = None
     if entry["best"] is not None:
-        theta = _array(arrays, "best.theta", theta.shape, theta.dtype)
+        theta = array(arrays, "best.theta", theta.shape, theta.dtype)
         best = _state(arrays, theta, "best", validation.integer("best", entry["best"], 0), optimizer)
     history = History._of_arrays(_history(arrays), steps, optimizer)
     return network, network._views(state.theta), history, state.completed, state, settings, best
 
 
-def _settings(entry: _Known) -> dict[str, Any]:
-    values = _schedules_in(_Known(entry["optimizer"], "entry"))
+def _settings(entry: Known) -> dict[str, Any]:
+    values = schedules_in(Known(entry["optimizer"], "entry"))
     name = validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)
     numbers: dict[str, int | None] = {
         "samples": validation.integer("samples", entry["samples"], 1),
@@ -133,51 +132,51 @@ def _settings(entry: _Known) -> dict[str, Any]:
     for limit in ("batch_size", "interval"):
         numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
-    of_file = checked(**_Known(entry["penalties"], "entry"))
+    of_file = checked(**Known(entry["penalties"], "entry"))
     return {"optimizer": OPTIMIZERS[name](**values), **numbers, **flags, "fraction": fraction, "penalties": of_file}
 
 
-def _weights(arrays: _Known, samples: int) -> Array:
-    weights = _array(arrays, "sample_weight", (samples,), np.dtype(np.float64))
+def _weights(arrays: Known, samples: int) -> Array:
+    weights = array(arrays, "sample_weight", (samples,), np.dtype(np.float64))
     if not ((weights >= 0).all() and weights.any()):
         raise ValueError("its array 'sample_weight' must not be negative, nor 0 for all")
     return weights
 
 
-def _theta(arrays: _Known, network: Network) -> Array:
+def _theta(arrays: Known, network: Network) -> Array:
     dtype = arrays[network._slots[0][0]].dtype
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"its parameters must be float32 or float64, got {dtype}")
-    return np.concatenate([_array(arrays, name, shape, dtype) for name, _place, shape in network._slots], axis=None)
+    return np.concatenate([array(arrays, name, shape, dtype) for name, _place, shape in network._slots], axis=None)
 
 
-def _state(arrays: _Known, theta: Array, prefix: str, completed: int, optimizer: Optimizer) -> State:
+def _state(arrays: Known, theta: Array, prefix: str, completed: int, optimizer: Optimizer) -> State:
     beginning = State.beginning(theta, optimizer)
     memory = {
-        name: _array(arrays, f"{prefix}.{name}", like.shape, like.dtype)
+        name: array(arrays, f"{prefix}.{name}", like.shape, like.dtype)
         for name, like in beginning.memory._asdict().items()
     }
     return State(beginning.theta, Memory(**memory), completed)
 
 
-def _history(arrays: _Known) -> dict[str, Array]:
+def _history(arrays: Known) -> dict[str, Array]:
     iteration = arrays["history.iteration"]
     count = iteration.shape
-    _array(arrays, "history.iteration", (iteration.size,), np.dtype(np.int64))
+    array(arrays, "history.iteration", (iteration.size,), np.dtype(np.int64))
     if (np.diff(iteration) <= 0).any() or (iteration < 0).any():
         raise ValueError("its array 'history.iteration' must go up")
-    columns = {"iteration": iteration, "cost": _array(arrays, "history.cost", count, np.dtype(np.float64))}
+    columns = {"iteration": iteration, "cost": array(arrays, "history.cost", count, np.dtype(np.float64))}
     for name in ("validation_cost", "gradient_norm"):  # NaN where there is none
-        columns[name] = _array(arrays, f"history.{name}", count, np.dtype(np.float64), finite=False)
+        columns[name] = array(arrays, f"history.{name}", count, np.dtype(np.float64), finite=False)
     for name in ("open", "clock"):
         shape = (arrays[f"history.{name}"].size // 2, 2)
-        columns[name] = _array(arrays, f"history.{name}", shape, np.dtype(np.float64))
+        columns[name] = array(arrays, f"history.{name}", shape, np.dtype(np.float64))
     if not len(columns["clock"]):
         raise ValueError("its array 'history.clock' must have a row")
     return columns
 
 
-def _array(arrays: _Known, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], finite: bool = True) -> Array:
+def array(arrays: Known, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], finite: bool = True) -> Array:
     """The array, which must be of that shape and dtype and, as a rule, finite; in this machine's byte order."""
     array: Array = arrays[name]
     if array.shape != shape or array.dtype != dtype:

@@ -138,12 +138,7 @@ class Listed:
     rates: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        rates = np.asarray(validation.numeric("learning_rate", self.rates), np.float64)
-        if rates.ndim != 1 or not rates.size:
-            raise ValueError(f"learning_rate, as an array, must have shape (steps,), got shape {rates.shape}")
-        wrong = np.flatnonzero(~((rates >= 0) & np.isfinite(rates)))
-        if wrong.size:
-            raise ValueError(f"learning_rate must be finite and not negative, got {rates[wrong[0]]} at {wrong[0]}")
+        rates = validation.rates("learning_rate", self.rates, "steps")
         object.__setattr__(self, "rates", tuple(rates.tolist()))
 
     def __repr__(self) -> str:

@@ -215,7 +215,7 @@ def held_out(network: Network, Y: Array, fraction: float, seed: int) -> tuple[Ar
         raise ValueError("validation, as a fraction of the samples, needs two samples at least, got 1")
     bits = np.random.Philox(key=seed, counter=[0, 0, 1, 0])  # as no epoch's order is drawn
     order = np.random.Generator(bits).permutation(m)
-    classes = _classes(network, Y)[order]
+    classes = classes_of(network, Y)[order]
     order = order[np.argsort(classes, kind="stable")]
     count = min(max(1, round(fraction * m)), m - 1)
     chosen = np.zeros(m, bool)
@@ -230,7 +230,7 @@ def held_out(network: Network, Y: Array, fraction: float, seed: int) -> tuple[Ar
     return np.sort(order[~chosen]), np.sort(order[chosen])
 
 
-def _classes(network: Network, Y: Array) -> Array:
+def classes_of(network: Network, Y: Array) -> Array:
     """The class of each sample; one for all, where the targets are no labels."""
     if network.loss not in ENTROPIES or not ((Y == 0) | (Y == 1)).all():
         return np.zeros(Y.shape[1], np.int64)

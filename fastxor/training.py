@@ -13,14 +13,14 @@ from fastxor.backends import resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
 from fastxor.watching import EarlyStopping, Moment, Watching
 from fastxor.weights import combined
 
-_INTERVAL = 100
+INTERVAL = 100
 _OFF = (None, None, False, None, False, None)  # nobody looks on
 
 
@@ -186,13 +186,14 @@ def train(
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
     threads = None if threads is None else checks.limit("threads", threads)
-    settings = _settings(network, optimizer, batch_size, shuffle, drop_last)
+    settings = kept_settings(network, optimizer, batch_size, shuffle, drop_last)
+    refuse_each(optimizer)
     settings["penalties"] = _penalties(optimizer, l2, l1, clip_norm)
     held = None if validation is None else validation_data(validation, network)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
         initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
-    asked = Asked(settings, *_length(iterations, epochs), threads, held, initialization)
+    asked = Asked(settings, *length(iterations, epochs), threads, held, initialization)
     if interval is not None:
         interval = checks.limit("interval", interval)
     watch, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
@@ -203,17 +204,17 @@ def train(
     settings["weights"] = combined(network, Y, sample_weight, class_weight)
     if resume is None:
         if early_stopping is not None and held is None:
-            raise ValueError(_NEEDS_VALIDATION)
+            raise ValueError(NEEDS_VALIDATION)
         run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
     else:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
         run = resumed(network, X, Y, resume, asked)
     if interval is None and epochs is None:
-        interval = _INTERVAL if resume is None else resume._settings["interval"]
+        interval = INTERVAL if resume is None else resume._settings["interval"]
     if run.held is not None:
         watch = watch or Watching()
     elif early_stopping is not None:
-        raise ValueError(_NEEDS_VALIDATION)
+        raise ValueError(NEEDS_VALIDATION)
     try:
         run.go(core, interval, watch, stacklevel=2)
         return run.result()
@@ -224,10 +225,10 @@ def train(
         raise
 
 
-_NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"
+NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"
 
 
-def _length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
+def length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
     """How long a run is to be, in one of the two."""
     if epochs is None:
         return (None if iterations is None else checks.integer("iterations", iterations, 0)), None
@@ -236,7 +237,7 @@ def _length(iterations: Any, epochs: Any) -> tuple[int | None, int | None]:
     return None, checks.integer("epochs", epochs, 0)
 
 
-def _settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
+def kept_settings(network: Network, optimizer: Any, batch_size: Any, shuffle: Any, drop_last: Any) -> dict[str, Any]:
     """What a run keeps to from its first step to its last, as a job has it."""
     if batch_size is not None:
         batch_size = checks.limit("batch_size", batch_size)

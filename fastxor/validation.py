@@ -67,15 +67,27 @@ def rate(name: str, value: Any, below: float = inf) -> float:
     return number
 
 
+def rates(name: str, value: Any, each: str, below: float = inf) -> Array:
+    """`value` as a vector of such numbers, float64; `each` says of what there is one for each."""
+    numbers = np.asarray(numeric(name, value), np.float64)
+    if numbers.ndim != 1 or not numbers.size:
+        raise ValueError(f"{name}, as an array, must have shape ({each},), got shape {numbers.shape}")
+    wrong = np.flatnonzero(~((numbers >= 0) & (numbers < below)))
+    if wrong.size:
+        limit = "finite" if below == inf else f"below {below:g}"
+        raise ValueError(f"{name} must be {limit} and not negative, got {numbers[wrong[0]]} at {wrong[0]}")
+    return numbers
+
+
 def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():
         if not (isinstance(number, bool) or callable(number)):
-            held(name, number, dtype, below_1=name in _BELOW_1)
+            held(name, number, dtype, below_1=name in BELOW_1)
 
 
 # Numbers of optimizers that a sum or a product of many steps cannot do with at 1.
-_BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
+BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
 
 
 def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:
@@ -320,6 +332,29 @@ def answers(Y: ArrayLike, network: Architecture, m: int) -> Array:
     _refuse_shape(Y, n_y, m, hint="; for class numbers, take output='softmax' or fx.one_hot(Y, n_y)" * numbers)
 
 
+def cohort_answers(Y: Any, network: Architecture, m: int, K: int) -> Array:
+    """Y as (n_y, m) for all members or, if it has an axis more, (K, n_y, m): see `answers`."""
+    Y = numeric("Y", Y)
+    n_y = network.sizes[-1]
+    vectors = Y.shape == (K, m) and (n_y == 1 or network.output == "softmax") and Y.shape not in ((n_y, m), (1, m))
+    if Y.ndim == 3 or vectors:
+        if len(Y) != K:
+            raise ValueError(f"Y must have a set of targets for each of the {K} members, got shape {Y.shape}")
+        if Y.shape[1:] == (n_y, m):
+            return Y
+        return np.stack([answers(own, network, m) for own in Y])
+    return answers(Y, network, m)
+
+
+def cohort_inputs(name: str, X: ArrayLike, n_x: int) -> Array:
+    """X as (n_x, m) for all members or (K, n_x, m)."""
+    X = numeric(name, X)
+    if X.ndim == 3 and X.size:
+        inputs(X[0], n_x)
+        return X
+    return inputs(X, n_x)
+
+
 def _refuse_shape(Y: Array, n_y: int, m: int, or_else: str = "", hint: str = "") -> NoReturn:
     """Say which shape Y has to have, and what to do about it."""
     if Y.shape == (m, n_y) or (or_else and Y.shape == (m, 1)):
@@ -404,6 +439,10 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
 
 
 def _check_sums(label: str, array: Array) -> None:
+    if array.ndim == 3:  # of each member of a population
+        for number, own in enumerate(array):
+            _check_sums(f"{label}[{number}]", own)
+        return
     for start in range(0, array.shape[1], _AT_ONCE):
         sums = array[:, start : start + _AT_ONCE].sum(axis=0)
         worst = int(abs(sums - 1).argmax())

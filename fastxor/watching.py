@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite, nan
 from sys import getrefcount
 from typing import Any
@@ -247,50 +248,64 @@ class Patience:
 
 
 class Progress:
-    """A bar by tqdm; without tqdm, a line of the log every few seconds."""
+    """A bar, or a line of the log every few seconds, of a run."""
 
     def begin(self, run: Run) -> None:
-        self.done, self.bar = run.state.completed, _bar(run)
-        self.since, self.next = self.done, time.perf_counter() + _SECONDS
+        self.bar = Bar(run.job.iterations, run.state.completed)
 
     def span(self, run: Run) -> None:
+        self.bar.span(run.state.completed, partial(_last_cost, run))
+
+    def close(self, run: Run) -> None:
+        self.bar.close(run.state.completed, partial(_last_cost, run))
+
+
+class Bar:
+    """A bar by tqdm; without tqdm, a line of the log every few seconds."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+        self.bar = _bar(total, done)
+        self.since, self.next = done, time.perf_counter() + (0.0 if self.bar is not None else _SECONDS)
+
+    def span(self, completed: int, cost: Callable[[], float]) -> None:
+        """So many steps have been taken, of all."""
         now = time.perf_counter()
+        if now < self.next:
+            return
         if self.bar is not None:
-            if now >= self.bar_next:
-                self._move(run)
-        elif now >= self.next:
-            rate = (run.state.completed - self.since) / (now - self.next + _SECONDS)
-            self._log(run, rate)
-            self.since, self.next = run.state.completed, now + _SECONDS
+            self._move(completed, cost)
+            self.next = time.perf_counter() + _REFRESH
+        else:
+            rate = (completed - self.since) / (now - self.next + _SECONDS)
+            self._log(completed, cost(), rate)
+            self.since, self.next = completed, now + _SECONDS
 
-    bar_next = 0.0
+    def close(self, completed: int, cost: Callable[[], float]) -> None:
+        """No more are to come."""
+        if self.bar is not None:
+            self._move(completed, cost)
+            self.bar.close()
 
-    def _move(self, run: Run) -> None:
-        completed = run.state.completed
-        self.bar.set_postfix_str(f"cost {_last_cost(run):.4g}", refresh=False)
+    def _move(self, completed: int, cost: Callable[[], float]) -> None:
+        self.bar.set_postfix_str(f"cost {cost():.4g}", refresh=False)
         self.bar.update(completed - self.done)
-        self.done, self.bar_next = completed, time.perf_counter() + _REFRESH
+        self.done = completed
 
-    def _log(self, run: Run, rate: float) -> None:
+    def _log(self, completed: int, cost: float, rate: float) -> None:
         import logging
 
         logger = logging.getLogger("fastxor")
         level = logging.INFO if logger.isEnabledFor(logging.INFO) else logging.WARNING  # it has been asked for
-        of, cost = run.job.iterations, _last_cost(run)
-        logger.log(level, "iteration %d of %d, cost %.4g, %.4g per second", run.state.completed, of, cost, rate)
-
-    def close(self, run: Run) -> None:
-        if self.bar is not None:
-            self._move(run)
-            self.bar.close()
+        logger.log(level, "iteration %d of %d, cost %.4g, %.4g per second", completed, self.total, cost, rate)
 
 
-def _bar(run: Run) -> Any:
+def _bar(total: int, done: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError:
         return None
-    return tqdm(total=run.job.iterations, initial=run.state.completed, unit="it", desc="training")
+    return tqdm(total=total, initial=done, unit="it", desc="training")
 
 
 def _last_cost(run: Run) -> float:

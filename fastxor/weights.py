@@ -35,6 +35,35 @@ def combined(
     return weights
 
 
+def of_members(network: Architecture, Y: Array, sample_weight: Any, class_weight: Any, members: int) -> Array | None:
+    """The same for a population, (m,) for all members or (members, m). Y is (n_y, m) or (members, n_y, m)."""
+    m = Y.shape[-1]
+    own = sample_weight is not None and np.ndim(sample_weight) == 2
+    if not own and Y.ndim == 2:
+        return combined(network, Y, sample_weight, class_weight)
+    if sample_weight is None and class_weight is None:
+        return None
+    table = np.ones((members, m)) if sample_weight is None else validation.numeric("sample_weight", sample_weight)
+    if own and table.shape != (members, m):
+        raise ValueError(f"sample_weight must have shape (members, m) = {(members, m)}, got shape {table.shape}")
+    table = np.broadcast_to(table, (members, m))
+    if class_weight is None:
+        _check_table(table)
+        return table.astype(np.float64)
+    rows = zip(table, Y if Y.ndim == 3 else [Y] * members, strict=True)
+    return np.stack([combined(network, y, row, class_weight) for row, y in rows])  # type: ignore[misc]
+
+
+def _check_table(table: Array) -> None:
+    wrong = np.argwhere(~((table >= 0) & np.isfinite(table)))
+    if len(wrong):
+        place = tuple(wrong[0].tolist())
+        raise ValueError(f"sample_weight must be finite and not negative, got {table[place]} at {place}")
+    empty = np.flatnonzero(~table.any(axis=1))
+    if empty.size:
+        raise ValueError(f"sample_weight must be above 0 for a sample at least, got 0 for all of member {empty[0]}")
+
+
 def relative(weights: Array, dtype: np.dtype[Any]) -> Array | None:
     """Weights divided by their mean; None if all are alike, for then there is nothing to weigh."""
     weights = weights / weights.max()

@@ -156,7 +156,7 @@ def test_a_square_is_turned(dtype):
     def make(simd, tracing):
         def turn(work, n):
             V = simd.lanes(work)
-            simd.transpose(work, n, V, n + V * V, V)
+            simd.transpose(work, n, V, work, n + V * V, V)
 
         return turn
 

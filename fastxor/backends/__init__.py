@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from fastxor import validation
 from fastxor.architecture import Architecture
+from fastxor.cohort import Cohort, CohortSession
 from fastxor.names import BackendName
 from fastxor.state import Job, State
 from fastxor.views import Array
@@ -156,6 +157,21 @@ class Backend(Protocol):
 
     def open(self, job: Job, state: State) -> Session:
         """Go on with a run from this state."""
+
+    def open_cohort(self, cohort: Cohort) -> CohortSession:
+        """Get ready to train a cohort."""
+
+    def cohort_outputs(self, network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
+        """The outputs (k, n_y, m) of k members, from their parameters (k, P); or None. X is (n_x, m) or (k, n_x, m)."""
+
+    def cohort_losses(
+        self, network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
+    ) -> Array:
+        """The loss of k members, (k,) in float64, from their parameters (k, P); infinite where it is not finite.
+
+        X is (n_x, m) or (k, n_x, m), Y likewise, and so are the weights, (k, m), of samples, by which their losses are
+        multiplied before they are averaged over those of a weight that is not 0; None: of all, as they are.
+        """
 
     def warmup(self, network: Architecture | None, samples: int) -> None:
         """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""

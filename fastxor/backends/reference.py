@@ -6,13 +6,16 @@ Every array is (neurons, samples); `theta` is the flat vector of all parameters.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
-from fastxor.backends import Pullback
+from fastxor.backends import Pullback, one_by_one
+from fastxor.backends.one_by_one import OneByOne
+from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, with_rate
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State
@@ -557,6 +560,26 @@ class Session:
 
 
 open = Session
+
+
+def open_cohort(cohort: Cohort) -> OneByOne:
+    """Its members, one by one."""
+    return OneByOne(cohort, Session, cohort.threads or 1)
+
+
+def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
+    """The outputs of each member."""
+    return one_by_one.outputs(_self, network, theta, X, threads or 1)
+
+
+def cohort_losses(
+    network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
+) -> Array:
+    """The loss of each member."""
+    return one_by_one.losses(_self, network, theta, X, Y, weights, threads or 1)
+
+
+_self = sys.modules[__name__]
 
 
 def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | None, Penalties]:

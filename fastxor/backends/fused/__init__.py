@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends import Pullback
+from fastxor.backends import Pullback, one_by_one
+from fastxor.backends.one_by_one import OneByOne
+from fastxor.cohort import Cohort, CohortSession
 from fastxor.optimizers import SGD
 from fastxor.pace import patiently
 from fastxor.views import Array
 
-from . import choices, derivatives, jacobian, kernels, specialised, workspace
+from . import choices, derivatives, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
+from .cores import available_cores
+from .population import forward as forward_in_lanes
 from .session import ALL, Session, flat, laid_out
 from .threads import ALONE
 from .update import RING
@@ -117,6 +122,36 @@ def warmup(network: Architecture | None, samples: int) -> None:
 
 residuals, solve = jacobian.Residuals, jacobian.solve
 open = Session
+
+
+def open_cohort(cohort: Cohort) -> CohortSession:
+    """Its members, one in each lane or, if they are large, one by one."""
+    threads = cohort.threads or available_cores()
+    if population.pays_off(cohort):
+        return population.Session(cohort, threads)
+    kernels.engine[cohort.X.dtype]  # compiled here, or found not to be
+    return OneByOne(cohort, Session, threads)
+
+
+def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
+    """The outputs of each member."""
+    threads = threads or available_cores()
+    if forward_in_lanes.pays_off(network, X.shape[-1]):
+        return forward_in_lanes.outputs(network, theta, X, threads)
+    return one_by_one.outputs(_self, network, theta, X, threads)
+
+
+def cohort_losses(
+    network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
+) -> Array:
+    """The loss of each member."""
+    threads = threads or available_cores()
+    if forward_in_lanes.pays_off(network, X.shape[-1]):
+        return forward_in_lanes.losses(network, theta, X, Y, weights, threads)
+    return one_by_one.losses(_self, network, theta, X, Y, weights, threads)
+
+
+_self = sys.modules[__name__]
 
 
 class _Desk:

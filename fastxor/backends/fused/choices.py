@@ -70,6 +70,27 @@ WORTH_COMPILING = 0.5
 WORTH_LOADING = 0.05
 WORTH_CALLING = 2e-5
 
+# ---------------------------------------------------------------- populations (population/)
+
+# Parameters times samples of a step, up to which a network in each lane is faster than one after the other.
+GROUP_WORK = 20_000
+# Parameters times samples up to which a kernel of one's own is compiled for a network.
+MOST_WRITTEN_OUT = 400
+# What the general kernel has left to do, in seconds, before compiling such a kernel pays.
+WORTH_WRITING_OUT = 2.0
+# Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.
+CALL = 0.02
+# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call.
+GROUP_PASS = 1_000_000
+PASS = 10_000_000
+# Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
+GROUP_ROWS = 4
+GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
+# Bytes of a group's tile: the second-level cache holds it, and the parameters. It changes the last bits of a gradient.
+GROUP_TILE_BYTES = 128 * 1024
+# Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
+KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
+
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.

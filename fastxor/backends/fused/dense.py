@@ -169,7 +169,7 @@ def gradient(work, T, count, gw, gb, n_out, n_in, d, a, columns, turned, scratch
 @traced
 def turn(work, i, stride, j, other):
     """The rows of a square of as many rows as lanes become columns."""
-    transpose(work, i, stride, j, other)
+    transpose(work, i, stride, work, j, other)
 
 
 def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, turned):

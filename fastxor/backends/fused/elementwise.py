@@ -167,7 +167,7 @@ def bend(work, code, at, tangent, slope, curve, n):
 @inlined
 def turn_back(work, at, n):
     """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
-    if _has_far(work, at, n):
+    if has_far(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
             if MOST_ANGLE < abs(z) < math.inf:
@@ -175,7 +175,9 @@ def turn_back(work, at, n):
 
 
 @traced_inline
-def _has_far(work, at, n):
+def has_far(work, at, n):
+    """Whether there are any."""
+
     def count(i, far):
         return far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
 
@@ -218,7 +220,12 @@ def cost(work, loss, code, at, target, weight, rows, T, scikit):
 
     Many arguments: see tracing.py.
     """
-    least = by_dtype(work, 2.0**-23, 2.0**-52)  # what it clips probabilities to
+    return sum_lanes(losses(work, loss, code, at, target, weight, rows, T, scikit, in_place=True))
+
+
+def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place=False):
+    """The same for each lane by itself; the outputs take the logits' place only if that is said."""
+    least = by_dtype(work, 2.0**-23, 2.0**-52)  # what scikit-learn clips probabilities to
     most = -math.log(least)
 
     def over_rows(s, term):
@@ -243,12 +250,14 @@ def cost(work, loss, code, at, target, weight, rows, T, scikit):
             mass, column = sums
             z = load(work, at + s + i) - top
             e = exp_down(z)
-            store(work, at + s + i, e)
+            if in_place:
+                store(work, at + s + i, e)
             return mass + e, column - load(work, target + s + i) * z
 
         mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
-        for i in steps(at + s, at + s + rows * T, T):
-            store(work, i, load(work, i) / mass)
+        if in_place:
+            for i in steps(at + s, at + s + rows * T, T):
+                store(work, i, load(work, i) / mass)
         column = column + log(mass)
         return cond(scikit, lambda: select_less(most, column, most, column), lambda: column)
 
@@ -277,7 +286,7 @@ def cost(work, loss, code, at, target, weight, rows, T, scikit):
         column = select_less(0.0, share, column, 0.0)  # padding may hold infinity, which its weight of 0 makes NaN
         return fma(share, column, total)
 
-    return sum_lanes(fori_loop(0, T, lanes(work), samples, full(work, 0.0)))
+    return fori_loop(0, T, lanes(work), samples, full(work, 0.0))
 
 
 @traced
@@ -289,6 +298,11 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
     Many arguments: see tracing.py.
     """
+    return sum_lanes(errors(work, loss, code, at, target, weight, rows, T, logistic)) == 0.0
+
+
+def errors(work, loss, code, at, target, weight, rows, T, logistic):
+    """The same; what is returned is 0 in each lane where all was finite, else NaN."""
 
     def by_logit(error, a):
         through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
@@ -306,7 +320,7 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
         return fori_loop(0, T, lanes(work), samples, bad)
 
-    return sum_lanes(fori_loop(0, rows, 1, row, full(work, 0.0))) == 0.0
+    return fori_loop(0, rows, 1, row, full(work, 0.0))
 
 
 @traced

@@ -230,6 +230,23 @@ def _(array, scalar):
 
 
 @operation
+def rounded(array, x):
+    """x, a number or a vector, in the dtype of `array`."""
+    return x.astype(array.dtype)
+
+
+@rounded.traced
+def _(array, x):
+    if x.dtype == array.dtype:
+        return x
+    if not isinstance(x, Vector):
+        return number(array.builder, x, array.dtype)
+    kind = ir.VectorType(array.value.type.pointee, x.lanes)
+    convert = array.builder.fptrunc if array.itemsize < x.dtype.itemsize else array.builder.fpext
+    return Vector(array.builder, array.dtype, convert(x.value, kind))
+
+
+@operation
 def scratch(array, count):
     """An array of `count` numbers of the dtype of `array`, on the stack of the function; they may be any numbers."""
     return np.full(count, np.nan, array.dtype)
@@ -256,16 +273,19 @@ def _(array, n):
 
 
 @operation
-def transpose(array, i, stride, j, other):
-    """The square of as many rows as lanes: array[j + c * other + r] = array[i + r * stride + c]."""
+def transpose(array, i, stride, to, j, other):
+    """The square of as many rows as lanes: to[j + c * other + r] = array[i + r * stride + c].
+
+    Many arguments: see tracing.py.
+    """
     n = lanes(array)
     square = np.stack([array[i + r * stride :][:n] for r in range(n)])
     for c in range(n):
-        array[j + c * other : j + c * other + n] = square[:, c]
+        to[j + c * other : j + c * other + n] = square[:, c]
 
 
 @transpose.traced
-def _(array, i, stride, j, other):
+def _(array, i, stride, to, j, other):
     n = lanes(array)
     rows = []
     for _r in range(n):
@@ -276,7 +296,7 @@ def _(array, i, stride, j, other):
     bands = [_columns(rows[r : r + quarter], 1, quarter) for r in range(0, n, quarter)]
     wholes = [_columns(list(band), quarter, n) for band in zip(*bands, strict=True)]
     for row in (row for part in zip(*wholes, strict=True) for row in part):
-        store(array, j, row)
+        store(to, j, row)
         j = j + other
 
 

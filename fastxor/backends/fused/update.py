@@ -11,7 +11,7 @@ import numpy as np
 from fastxor.penalties import NONE
 
 from ._jit import inlined
-from .simd import absolute, fma, full, get, lanes, load, select_less, sqrt, store, sum_lanes
+from .simd import absolute, fma, full, get, lanes, load, rounded, select_less, sqrt, store, sum_lanes
 from .tracing import cond, fori_loop, steps, switch, traced
 from .vmath import clamp, flush, maximum
 
@@ -73,9 +73,18 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
 
     Many arguments: see tracing.py.
     """
+    kind, number = get(hyper, KIND), partial(get, hyper)
+    return sum_lanes(moved(work, n, first, stop, theta, after, gradient, moments, kind, number)) == 0.0
+
+
+def moved(work, n, first, stop, theta, after, gradient, moments, kind, number):
+    """The same; what is returned is 0 in each lane where all are finite, else NaN.
+
+    ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own.
+    """
 
     def apply(begin):
-        move = begin(work, n, moments, hyper)
+        move = begin(work, n, moments, number)
 
         def vector(i, bad):
             x = move(i, load(work, theta + i), load(work, gradient + i))
@@ -85,7 +94,7 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
         return fori_loop(first, stop, lanes(work), vector, full(work, 0.0))
 
     moves = {kind: partial(apply, begin) for kind, begin in _MOVES.items()}
-    return sum_lanes(switch(get(hyper, KIND), moves, moves.pop(ADAM))) == 0.0
+    return switch(kind, moves, moves.pop(ADAM))
 
 
 # ---------------------------------------------------------------- penalties
@@ -94,13 +103,18 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper):
 @traced
 def penalty(work, n, theta, moments, hyper, share):
     """What the cost is raised by: l2 / 2 sum(w**2) + l1 sum(abs(w)), times `share`."""
-    half, l1 = get(hyper, L2) * 0.5 * share, get(hyper, L1) * share
+    return sum_lanes(penalties(work, n, theta, moments, lambda i: get(hyper, i) * share))
+
+
+def penalties(work, n, theta, moments, number):
+    """The same for each lane by itself; `number` as in `moved`."""
+    half, l1 = rounded(work, number(L2) * 0.5), rounded(work, number(L1))
 
     def vector(i, total):
         x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
         return total + fma(weight * half * x, x, weight * l1 * absolute(x))
 
-    return sum_lanes(fori_loop(0, n, lanes(work), vector, full(work, 0.0)))
+    return fori_loop(0, n, lanes(work), vector, full(work, 0.0))
 
 
 @traced
@@ -113,40 +127,70 @@ def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
 
     Many arguments: see tracing.py.
     """
-    l2, l1, clip = get(hyper, L2) * share, get(hyper, L1) * share, get(hyper, CLIP)
+    one = full(work, 1.0)
+    objective = _objective(work, n, theta, gradient, moments, lambda i: get(hyper, i) * share)
 
-    def objective(i):
-        x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
-        return fma(weight * l2, x, fma(weight * l1, _sign(x), load(work, gradient + i)))
+    def all_lanes(vector):
+        return full(work, 0.0) + sum_lanes(vector)
 
     def factors():
-        """What the gradient is divided and then multiplied by: about its largest number, lest a square overflows."""
-        V, none = lanes(work), full(work, 0.0)
-        tops = fori_loop(0, n, V, lambda i, top: maximum(absolute(objective(i)), top), none)
-        top = full(work, 0.0) + sum_lanes(tops * (1.0 / V))
+        return _factors(work, n, objective, clip, lambda tops: all_lanes(tops * (1.0 / lanes(work))), all_lanes)
 
-        def square(i, total):
-            share = objective(i) / top
-            return fma(share, share, total)
-
-        root = sqrt(full(work, 0.0) + sum_lanes(fori_loop(0, n, V, square, none)))
-        limit = full(work, clip)
-        return tuple(select_less(limit / top, root, factor, 1.0) for factor in (top, limit / root))
-
-    one = full(work, 1.0)
+    clip = get(hyper, CLIP)
     divisor, factor = cond(clip < inf, factors, lambda: (one, one))
     for i in steps(first, stop, lanes(work)):
         store(work, to + i, objective(i) / divisor * factor)
 
 
+def penalize_each(work, n, theta, gradient, moments, number):
+    """The same in its place and for each lane by itself; `number` as in `moved`."""
+    objective = _objective(work, n, theta, gradient, moments, number)
+    divisor, factor = _factors(work, n, objective, number(CLIP), lambda top: top, lambda total: total)
+    for i in steps(0, n, lanes(work)):
+        store(work, gradient + i, objective(i) / divisor * factor)
+
+
+def _objective(work, n, theta, gradient, moments, number):
+    """A function from a place to the objective's gradient there."""
+    l2, l1 = rounded(work, number(L2)), rounded(work, number(L1))
+
+    def objective(i):
+        x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
+        return fma(weight * l2, x, fma(weight * l1, _sign(x), load(work, gradient + i)))
+
+    return objective
+
+
+def _factors(work, n, objective, clip, largest, total):
+    """What the gradient is divided and then multiplied by: about its largest number, lest a square overflows.
+
+    What each lane has found makes `largest` and `total` what it is divided by, and the sum of squares.
+    """
+    V, none = lanes(work), full(work, 0.0)
+    top = largest(fori_loop(0, n, V, lambda i, top: maximum(absolute(objective(i)), top), none))
+
+    def square(i, total):
+        share = objective(i) / top
+        return fma(share, share, total)
+
+    root = sqrt(total(fori_loop(0, n, V, square, none)))
+    limit = none + rounded(work, clip)
+    return tuple(select_less(limit / top, root, factor, 1.0) for factor in (top, limit / root))
+
+
 # ---------------------------------------------------------------- the optimizers
 
-# Each is called once before the pass, and returns ``move(i, x, g)``: the vector of parameters x after the step.
+# Each is called once before the pass, and returns ``move(i, x, g)``: the vector of parameters x after the step. What
+# follows from its numbers alone is worked out in float64.
 
 
-def _descent(work, n, moments, hyper):
-    rate = get(hyper, RATE)
-    return lambda i, x, g: fma(g, -rate, x)
+def _numbers(work, *numbers):
+    return [rounded(work, x) for x in numbers]
+
+
+def _descent(work, n, moments, number):
+    (rate,) = _numbers(work, -number(RATE))
+    return lambda i, x, g: fma(g, rate, x)
 
 
 def _velocity(work, i, moments, momentum, g):
@@ -158,61 +202,65 @@ def _velocity(work, i, moments, momentum, g):
     return v
 
 
-def _momentum(work, n, moments, hyper):
-    rate, momentum = get(hyper, RATE), get(hyper, SECOND)
-    return lambda i, x, g: fma(_velocity(work, i, moments, momentum, g), -rate, x)
+def _momentum(work, n, moments, number):
+    rate, momentum = _numbers(work, -number(RATE), number(SECOND))
+    return lambda i, x, g: fma(_velocity(work, i, moments, momentum, g), rate, x)
 
 
-def _nesterov(work, n, moments, hyper):
-    rate, momentum = get(hyper, RATE), get(hyper, SECOND)
-    return lambda i, x, g: fma(fma(_velocity(work, i, moments, momentum, g), momentum, g), -rate, x)
+def _nesterov(work, n, moments, number):
+    rate, momentum = _numbers(work, -number(RATE), number(SECOND))
+    return lambda i, x, g: fma(fma(_velocity(work, i, moments, momentum, g), momentum, g), rate, x)
 
 
-def _adam(work, n, moments, hyper, hat=False):
+def _adam(work, n, moments, number, hat=False):
     """With `hat`, epsilon is added before the correction of the mean of the squares."""
-    beta1, beta2, epsilon = get(hyper, SECOND), get(hyper, THIRD), get(hyper, FOURTH)
-    rate, correction = get(hyper, RATE) / (1.0 - get(hyper, POWER1)), 1.0 / (1.0 - get(hyper, POWER2))
+    beta1, beta2 = number(SECOND), number(THIRD)
+    rate, correction = number(RATE) / (1.0 - number(POWER1)), 1.0 / (1.0 - number(POWER2))
+    share1, share2, beta1, beta2, epsilon, rate, correction = _numbers(
+        work, 1.0 - beta1, 1.0 - beta2, beta1, beta2, number(FOURTH), rate, correction
+    )
     if hat:
         epsilon = epsilon * sqrt(full(work, 0.0) + correction)
 
     def move(i, x, g):
-        m = _velocity(work, i, moments, beta1, g * (1.0 - beta1))
-        v = fma(load(work, moments + n + i), beta2, g * g * (1.0 - beta2))
+        m = _velocity(work, i, moments, beta1, g * share1)
+        v = fma(load(work, moments + n + i), beta2, g * g * share2)
         store(work, moments + n + i, v)
         return x - m * rate / (sqrt(v * correction) + epsilon)
 
     return move
 
 
-def _adamw(work, n, moments, hyper):
-    move, decay = _adam(work, n, moments, hyper), get(hyper, RATE) * get(hyper, FIFTH)
-    return lambda i, x, g: move(i, fma(load(work, moments + 2 * n + i) * x, -decay, x), g)
+def _adamw(work, n, moments, number):
+    move = _adam(work, n, moments, number)
+    (decay,) = _numbers(work, -(number(RATE) * number(FIFTH)))
+    return lambda i, x, g: move(i, fma(load(work, moments + 2 * n + i) * x, decay, x), g)
 
 
-def _scaled(work, i, moments, hyper, g):
-    """The gradient, divided by the root of the mean of its squares."""
-    alpha, epsilon = get(hyper, SECOND), get(hyper, THIRD)
-    v = fma(load(work, moments + i), alpha, g * g * (1.0 - alpha))
-    store(work, moments + i, v)
-    return g / (sqrt(v) + epsilon)
+def _scaled(work, moments, number):
+    """A function of the gradient: divided by the root of the mean of its squares."""
+    share, alpha, epsilon = _numbers(work, 1.0 - number(SECOND), number(SECOND), number(THIRD))
+
+    def scaled(i, g):
+        v = fma(load(work, moments + i), alpha, g * g * share)
+        store(work, moments + i, v)
+        return g / (sqrt(v) + epsilon)
+
+    return scaled
 
 
-def _rmsprop(work, n, moments, hyper):
-    rate = get(hyper, RATE)
-    return lambda i, x, g: fma(_scaled(work, i, moments, hyper, g), -rate, x)
+def _rmsprop(work, n, moments, number):
+    (rate,), scaled = _numbers(work, -number(RATE)), _scaled(work, moments, number)
+    return lambda i, x, g: fma(scaled(i, g), rate, x)
 
 
-def _rmsprop_momentum(work, n, moments, hyper):
-    rate, momentum = get(hyper, RATE), get(hyper, FOURTH)
-
-    def move(i, x, g):
-        return fma(_velocity(work, i, moments + n, momentum, _scaled(work, i, moments, hyper, g)), -rate, x)
-
-    return move
+def _rmsprop_momentum(work, n, moments, number):
+    (rate, momentum), scaled = _numbers(work, -number(RATE), number(FOURTH)), _scaled(work, moments, number)
+    return lambda i, x, g: fma(_velocity(work, i, moments + n, momentum, scaled(i, g)), rate, x)
 
 
-def _rprop(work, n, moments, hyper):
-    begin, minus, plus, smallest, largest = (get(hyper, i) for i in (RATE, SECOND, THIRD, FOURTH, FIFTH))
+def _rprop(work, n, moments, number):
+    begin, minus, plus, smallest, largest = _numbers(work, *map(number, (RATE, SECOND, THIRD, FOURTH, FIFTH)))
 
     def move(i, x, g):
         size = load(work, moments + n + i)

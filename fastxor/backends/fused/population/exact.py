@@ -1,0 +1,99 @@
+"""Kernels for one tiny network each, a lane for every member: not a loop over neurons nor a branch left.
+
+They are step.py, traced with a plan that is known: so they have the same bits. What a group works on stands on the
+stack, where a compiler that knows every place makes registers of it, and drops what nobody reads again.
+
+Compiling takes some seconds, so it is done only when the work ahead repays it; see `pays_off`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from fastxor.architecture import Architecture
+from fastxor.backends import CompilationError
+
+from .. import choices
+from .._jit import Kernel, inlined, kernel
+from ..elementwise import SIN
+from ..simd import lanes, load, scratch, store
+from ..tracing import steps, traced_inline
+from . import step
+from .kernel import SIGNATURE, trainer
+from .layout import BAD, CODE, COST, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
+
+_LOGGER = logging.getLogger("fastxor")
+
+
+def fits(entries: np.ndarray) -> bool:
+    """Whether there can be such a kernel for a network with this plan."""
+    is_sin = SIN in entries[LAYERS + CODE :: STRIDE]
+    whole = entries[KEPT] and entries[TILES] == 1
+    return bool(whole and not is_sin and entries[COUNT] * entries[SAMPLES] <= choices.MOST_WRITTEN_OUT)
+
+
+def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
+    """Whether to use the kernel for work that the general one needs `seconds_left` for, after so many on its like."""
+    if train.is_loaded(dtype):
+        return seconds_left > choices.WORTH_CALLING
+    seconds = max(seconds_left, seconds_spent)
+    return seconds > choices.WORTH_LOADING and (seconds > choices.WORTH_WRITING_OUT or train.is_ready(dtype))
+
+
+@lru_cache(maxsize=64)
+def kernel_for(
+    network: Architecture, samples: int, dtype: np.dtype, shared: bool, kind: int, penalized: bool
+) -> Kernel:
+    """The kernel, not compiled yet; see `kernel.train`."""
+    plan, length = layout(network, samples, dtype.itemsize, shared, True)
+    segment = traced_inline(_segment(step.Known(plan), length, kind, penalized), attributes=())
+
+    @inlined
+    def advance(group, cohort, count, record):
+        segment(group.work, cohort.X, group.hyper, count, record)
+
+    train = trainer(advance)
+    key = repr((network, samples, shared, kind, penalized))
+    train.__name__ = train.__qualname__ = f"population_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return kernel(SIGNATURE, f"a kernel for populations of {'-'.join(map(str, network.sizes))}")(train)
+
+
+def _segment(plan, length, kind, penalized):
+    """step.py's for this network."""
+
+    def segment(work, X, hyper, count, record):
+        V = lanes(work)
+        both = [(plan(at), n * V) for at, n in ((THETA, plan(COUNT)), (MOMENTS, 2 * plan(COUNT)), (BAD, 1))]
+        given = [(plan(MOMENTS) + 2 * plan(COUNT) * V, plan(COUNT) * V), (plan(INPUT), plan(STEP))]
+        place = scratch(work, length)
+        _copy(work, place, both + given)
+        step.segment(place, X, plan, hyper, kind, count, record, penalized)
+        _copy(place, work, [*both, (plan(COST), V)])
+
+    return segment
+
+
+def _copy(start, to, parts):
+    for at, n in parts:
+        for i in steps(at, at + n, lanes(start)):
+            store(to, i, load(start, i))
+
+
+def code(train: Kernel, dtype: np.dtype) -> Callable | None:
+    """The kernel's machine code; None if it cannot be compiled: the general one does the same work."""
+    if train in _failed:
+        return None
+    try:
+        return train[dtype]
+    except CompilationError as error:
+        _failed.add(train)
+        _LOGGER.debug("%s", error)
+        return None
+
+
+_failed: set[Kernel] = set()

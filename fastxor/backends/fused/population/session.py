@@ -1,0 +1,172 @@
+"""A cohort in the hands of the fused core: groups of networks, dealt out to threads."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from fastxor.architecture import Architecture
+from fastxor.backends.one_by_one import for_each
+from fastxor.cohort import Advance, Cohort, CohortState, Integers
+from fastxor.optimizers import schedule_of
+from fastxor.state import InOrder, Shuffle
+from fastxor.views import Array
+
+from .. import choices, update
+from . import exact, kernel
+from .layout import COUNT, LANES, MOMENTS, layout
+
+_LINE = 64  # bytes of a cache line
+_NO_NUMBERS = np.empty(0, np.float64)
+_NO_ORDERS = np.empty(0, np.int64)
+
+# Seconds that the general kernel has spent on cohorts of a kind for which there can be one of exact sizes: many short
+# runs are as good a reason to compile it as a long one.
+_spent: dict[tuple, float] = defaultdict(float)
+
+
+class Desk:
+    """What a thread works on."""
+
+    def __init__(self, network: Architecture, dtype: np.dtype, plan: np.ndarray, length: int) -> None:
+        V = LANES[dtype.itemsize]
+        space = np.zeros(length + _LINE // dtype.itemsize, dtype)
+        start = -space.ctypes.data % _LINE // dtype.itemsize
+        self.work = space[start : start + length]
+        mask = self.work[plan[MOMENTS] + 2 * plan[COUNT] * V :]
+        mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
+        self.hyper = np.zeros(update.RING * V)
+        self.book = np.zeros(kernel.BOOK * V, np.int64)
+
+
+class Session:
+    """See `fastxor.cohort.CohortSession`."""
+
+    def __init__(self, cohort: Cohort, threads: int) -> None:
+        self._cohort, self._threads = cohort, threads
+        dtype, m = cohort.X.dtype, cohort.X.shape[-1]
+        self._lanes = LANES[dtype.itemsize]
+        self._batch = 0 if cohort.batch_size is None else min(cohort.batch_size, m)
+        full = not self._batch
+        has_gaps = cohort.weights is not None and not cohort.weights.all()
+        shared = full and cohort.X.ndim == 2 and not has_gaps
+        kind = update.KINDS[cohort.optimizer._kind]
+        self._kind = cohort.network, m, dtype, shared, kind, self._penalized
+        self._plan, length = layout(cohort.network, m if full else self._batch, dtype.itemsize, shared, full)
+        self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._desks.put(Desk(cohort.network, dtype, self._plan, length))
+        self._data = [np.ascontiguousarray(array).ravel() for array in (cohort.X, cohort.Y)]
+        weights = np.empty(0, dtype) if cohort.weights is None else cohort.weights
+        self._data.append(np.ascontiguousarray(weights).ravel())
+        self._train = kernel.train[dtype]
+        self._exact = exact.kernel_for(*self._kind) if full and exact.fits(self._plan) else None
+        self.block = threads * self._lanes
+        work = 6 * cohort.network.count * (m if full else self._batch) + 100 * cohort.network.count
+        self.speed = threads * self._lanes * 2e9 / work
+
+    def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
+        cohort, n = self._cohort, len(which)
+        records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
+        most = int(records.max(initial=0))
+        call, members = np.zeros(kernel.CALL, np.int64), np.zeros((n, kernel.MEMBER), np.int64)
+        call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
+        call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
+        call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
+        call[kernel.WEIGHED] = cohort.weights is not None
+        call[kernel.OWN_X], call[kernel.OWN_Y] = cohort.X.ndim == 3, cohort.Y.ndim == 3
+        members[:, kernel.NUMBER], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
+        members[:, kernel.TAKEN], members[:, kernel.GOOD] = state.completed, -1
+        numbers = self._numbers(which, state.powers)
+        both = np.concatenate([state.theta[:, None], state.memory], axis=1)
+        costs = np.full(n * most, np.nan)
+        rates, orders = _NO_NUMBERS, _NO_ORDERS
+        if schedule_of(cohort.optimizer) is not None and n:
+            begin = int(state.completed.min())
+            rates = cohort.rates(begin, int((state.completed + steps).max()) - begin)
+            call[kernel.RATES], call[kernel.FROM] = 1, begin
+        if self._batch and n:
+            orders = self._orders(which, state.completed, steps, members)
+            call[kernel.ORDER] = orders.shape[1]
+        arrays = call, members.ravel(), numbers.ravel(), both.ravel(), *self._data, orders.ravel(), rates, costs
+
+        train, began = self._kernel(which, state.completed), time.perf_counter()
+        at_once = self._at_once(int(steps.max(initial=1)), n)
+
+        def some(number: int) -> None:
+            desk = self._desks.get()
+            stop = min(n, (number + 1) * at_once)
+            train(self._plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
+            self._desks.put(desk)
+
+        for_each(-(-n // at_once), self._threads, some)
+        self._took(int(steps.sum()), time.perf_counter() - began, train)
+        good = members[:, kernel.GOOD].copy()
+        powers = numbers[:, update.POWERS].copy()
+        after = CohortState(both[:, 0].copy(), both[:, 1:].copy(), powers, state.completed + good)
+        return Advance(after, good, costs.reshape(n, most))
+
+    def _kernel(self, which: Integers, completed: Integers) -> Callable:
+        """The one for these exact sizes, where that pays."""
+        dtype = self._cohort.X.dtype
+        if self._exact is not None:
+            left = (self._cohort.iterations[which] - completed).sum() / self.speed
+            if exact.pays_off(self._exact, dtype, left, _spent[self._kind]):
+                return exact.code(self._exact, dtype) or self._train
+        return self._train
+
+    def _at_once(self, steps: int, n: int) -> int:
+        """Networks in one call of the kernel: whole groups, that take a moment, but enough calls for all threads."""
+        most = max(1, round(self.speed / self._threads * choices.CALL / steps))
+        share = -(-n // (4 * self._threads)) if self._threads > 1 else n
+        return -(-min(most, max(share, 1)) // self._lanes) * self._lanes
+
+    def _took(self, steps: int, seconds: float, train: Callable) -> None:
+        """So many steps, of all networks together, took so long."""
+        if steps:
+            self.speed = steps / max(seconds, 1e-9)
+        if self._exact is not None and train is self._train:
+            _spent[self._kind] += seconds
+
+    @cached_property
+    def _penalized(self) -> bool:
+        l2, l1, clip = self._cohort.penalties.T
+        return bool(l2.any() or l1.any() or np.isfinite(clip).any())
+
+    def _numbers(self, which: Integers, powers: Array) -> Array:
+        """Each network's `hyper`; see update.py."""
+        given = self._cohort.numbers[which]
+        numbers = np.zeros((len(which), update.RING))
+        numbers[:, update.RATE : update.RATE + given.shape[1]] = given
+        numbers[:, update.POWERS] = powers
+        numbers[:, [update.L2, update.L1, update.CLIP]] = self._cohort.penalties[which]
+        return numbers
+
+    def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
+        """For each network the samples of its next steps, (n, most); and in `members`, where its epochs end."""
+        cohort, rows = self._cohort, []
+        for i, member in enumerate(which.tolist()):
+            done, wanted = int(completed[i]), int(steps[i])
+            there = None if cohort.weights is None else np.flatnonzero(cohort.weights[member])
+            samples = cohort.X.shape[-1] if there is None else len(there)
+            batch = min(cohort.batch_size or samples, samples)
+            per_epoch = samples // batch if cohort.drop_last else -(-samples // batch)
+            in_epoch = per_epoch * batch if cohort.drop_last else samples
+            shuffle = Shuffle(int(cohort.seeds[member]), samples) if cohort.shuffled else InOrder(samples)
+            epoch, number = divmod(done, per_epoch)
+            drawn = shuffle.orders(epoch, max(1, -(-(number + wanted) // per_epoch)))
+            order = drawn[:, :in_epoch].ravel()[number * batch :]
+            rows.append(order if there is None else there[order])
+            members[i, kernel.EPOCH], members[i, kernel.LEFT] = in_epoch, in_epoch - number * batch
+        orders = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        for row, order in zip(orders, rows, strict=True):
+            row[: len(order)] = order
+        return orders
+
+    def close(self) -> None:
+        """Nothing is kept."""

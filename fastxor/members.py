@@ -1,0 +1,371 @@
+"""The members of a population at their first step: how many there are, what each has of its own, who goes together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from fastxor import validation as checks
+from fastxor.cohort import Cohort, CohortState, Integers, number_names
+from fastxor.crowd import Columns, Crowd, Group, Held
+from fastxor.initialization import draw
+from fastxor.names import Initialization
+from fastxor.network import Network
+from fastxor.optimizers import Optimizer, SecondOrder, each_of, schedule_of
+from fastxor.schedules import Listed, check_length
+from fastxor.starting import ITERATIONS, held_out
+from fastxor.views import Array
+from fastxor.weights import relative
+
+_WEYL = 2654435769  # an odd number near 2**32 / golden ratio: its multiples are all different, and far from each other
+
+
+@dataclass(eq=False)
+class Terms:
+    """What is asked of a population beside its networks and data, checked; K members."""
+
+    optimizer: Optimizer
+    penalties: Array  # (K, 3)
+    batch_size: int | None
+    shuffled: bool
+    drop_last: bool
+    iterations: int | None
+    epochs: int | None
+    interval: int | None
+    threads: int | None
+    initialization: Initialization | None
+    fraction: float | None
+    target: float | None
+    weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
+    mask: Array | None  # (K, m) bool, samples to validate on
+    pair: tuple[Array, Array] | None  # data to validate on
+    seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
+
+
+def how_many(said: Mapping[str, int | None]) -> int:
+    """How many members there are, by what each of the arguments says that has an entry for each."""
+    known = {name: checks.integer(name, count, 1) for name, count in said.items() if count is not None}
+    if not known:
+        raise ValueError("members must be given, for no other argument has an entry for each of them")
+    first, count = next(iter(known.items()))
+    for name, other in known.items():
+        if other != count:
+            raise ValueError(f"{name} must have an entry for each of the {count} members of {first}, got {other}")
+    return count
+
+
+def seeds(random_state: Any, K: int) -> Integers:
+    """A seed for each member. It follows from that of all and the member's number alone, and no two are the same."""
+    if isinstance(random_state, Sequence | np.ndarray) and np.ndim(random_state):
+        given = checks.numeric("random_state", random_state)
+        if given.ndim != 1:
+            raise ValueError(f"random_state, as an array, must have shape (members,), got shape {given.shape}")
+        wrong = np.flatnonzero(~((given >= 0) & (given < 2**32) & (given == np.floor(given))))
+        if wrong.size:
+            raise ValueError(
+                f"random_state must hold integers between 0 and 2**32 - 1, got {given[wrong[0]]:g} at {wrong[0]}"
+            )
+        return given.astype(np.int64)
+    rng = checks.random_state(random_state)
+    key = int(random_state) if isinstance(random_state, int | np.integer) else checks.seed(rng)
+    first = np.random.SeedSequence(key).generate_state(1).astype(np.uint64)
+    return ((first + np.arange(K, dtype=np.uint64) * np.uint64(_WEYL)) % np.uint64(2**32)).astype(np.int64)
+
+
+def spread(optimizer: Optimizer, K: int) -> Array:
+    """The optimizer's `_numbers` of each member, (K, n); in a schedule's column, 0."""
+    table = np.zeros((K, len(optimizer._numbers)))
+    for column, number in zip(table.T, optimizer._numbers, strict=True):
+        if isinstance(number, Listed):
+            column[:] = number.rates
+        elif not callable(number):
+            column[:] = number
+    return table
+
+
+def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms: Terms) -> Crowd:
+    """A crowd at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
+    K = len(terms.seeds)
+    table = spread(terms.optimizer, K)
+    all_of = np.arange(K)
+    kinds = _kinds(networks, terms.optimizer, table)
+    groups = []
+    for network, which in kinds:
+        own = None if isinstance(parameters, Mapping) or parameters is None else [parameters[i] for i in which]
+        given = parameters if isinstance(parameters, Mapping) else own
+        some = slice(None) if len(which) == K else which
+        groups.append(_group(network, all_of[some], X, Y, given, table[some], terms))
+    samples = np.empty(K, np.int64)
+    steps = np.empty(K, np.int64)
+    iterations = np.empty(K, np.int64)
+    for group in groups:
+        samples[group.members] = group.cohort.counted()
+        steps[group.members] = group.cohort.steps_per_epoch()
+        iterations[group.members] = group.cohort.iterations
+    held = any(group.held is not None for group in groups)
+    history = Columns.fresh(terms.interval, steps, iterations, held)
+    return Crowd(groups, history, terms.seeds, terms.weights, X.shape[-1], terms.fraction, terms.target)
+
+
+def _kinds(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> list[tuple[Network, Integers]]:
+    """Who goes together: members of one architecture, and with momentum or without."""
+    K = len(table)
+    names = number_names(optimizer)
+    moved: Array = table[:, names.index("momentum")] > 0 if "momentum" in names else np.zeros(K, bool)
+    if len(networks) == 1 and (moved == moved[0]).all():
+        return [(networks[0], np.arange(K))]
+    places: dict[tuple[Network, bool], list[int]] = {}
+    for i in range(K):
+        places.setdefault((networks[i % len(networks)], bool(moved[i])), []).append(i)
+    return [(network, np.array(which)) for (network, _moved), which in places.items()]
+
+
+def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: Terms) -> Crowd:
+    """A crowd from where another one is, which stays as it is."""
+    K = len(crowd)
+    if X.shape[-1] != crowd.given:
+        raise ValueError(f"X must be that of the run that is resumed, of {crowd.given} samples; got {X.shape}")
+    groups, iterations = [], np.empty(K, np.int64)
+    for old in crowd.groups:
+        network = networks[int(old.members[0]) % len(networks)]
+        if network != old.cohort.network:
+            raise ValueError(f"network must be that of the run that is resumed, {old.cohort.network}; got {network}")
+        dtype = old.state.theta.dtype
+        if np.result_type(X, dtype) != dtype:
+            raise ValueError(f"X must be {dtype}, as in the run that is resumed; got {X.dtype}")
+        x, y, counts, mask = _data(network, old.members, X, Y, terms)
+        x, y = checks.cast("X", x, dtype), checks.cast("Y", y, dtype)
+        counts, held = _split(network, x, y, counts, mask, old.cohort.seeds, terms, old.members)
+        shares = _shares(counts, len(old.members), dtype)
+        cohort = replace(old.cohort, X=x, Y=y, weights=shares, threads=terms.threads)
+        end = _end(cohort, terms, old.state.completed, old.cohort.iterations)
+        best = None if old.best is None else old.best.copy()
+        cohort = replace(cohort, iterations=end)
+        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
+        iterations[old.members] = end
+    history = crowd.history.extended(iterations, any(group.held is not None for group in groups))
+    history.until(crowd.completed())
+    fresh: dict[str, Any] = {
+        "reached": crowd.reached.copy(),
+        "diverged": np.zeros(K, bool),
+        "stopped": np.zeros(K, bool),
+    }
+    costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
+    return replace(crowd, groups=groups, history=history, target=terms.target, digest=None, **fresh, **costs)
+
+
+def _data(
+    network: Network, members: Integers, X: Array, Y: Any, terms: Terms
+) -> tuple[Array, Array, Array | None, Array | None]:
+    """What members of one architecture have of X and Y; how much each sample counts, (1, m), (k, m) or None; and which
+    they are to be validated on.
+    """
+    K = len(terms.seeds)
+    Y = checks.cohort_answers(Y, network, X.shape[-1], K)
+    X, Y = (_of_members(array, members, K) for array in (X, Y))
+    counts = None if terms.weights is None else np.atleast_2d(terms.weights)
+    if counts is not None and len(counts) > 1:
+        counts = counts[members]
+    mask = None if terms.mask is None else terms.mask[members]
+    X, Y = _looked_at(X, Y, counts, mask)
+    checks.check_values(network.loss, X=X, Y=Y)
+    return X, Y, counts, mask
+
+
+def _group(
+    network: Network, members: Integers, X: Array, Y: Any, parameters: Any, numbers: Array, terms: Terms
+) -> Group:
+    """The members of one architecture and kind of optimizer, where they begin."""
+    k = len(members)
+    X, Y, counts, mask = _data(network, members, X, Y, terms)
+    theta = None if parameters is None else start_parameters(parameters, network, k, members)
+    dtype = X.dtype if theta is None else np.result_type(theta, X)
+    like, penalties = _first(terms.optimizer, numbers), terms.penalties[members]
+    check_numbers(like, numbers, penalties, dtype)
+    X, Y = checks.cast("X", X, dtype), checks.cast("Y", Y, dtype)
+    theta, orders = _drawn(network, theta, terms, members, dtype)
+    counts, held = _split(network, X, Y, counts, mask, orders, terms, members)
+    how = terms.batch_size, terms.shuffled, terms.drop_last, _shares(counts, k, dtype), terms.threads
+    cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
+    cohort.iterations[:] = _end(cohort, terms)
+    return Group(members, cohort, CohortState.beginning(theta, like), cohort.counted(), None, held)
+
+
+def _of_members(array: Array, members: Integers, K: int) -> Array:
+    """What some members have of an array (…, m) for all or (K, …, m)."""
+    return array if array.ndim == 2 or len(members) == K else array[members]
+
+
+def _looked_at(X: Array, Y: Array, counts: Array | None, mask: Array | None) -> tuple[Array, Array]:
+    """The data with zeros, and the targets of another sample, in the place of samples that nobody looks at: their
+    values may be anything.
+    """
+    if counts is None or (counts > 0).all():
+        return X, Y
+    there: Any = counts > 0 if mask is None else (counts > 0) | mask
+    if X.ndim == 2 and Y.ndim == 2:
+        there = there.any(axis=0)
+        if there.all():
+            return X, Y
+        return np.where(there, X, X.dtype.type(0)), np.where(there, Y, Y[:, [int(there.argmax())]])
+    there = np.broadcast_to(there, (max(len(there), len(X) if X.ndim == 3 else len(Y)), X.shape[-1]))
+    X = np.where(there[:, None] if X.ndim == 3 else there.any(axis=0), X, X.dtype.type(0))
+    if Y.ndim == 2:
+        any_of = there.any(axis=0)
+        return X, np.where(any_of, Y, Y[:, [int(any_of.argmax())]])
+    first = np.take_along_axis(Y, there.argmax(axis=1)[:, None, None], axis=2)
+    return X, np.where(there[:, None], Y, first)
+
+
+def start_parameters(value: Any, network: Network, k: int, members: Integers) -> Array:
+    """The flat parameters (k, P) of members, from a dictionary of arrays (K, …), or a list of k dictionaries."""
+    if isinstance(value, Mapping):
+        slots = network._slots
+        names = [name for name, _place, _shape in slots]
+        if sorted(value) != sorted(names):
+            raise ValueError(f"parameters must be a dict with the keys {', '.join(names)}, got {', '.join(value)}")
+        arrays = [checks.numeric(f'parameters["{name}"]', value[name]) for name in names]
+        K = len(arrays[0])
+        for (name, _place, shape), array in zip(slots, arrays, strict=True):
+            if array.shape != (K, *shape):
+                raise ValueError(
+                    f'parameters["{name}"] must have shape (members, {shape[0]}, {shape[1]}), got shape {array.shape}'
+                )
+        theta = np.concatenate([array.reshape(K, -1) for array in arrays], axis=1)
+        theta = theta if k == K else theta[members]
+    else:
+        theta = np.stack([checks.parameters(own, network) for own in value])
+    if not checks.finite(theta):
+        where = int(np.flatnonzero(~np.isfinite(theta).all(axis=1))[0])
+        raise ValueError(f"parameters must be finite, and those of member {int(members[where])} are not")
+    return theta
+
+
+def _first(optimizer: Optimizer, numbers: Array) -> Optimizer:
+    """The first member's optimizer."""
+    if isinstance(optimizer, SecondOrder) or not each_of(optimizer):
+        return optimizer
+    values = dict(zip(number_names(optimizer), numbers[0].tolist(), strict=True))
+    schedule = schedule_of(optimizer)
+    if schedule is not None and not isinstance(schedule, Listed):
+        values["learning_rate"] = schedule
+    flags = {"nesterov": optimizer.nesterov} if hasattr(optimizer, "nesterov") else {}
+    return type(optimizer)(**values, **flags)
+
+
+def check_numbers(like: Optimizer, numbers: Array, penalties: Array, dtype: np.dtype[Any]) -> None:
+    """Refuse numbers that the dtype does not hold: of each kind, the least above 0 and the largest."""
+    checks.settings(like, dtype)
+    if not isinstance(like, SecondOrder):
+        names = number_names(like)
+        for row in (np.where(numbers > 0, numbers, inf).min(axis=0), numbers.max(axis=0)):
+            for name, number in zip(names, row.tolist(), strict=True):
+                if number != inf:
+                    checks.held(name, number, dtype, below_1=name in checks.BELOW_1)
+    for name, column in zip(("l2", "l1", "clip_norm"), penalties.T, strict=True):
+        for number in (np.where(column > 0, column, inf).min(), np.where(column < inf, column, 0).max()):
+            if number != inf:
+                checks.held(name, float(number), dtype)
+
+
+def _drawn(
+    network: Network, theta: Array | None, terms: Terms, members: Integers, dtype: np.dtype[Any]
+) -> tuple[Array, Integers]:
+    """The first parameters (k, P) and the seeds of the samples' orders, from each member's seed as `train` does it."""
+    orders = np.zeros(len(members), np.int64)
+    ordered = terms.batch_size is not None or terms.fraction is not None
+    given = theta is not None
+    first = np.empty((len(members), network.count), dtype) if theta is None else theta.astype(dtype)
+    if given and not ordered:
+        return first, orders
+    rng = np.random.RandomState()
+    for i, seed in enumerate(terms.seeds[members].tolist()):
+        rng.seed(seed)
+        if not given:
+            first[i] = draw(network, rng, terms.initialization, dtype)
+        if ordered:
+            orders[i] = checks.seed(rng)
+    return first, orders
+
+
+def _split(
+    network: Network,
+    X: Array,
+    Y: Array,
+    counts: Array | None,
+    mask: Array | None,
+    orders: Integers,
+    terms: Terms,
+    members: Integers,
+) -> tuple[Array | None, Held | None]:
+    """How much each sample counts, (k, m), (1, m) or None, without those for validation; and these."""
+    k, m = len(members), X.shape[-1]
+    held = None
+    if mask is not None:
+        held = Held(X, Y, mask.astype(X.dtype))
+    elif terms.fraction is not None:
+        before = np.ones((1, m)) if counts is None else counts
+        counts, out = np.zeros((k, m)), np.zeros((k, m), X.dtype)
+        for i, seed in enumerate(orders.tolist()):
+            row = before[i % len(before)]
+            there = np.flatnonzero(row)
+            kept, apart = held_out(network, (Y[i] if Y.ndim == 3 else Y)[:, there], terms.fraction, seed)
+            counts[i, there[kept]], out[i, there[apart]] = row[there[kept]], 1
+        held = Held(X, Y, out)
+    elif terms.pair is not None:
+        held = _pair(terms.pair, network, members, len(terms.seeds), X.dtype)
+    if counts is not None:
+        empty = np.flatnonzero(~(counts > 0).any(axis=1))
+        if empty.size:
+            raise ValueError(f"no sample is left to train member {int(members[empty[0]])} on")
+    return counts, held
+
+
+def _pair(pair: tuple[Any, Any], network: Network, members: Integers, K: int, dtype: np.dtype[Any]) -> Held:
+    """Data for validation that are given as such."""
+    try:
+        X = checks.cohort_inputs("X", pair[0], network.sizes[0])
+        Y = checks.cohort_answers(pair[1], network, X.shape[-1], K)
+        checks.check_values(network.loss, X=X, Y=Y)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation: {error}") from None
+    X, Y = checks.cast("validation X", X, dtype), checks.cast("validation Y", Y, dtype)
+    return Held(_of_members(X, members, K), _of_members(Y, members, K), None)
+
+
+def _shares(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Array | None:
+    """The weights of a cohort from those that were given, (k, m) or (1, m): of mean 1 over the samples that count."""
+    if counts is None:
+        return None
+    shares = np.zeros(counts.shape, dtype)
+    for row, given in zip(shares, counts, strict=True):
+        there = given > 0
+        own = relative(given[there], dtype)
+        row[there] = 1 if own is None else own
+    if (shares == 1).all():
+        return None
+    return np.broadcast_to(shares, (k, counts.shape[1]))
+
+
+def _end(cohort: Cohort, terms: Terms, completed: Any = 0, wanted: Any = 0) -> Integers:
+    """The step at which each member ends, from those that it has taken, in a population that was to have so many."""
+    steps = cohort.steps_per_epoch()
+    if not steps.all():
+        fewest = int(cohort.counted().min())
+        raise ValueError(f"drop_last leaves no batch: batch_size is {cohort.batch_size}, for {fewest} samples")
+    if terms.epochs is not None:
+        checks.integer("epochs", terms.epochs, 0, (checks.MOST - int(np.max(completed))) // int(steps.max()))
+        end = completed + terms.epochs * steps
+    elif terms.iterations is not None:
+        checks.integer("iterations", terms.iterations, 0, checks.MOST - int(np.max(completed)))
+        end = completed + np.full(len(cohort), terms.iterations)
+    elif np.all(np.less_equal(wanted, completed)):
+        end = completed + np.full(len(cohort), ITERATIONS)
+    else:
+        end = np.maximum(completed, np.broadcast_to(wanted, len(cohort)))
+    check_length(schedule_of(cohort.optimizer), int(np.max(end, initial=0)))
+    return end

@@ -1,0 +1,588 @@
+"""`train_population`: many networks at once, each with what it has of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from math import inf, nan
+from typing import Any, Literal, NamedTuple, Never, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxor import files, saving
+from fastxor import validation as checks
+from fastxor.backends import Backend, get_backend, resolve
+from fastxor.cohort import Integers
+from fastxor.crowd import Crowd
+from fastxor.ensemble import Population, load
+from fastxor.files import Path
+from fastxor.members import Terms, begun, how_many, resumed, seeds, spread
+from fastxor.names import BackendName, Initialization
+from fastxor.network import INITIALIZATIONS, Network
+from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
+from fastxor.penalties import NONE
+from fastxor.result import DivergenceWarning, TrainingInterrupted
+from fastxor.rounds import Rounds, Rules
+from fastxor.starting import DESCENT, ITERATIONS
+from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
+from fastxor.views import Array
+from fastxor.watching import Bar, EarlyStopping
+from fastxor.weights import of_members
+
+# Numbers of members that a warning names.
+_NAMED = 10
+
+
+def train_population(
+    network: Network | Sequence[Network],
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    members: int | None = None,
+    parameters: Mapping[str, ArrayLike] | Sequence[Mapping[str, ArrayLike]] | None = None,
+    initialization: Initialization | None = None,
+    optimizer: Optimizer = DESCENT,
+    iterations: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Literal["balanced"] | Mapping[int, float] | None = None,
+    l2: ArrayLike = 0.0,
+    l1: ArrayLike = 0.0,
+    clip_norm: ArrayLike | None = None,
+    random_state: Any = None,
+    interval: int | None = None,
+    validation: float | tuple[ArrayLike, ArrayLike] | ArrayLike | None = None,
+    early_stopping: EarlyStopping | None = None,
+    target_cost: float | None = None,
+    callback: Callable[[PopulationMoment], Any] | None = None,
+    progress: bool = False,
+    executor: Any = None,
+    checkpoint: Path | None = None,
+    checkpoint_every: float = 60.0,
+    resume: Population | None = None,
+    threads: int | None = None,
+    backend: BackendName | None = None,
+    **unknown: Never,  # refused, with a hint at what was meant
+) -> Population:
+    """Train many networks at once, each as `train` would.
+
+    Every member ends, to rounding, where `train` ends with the same data, start, seed and settings; and it has the same
+    bits whatever the number of members, its place among them, the number of threads, shards or processes.
+
+    Parameters
+    ----------
+    network : Network or list of Network
+        That of all members, or one for each: those of one architecture are trained together.
+    X : array_like, shape (n_x, m), or (members, n_x, m)
+        Samples that all members share, or a set for each of them.
+    Y : array_like, shape (n_y, m), or (members, n_y, m)
+        Likewise; or vectors and class numbers, as in `train`, (m,) or (members, m).
+    members : int, optional
+        How many there are; may be left out where an argument has an entry for each.
+    parameters : dict, or a list of dict, optional
+        Start from these: ``W1, b1, …``, each with an axis more, in front, of the members; or a dict for each member.
+    optimizer : SGD, Adam, AdamW, RMSprop, Rprop or LevenbergMarquardt, optional
+        Default: ``SGD(0.3)``. Each number of the first five may be an array with an entry for each member, as in
+        ``fx.SGD(rates)`` or ``fx.Adam(rates, beta1=…)``; a function as learning rate is a schedule for all.
+    l2, l1, clip_norm : float or array_like, shape (members,), optional
+        As in `train`.
+    sample_weight : array_like, shape (m,) or (members, m), optional
+        How much each sample counts, for all members or for each: folds, bootstraps and splits of X that need no copy.
+        As in `train`, a sample of weight 0 is left out.
+    random_state : None, int, RandomState, Generator, or array_like of int, shape (members,), optional
+        Where the members' seeds come from: see `Population.seeds`. A member's follows from the state and its number
+        alone, so that those of a larger population begin with the same. An array has the seeds themselves.
+    validation : float, (X, Y) or array_like of bool, shape (members, m), optional
+        As in `train`: a fraction, which for each member follows from its seed, or data for all members, or a set for
+        each; or which samples of X each member is validated on, and not trained on.
+    early_stopping : EarlyStopping, optional
+        When a member stops, by its validation cost.
+    target_cost : float, optional
+        A member stops at its first record whose cost is not above this.
+    callback : callable, optional
+        Called with a `PopulationMoment` at every record. If it returns True, all members stop there; if it returns an
+        array of bool (members,), those of them. Not with `executor`.
+    progress : bool, optional
+        Show a bar by tqdm; if that is not installed, log a line every few seconds.
+    executor : Executor, Client or "joblib", optional
+        Who does the work: a `concurrent.futures.Executor`, such as a process pool; a `dask.distributed.Client`; the
+        pool of mpi4py.futures; or "joblib", its active backend. The population is cut into shards, and one that is lost
+        with its worker is done again. No bit changes.
+    checkpoint : path, optional
+        Save the population to this file while it goes on, after each shard of an executor, and at its end, however that
+        comes. If the file is there, of the same call, the run goes on from it; that of another call is refused.
+    checkpoint_every : float, optional
+        Seconds from one checkpoint to the next, without an executor.
+    resume : Population, optional
+        Go on with a population, as `train` does with a run.
+    threads : int, optional
+        Threads that share the members. Default: as many as this process may use cores, but one in an executor's
+        workers.
+    initialization, iterations, epochs, batch_size, shuffle, drop_last, class_weight, interval, backend
+        As in `train`.
+
+    Returns
+    -------
+    Population
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind, shape or values; the message names it.
+    TrainingInterrupted
+        On Ctrl-C; a KeyboardInterrupt whose ``result`` holds the population so far, to be gone on with.
+
+    Warns
+    -----
+    DivergenceWarning
+        If members diverged, with their numbers: each keeps its last finite parameters. The others are not concerned.
+
+    Examples
+    --------
+    From how many random starts, and at which rates, does a tiny network learn XOR?
+
+    >>> import numpy as np
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> rates = np.repeat([0.1, 1.0, 3.0], 100)
+    >>> pop = fx.train_population(fx.Network([2, 2, 1]), X, Y, optimizer=fx.SGD(rates), target_cost=0.1, random_state=0)
+    >>> share = pop.converged.reshape(3, 100).mean(axis=1)
+    >>> bool(share[0] < share[1] < 1)
+    True
+    """
+    if unknown:
+        checks.no_more(train_population, unknown, get_args(Optimizer))
+    core, networks = resolve(backend), _networks(network)
+    if resume is not None:
+        _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
+    rules, look = _rules(early_stopping, target_cost, callback)
+    if executor is not None:
+        executor = _executor(executor, callback)
+    options = _Options(executor, _place(checkpoint), checks.rate("checkpoint_every", checkpoint_every), progress)
+    for each in networks:
+        kept = kept_settings(each, optimizer, batch_size, shuffle, drop_last)
+    if isinstance(optimizer, LBFGS):
+        raise TypeError("optimizer LBFGS, whose steps are SciPy's, is not for populations: call train for each member")
+    X = checks.cohort_inputs("X", X, networks[0].sizes[0])
+    own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
+    given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
+    said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
+    said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer) | _lengths(own) | given
+    K = how_many(said)
+    if initialization is not None:
+        checks.only_one(parameters=parameters, initialization=initialization)
+        initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
+    fraction, mask, pair = _validation(validation, K, X.shape[-1])
+    steps, ends = length(iterations, epochs)
+    terms = Terms(
+        optimizer=optimizer,
+        penalties=_penalties(optimizer, own, K),
+        batch_size=kept["batch_size"],
+        shuffled=kept["shuffled"],
+        drop_last=kept["drop_last"],
+        iterations=steps,
+        epochs=ends,
+        interval=None if interval is None else checks.limit("interval", interval),
+        threads=int(executor is not None) or None if threads is None else checks.limit("threads", threads),
+        initialization=initialization,
+        fraction=fraction,
+        mask=mask,
+        pair=pair,
+        target=None if target_cost is None else rules.target,
+        weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
+    )
+    if resume is None:
+        crowd = begun(networks, X, Y, parameters, _fresh(terms, random_state, K))
+    else:
+        crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
+    if early_stopping is not None and any(group.held is None for group in crowd.groups):
+        raise ValueError(NEEDS_VALIDATION)
+    run = _Run(crowd, core, backend or get_backend(), rules, look)
+    return run.go(options)
+
+
+class _Options(NamedTuple):
+    """How a run is done, which changes nothing of its result."""
+
+    executor: Any
+    checkpoint: Path | None
+    every: float
+    progress: bool
+
+
+class PopulationMoment:
+    """What a callback is given: the records of a round. All arrays are copies.
+
+    Attributes
+    ----------
+    iteration : ndarray of int, shape (members,)
+        Steps that each member has taken.
+    live : ndarray of bool, shape (members,)
+        Who has been recorded; the others had ended.
+    cost, validation_cost : ndarray, shape (members,)
+        As in the history; NaN for those that had ended, or where not asked for.
+    """
+
+    def __init__(self, crowd: Crowd, recorded: Integers, iteration: Integers) -> None:
+        self.iteration, history = iteration, crowd.history
+        self.live = np.zeros(len(crowd), bool)
+        self.live[recorded] = True
+        rows = history.count[recorded] - 1
+        self.cost, self.validation_cost = np.full(len(crowd), nan), np.full(len(crowd), nan)
+        self.cost[recorded] = history.cost[rows, recorded]
+        if history.validation is not None:
+            self.validation_cost[recorded] = history.validation[rows, recorded]
+
+    def __repr__(self) -> str:
+        return f"PopulationMoment({int(self.live.sum())} of {len(self.live)} members, lowest cost {self._lowest():g})"
+
+    def _lowest(self) -> float:
+        return float(np.nanmin(self.cost)) if self.live.any() else nan
+
+
+class _Run:
+    """A population from where it is to its end: here, or in shards elsewhere."""
+
+    def __init__(
+        self, crowd: Crowd, core: Backend, backend: BackendName, rules: Rules, callback: Callable[..., Any] | None
+    ) -> None:
+        self.crowd, self.core, self.backend, self.rules, self.callback = crowd, core, backend, rules, callback
+        self.rounds: Rounds | None = None
+
+    def go(self, options: _Options) -> Population:
+        self.checkpoint, self.every = options.checkpoint, options.every
+        if self.checkpoint is not None:
+            self._take_up(self.checkpoint)
+        total, done = int(self.crowd.iterations().sum()), int(self.crowd.completed().sum())
+        self.bar, self.done = Bar(total, done) if options.progress else None, done
+        self.next = time.perf_counter() + self.every
+        try:
+            if options.executor is None:
+                look = None if self.callback is None else self._look
+                self.rounds = Rounds(self.crowd, self.core, self.rules, look, self._between)
+                self.rounds.go()
+            else:
+                self._spread_out(options.executor)
+            self._close()
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+        except Exception as error:
+            with suppress(Exception):  # there are exceptions that take no attributes
+                error.result = self._so_far()  # type: ignore[attr-defined]
+            self._close()
+            raise
+        _warn(self.crowd)
+        return Population(self.crowd.without_data())
+
+    def _so_far(self) -> Population:
+        if self.rounds is not None:
+            self.rounds.settle()
+        return Population(self.crowd.without_data())
+
+    def _interrupted(self) -> TrainingInterrupted:
+        population = self._so_far()
+        error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
+        if len({group.cohort.network for group in self.crowd.groups}) == 1:
+            error.parameters = population.parameters
+        self._close()
+        return error
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close(self.done, self._lowest)
+        if self.checkpoint is not None:
+            self._save()
+
+    # ------------------------------------------------------------ between two calls of the backend
+
+    def _between(self, steps: int) -> None:
+        self.done += steps
+        if self.bar is not None:
+            self.bar.span(self.done, self._lowest)
+        if self.checkpoint is not None and time.perf_counter() >= self.next and not self.rounds_undo():
+            self._save()
+
+    def rounds_undo(self) -> bool:
+        """Whether there are steps that a callback has not seen."""
+        return self.rounds is not None and bool(self.rounds.undo)
+
+    def _look(self, recorded: Integers) -> Array:
+        assert self.callback is not None
+        answer = self.callback(PopulationMoment(self.crowd, recorded, self._recorded_at(recorded)))
+        if answer is None or (isinstance(answer, bool | np.bool_) and not answer):
+            return np.zeros(len(self.crowd), bool)
+        if isinstance(answer, bool | np.bool_):
+            return np.ones(len(self.crowd), bool)
+        stop = np.asarray(answer)
+        if stop.dtype != np.bool_ or stop.shape != (len(self.crowd),):
+            raise TypeError(f"callback must return None, True or an array of bool (members,), got {answer!r}")
+        return stop
+
+    def _recorded_at(self, recorded: Integers) -> Integers:
+        """The iteration of each member's last record."""
+        history, completed = self.crowd.history, self.crowd.completed()
+        if history.interval is not None:
+            completed[recorded] = (history.count[recorded] - 1) * history.interval
+        return completed
+
+    def _lowest(self) -> float:
+        """The lowest cost of the last records."""
+        history = self.crowd.history
+        known = np.flatnonzero(history.count)
+        return float(history.cost[history.count[known] - 1, known].min()) if len(known) else nan
+
+    # ------------------------------------------------------------ shards
+
+    def _spread_out(self, executor: Any) -> None:
+        from fastxor import executors  # which few need
+
+        size = executors.size(executor, len(self.crowd))
+        which = [*self.crowd.shards(size)]
+        work = partial(_work, self.backend, self.rules)
+        shards = Shards(self.crowd, which)
+        for number, part in executors.done(executor, work, shards):
+            self.crowd.put(which[number], part)
+            self._between(int((part.completed()).sum()))
+            if self.checkpoint is not None:
+                self._save()
+        rest = np.flatnonzero(self.crowd.cost != self.crowd.cost)
+        if len(rest):  # who had nothing to do
+            self.crowd.put(rest, _work(self.backend, self.rules, self.crowd.take(rest)))
+
+    # ------------------------------------------------------------ a file of what is done
+
+    def _take_up(self, path: Path) -> None:
+        """Go on from a file of the same call, if there is one."""
+        self.crowd.digest = _digest(self.crowd, self.rules)
+        for group in self.crowd.groups:
+            saving.described(group.cohort.optimizer)  # or it is refused
+        if not os.path.exists(path):
+            return
+        kept = load(path)
+        if not isinstance(kept, Population) or kept._crowd.digest != self.crowd.digest:
+            raise ValueError(
+                f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
+                "give another path"
+            )
+        self.crowd.put(np.arange(len(self.crowd)), kept._crowd)
+
+    def _save(self) -> None:
+        assert self.checkpoint is not None
+        Population(self.crowd).save(self.checkpoint)
+        self.next = time.perf_counter() + self.every
+
+
+class Shards(Sequence[Crowd]):
+    """The parts of a crowd, each made when it is asked for: not all need be there at once."""
+
+    def __init__(self, crowd: Crowd, which: list[Integers]) -> None:
+        self._crowd, self._which = crowd, which
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._crowd.take(self._which[number])
+
+
+def _work(backend: BackendName, rules: Rules, crowd: Crowd) -> Crowd:
+    """A shard from where it is to its end, in whichever process."""
+    Rounds(crowd, resolve(backend), rules).go()
+    return crowd.without_data()
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def _networks(network: Any) -> list[Network]:
+    networks = [network] if isinstance(network, Network) else network
+    if not (isinstance(networks, list | tuple) and networks and all(isinstance(each, Network) for each in networks)):
+        raise TypeError(f"network must be a Network or a list of Networks, got {network!r}")
+    return list(networks)
+
+
+def _rules(early_stopping: Any, target_cost: Any, callback: Any) -> tuple[Rules, Any]:
+    if not isinstance(early_stopping, EarlyStopping | None):
+        raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of one argument, got {callback!r}")
+    return Rules(-inf if target_cost is None else checks.rate("target_cost", target_cost), early_stopping), callback
+
+
+def _executor(executor: Any, callback: Any) -> Any:
+    from fastxor import executors  # which few need
+
+    if callback is not None:
+        raise ValueError("callback must be left out with executor: its records are made in other processes")
+    return executors.check(executor)
+
+
+def _place(checkpoint: Any) -> Path | None:
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint must be a path, got {checkpoint!r}")
+    files.place(checkpoint)  # or it is refused, before a step is taken
+    return checkpoint
+
+
+def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:
+    """How many entries those have that are arrays."""
+    return {name: len(value) if value is not None and np.ndim(value) else None for name, value in values.items()}
+
+
+def _entries(
+    parameters: Any, sample_weight: Any, validation: Any, random_state: Any, data: tuple[Any, Any]
+) -> dict[str, int | None]:
+    """How many members the data and the starts are of, where they say so."""
+    first = next(iter(parameters.values()), None) if isinstance(parameters, Mapping) else parameters
+    seeds = random_state if isinstance(random_state, Sequence | np.ndarray) else None
+    mask = None if isinstance(validation, tuple) or np.ndim(validation) != 2 else validation
+    return {
+        "parameters": None if first is None else len(first),
+        **{name: len(array) if np.ndim(array) == 3 else None for name, array in zip("XY", data, strict=True)},
+        "sample_weight": len(sample_weight) if np.ndim(sample_weight) == 2 else None,
+        "validation": None if mask is None else len(mask),
+        "random_state": None if seeds is None or not np.ndim(seeds) else len(seeds),
+    }
+
+
+def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
+    """l2, l1 and clip_norm of each member, (K, 3)."""
+    table = np.tile(np.array(NONE), (K, 1))
+    for column, (name, value) in zip(table.T, own.items(), strict=True):
+        if value is None:
+            continue
+        column[:] = checks.rates(name, value, "members") if np.ndim(value) else checks.rate(name, value)
+        if name == "clip_norm" and not column.all():
+            raise ValueError("clip_norm must be above 0, got 0.0")
+    if isinstance(optimizer, SecondOrder) and (table != np.array(NONE)).any():
+        raise ValueError(f"l2, l1 and clip_norm must be left out with {type(optimizer).__name__}")
+    return table
+
+
+def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None, Any]:
+    """A fraction, or which samples (K, m), or a pair; two of them None."""
+    if value is None:
+        return None, None, None
+    if isinstance(value, tuple) or (isinstance(value, list) and len(value) == 2 and np.ndim(value[0]) > 1):
+        if len(value) != 2:
+            raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
+        return None, None, tuple(value)
+    if not np.ndim(value):
+        fraction = checks.rate("validation", value, below=1.0)
+        if not fraction:
+            raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")
+        return fraction, None, None
+    mask = np.asarray(value)
+    if mask.dtype != np.bool_ or mask.shape != (K, m):
+        raise ValueError(
+            f"validation, as an array, must be bool of shape (members, m) = {(K, m)}, got {mask.dtype} of {mask.shape}"
+        )
+    if not mask.any(axis=1).all():
+        raise ValueError("validation, as an array, must be True for a sample of each member at least")
+    return None, mask, None
+
+
+def _weights(network: Network, X: Array, Y: Any, own: tuple[Any, Any], mask: Array | None, K: int) -> Array | None:
+    """How much each sample counts, (m,) or (K, m); not those that a member is validated on."""
+    weights = None
+    if any(value is not None for value in own):
+        Y = checks.cohort_answers(Y, network, X.shape[-1], K)
+        weights = of_members(network, Y, *own, K)
+    if mask is None:
+        return weights
+    weights = np.where(mask, 0.0, 1.0 if weights is None else weights)
+    if not weights.any(axis=1).all():
+        raise ValueError("validation and sample_weight must leave a sample to train on for each member")
+    return weights
+
+
+def _fresh(terms: Terms, random_state: Any, K: int) -> Terms:
+    """Terms of a population that begins."""
+    interval = INTERVAL if terms.interval is None and terms.epochs is None else terms.interval
+    iterations = ITERATIONS if terms.iterations is None and terms.epochs is None else terms.iterations
+    return replace(terms, seeds=seeds(random_state, K), interval=interval, iterations=iterations)
+
+
+def _kept(terms: Terms, crowd: Crowd) -> Terms:
+    """Terms of a population that goes on: what it has, nobody may say otherwise."""
+    cohort = crowd.groups[0].cohort
+    has: dict[str, Any] = {"batch_size": cohort.batch_size, "shuffle": cohort.shuffled, "drop_last": cohort.drop_last}
+    has |= {"interval": crowd.history.interval, "validation": crowd.fraction}
+    asks: dict[str, Any] = {"batch_size": terms.batch_size, "shuffle": terms.shuffled, "drop_last": terms.drop_last}
+    asks |= {"interval": terms.interval, "validation": terms.fraction}
+    for name, default in (("batch_size", None), ("shuffle", True), ("drop_last", False), ("interval", None)):
+        _refuse_other(name, asks[name], has[name], default)
+    if crowd.fraction is not None and (terms.mask is not None or terms.pair is not None):
+        raise ValueError(f"validation comes from the population that is resumed, {crowd.fraction}, and stays")
+    _refuse_other("validation", terms.fraction, crowd.fraction, None)
+    table, penalties = spread(terms.optimizer, len(crowd)), np.array(NONE)
+    for group in crowd.groups:
+        same = type(group.cohort.optimizer) is type(terms.optimizer)
+        if terms.optimizer is not DESCENT and not (same and np.array_equal(table[group.members], group.cohort.numbers)):
+            raise ValueError("optimizer comes from the population that is resumed, and stays; got another one")
+        asked = terms.penalties[group.members]
+        if ((asked != penalties) & (asked != group.cohort.penalties)).any():
+            raise ValueError("l2, l1 and clip_norm come from the population that is resumed, and stay; got others")
+    if terms.weights is not None and not np.array_equal(terms.weights, crowd.weights):  # type: ignore[arg-type]
+        raise ValueError("sample_weight, class_weight and samples to validate on stay as they were; got others")
+    return replace(
+        terms, seeds=crowd.seeds, interval=crowd.history.interval, fraction=crowd.fraction, weights=crowd.weights
+    )
+
+
+def _refuse_other(name: str, value: Any, has: Any, default: Any) -> None:
+    if value != default and value != has:
+        raise ValueError(f"{name} comes from the population that is resumed, {has!r}, and stays; got {value!r}")
+
+
+def _refuse_with_resume(resume: Any, **arguments: Any) -> None:
+    if not isinstance(resume, Population):
+        raise TypeError(f"resume must be a Population, as train_population and load return it, got {resume!r}")
+    for name, value in arguments.items():
+        if value is not None:
+            raise ValueError(f"{name} must not be given with resume: the population goes on from where it is")
+
+
+# ---------------------------------------------------------------- how it ended
+
+
+def _warn(crowd: Crowd) -> None:
+    """Name those that diverged."""
+    bad = np.flatnonzero(crowd.diverged).tolist()
+    if bad:
+        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        warnings.warn(
+            f"{len(bad)} of {len(crowd)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} (see .diverged). "
+            "Each keeps its last finite parameters. Try a smaller learning_rate.",
+            DivergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _digest(crowd: Crowd, rules: Rules) -> str:
+    """Of all that the bits of a population follow from."""
+    digest = hashlib.sha256(repr((rules, crowd.given, crowd.fraction, crowd.history.interval)).encode())
+    arrays: list[Any] = [crowd.seeds, crowd.weights]
+    for group in crowd.groups:
+        cohort, state, held = group.cohort, group.state, group.held
+        how = cohort.network, cohort.optimizer, cohort.batch_size, cohort.shuffled, cohort.drop_last
+        digest.update(repr(how).encode())
+        arrays += [cohort.X, cohort.Y, cohort.numbers, cohort.penalties, cohort.seeds, cohort.iterations]
+        arrays += [group.members, state.theta, state.memory, state.powers, state.completed, *(held or ())]
+    for array in arrays:
+        digest.update(repr(None if array is None else (array.shape, array.dtype)).encode())
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

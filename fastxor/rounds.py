@@ -1,0 +1,415 @@
+"""The loop of a population: rounds of steps for whoever is still in, and what ends a member's run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastxor import second_order
+from fastxor.backends import Backend
+from fastxor.backends.one_by_one import OneByOne
+from fastxor.cohort import CohortSession, CohortState, Integers
+from fastxor.crowd import Crowd, Group
+from fastxor.loop import BLOWN_UP, LOOKED_AT
+from fastxor.optimizers import SecondOrder
+from fastxor.pace import Pace
+from fastxor.views import Array
+from fastxor.watching import EarlyStopping
+
+# Where a record may stop a member, it takes no more than so many steps before that is looked at.
+_AT_LEAST = 64
+
+# Costs that are kept at a time where each step's is wanted.
+_COSTS = 1_000_000
+
+
+class Rules(NamedTuple):
+    """What may end a member's run before its last step."""
+
+    target: float = -inf
+    early_stopping: EarlyStopping | None = None
+
+
+class Rounds:
+    """All members of a crowd from where they are to their ends.
+
+    In a round everybody who is still in goes on: to the next record, where that is looked at, or to the end. A round
+    takes some members at a time, as many as make good use of the backend for about as long as `Pace` says. Only what
+    these have done can be lost to an interrupt, which `settle` answers.
+
+    Parameters
+    ----------
+    crowd : Crowd
+        It is changed.
+    core : Backend
+    rules : Rules
+    look : callable, optional
+        Called with the numbers of the members that have been recorded in a round, as what they are before the next
+        step; it returns those that are to stop.
+    between : callable, optional
+        Called after each call of the backend.
+    """
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        core: Backend,
+        rules: Rules,
+        look: Callable[[Array], Array] | None = None,
+        between: Callable[[int], None] | None = None,
+    ) -> None:
+        self.crowd, self.core, self.rules, self.look, self.between = crowd, core, rules, look, between
+        self.history = crowd.history
+        self.undo: list[tuple[Group, Integers, CohortState]] = []
+        self.recorded = np.zeros(len(crowd), bool)  # in this round
+
+    def go(self) -> None:
+        """Train to the end."""
+        began = time.perf_counter() - self.history.seconds
+        self.first = self._first_costs()
+        self.shares = [] if self.history.interval else _shares(self.crowd)
+        sessions = [_open(self.core, group) for group in self.crowd.groups]
+        paces = [Pace(session.speed / 4) for session in sessions]
+        waits = [_Patience(self, group) for group in self.crowd.groups]
+        try:
+            while self._live():
+                for group, session, pace, wait in zip(self.crowd.groups, sessions, paces, waits, strict=True):
+                    self._round(group, session, pace, wait)
+                    self.history.seconds = time.perf_counter() - began
+                if self.look is not None:
+                    self._looked_at()
+                self.undo.clear()
+        finally:
+            for session in sessions:
+                session.close()
+        self.crowd.stopped[:] = True
+        for wait in waits:
+            wait.end()
+        self._finish()
+
+    def settle(self) -> None:
+        """After an interrupt: all members at a step that has been looked at."""
+        for group, which, state in reversed(self.undo):
+            group.state.put(which, state)
+            self.crowd.stopped[group.members[which]] = self.crowd.diverged[group.members[which]] = False
+        self.undo.clear()
+        self.history.until(self.crowd.completed())
+
+    def _live(self) -> bool:
+        return any(len(self._in(group)) for group in self.crowd.groups)
+
+    def _in(self, group: Group) -> Integers:
+        """Who of a group has still something to do."""
+        left = (group.state.completed < group.cohort.iterations) & ~self.crowd.stopped[group.members]
+        return np.flatnonzero(left)
+
+    # ------------------------------------------------------------ a round
+
+    def _round(self, group: Group, session: CohortSession, pace: Pace, wait: _Patience) -> None:
+        live = self._in(group)
+        limits = self._limits(group, live)
+        start = 0
+        while start < len(live):
+            typical = max(1, int(limits[start:].max()))
+            block = max(1, session.block)
+            wanted = max(block, pace.steps // typical // block * block)
+            which = live[start : start + wanted]
+            left = limits[start : start + wanted]
+            start += wanted
+            while len(which):
+                most = max(1, pace.steps // len(which))
+                if self.history.interval is None:
+                    most = min(most, max(1, _COSTS // len(which)))
+                steps = np.minimum(left, most)
+                go_on = self._take(group, session, pace, wait, which, steps)
+                left = left - steps
+                go_on &= left > 0
+                which, left = which[go_on], left[go_on]
+
+    def _limits(self, group: Group, live: Integers) -> Integers:
+        """How many steps each is to take in a round."""
+        completed = group.state.completed[live]
+        left = group.cohort.iterations[live] - completed
+        if group.held is not None or self.look is not None:
+            every = self.history.interval or self.history.steps[group.members[live]]
+            return np.minimum(left, every - completed % every)
+        if self.rules.target > -inf:
+            return np.minimum(left, max(self.history.interval or 1, _AT_LEAST))
+        return left
+
+    def _take(
+        self, group: Group, session: CohortSession, pace: Pace, wait: _Patience, which: Integers, steps: Integers
+    ) -> Array:
+        """Take some members further, note what there is to note; who is still in."""
+        crowd, interval = self.crowd, self.history.interval
+        before = group.state.take(which)
+        every = interval or 1
+        began = time.perf_counter()
+        moved = session.advance(before, which, steps, -before.completed % every, every)
+        pace.took(int(steps.sum()), time.perf_counter() - began)
+        after, members = moved.state, group.members[which]
+        failed = moved.good < steps
+        over = failed if moved.finished is None else failed | moved.finished
+        bad = failed if moved.finished is None else failed & ~moved.finished
+        if self.look is None:
+            self.undo.clear()
+        self.undo.append((group, which, before))
+        if interval:
+            at, costs = self._note(members, before.completed, moved.costs)
+        else:
+            at, costs = self._note_epochs(group, which, before.completed, moved.good, moved.costs)
+        ends = self._reach(at, costs, members)
+        if group.held is not None:
+            ends = np.minimum(ends, wait.record(which, before, after))
+        stop = ends <= after.completed
+        if stop.any():
+            self._rewind(session, which, members, (before, after, ends))
+        group.state.put(which, after)
+        crowd.stopped[members] |= stop | over
+        crowd.diverged[members] |= bad & ~stop
+        if self.look is None:
+            self.undo.clear()
+        if self.between is not None:
+            self.between(int((after.completed - before.completed).sum()))
+        return ~(stop | over)
+
+    def _note(self, members: Integers, completed: Integers, costs: Array) -> tuple[Array, Array]:
+        """Put costs, (n, records), into the history; their iterations, (n, records), and they."""
+        interval = self.history.interval or 1
+        first = -(-completed // interval)
+        numbers = first[:, None] + np.arange(costs.shape[1])
+        known = costs == costs
+        self.history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = costs[known]
+        self.history.count[members] = np.maximum(self.history.count[members], first + known.sum(axis=1))
+        self.recorded[members] = known.any(axis=1)
+        return numbers * interval, np.where(known, costs, inf)
+
+    def _note_epochs(
+        self, group: Group, which: Integers, completed: Integers, good: Integers, costs: Array
+    ) -> tuple[Array, Array]:
+        """The same for the means over epochs of the costs (n, steps) of all good steps."""
+        members, history = group.members[which], self.history
+        per_epoch = history.steps[members]
+        first, opened = completed // per_epoch, history.open[members]
+        many = (completed + good) // per_epoch - first
+        means = np.full((len(which), int(many.max(initial=0))), inf)
+        for row, (start, steps) in enumerate(zip(completed.tolist(), good.tolist(), strict=True)):
+            share = self.shares[int(members[row])]
+            begin, number, left = 0, 0, len(share) - start % len(share)
+            while begin + left <= steps:
+                means[row, number] = _summed(opened[row], costs[row, begin : begin + left], share[-left:])
+                begin, number, left, opened[row] = begin + left, number + 1, len(share), 0.0
+            rest = steps - begin
+            place = len(share) - left
+            opened[row] = _summed(opened[row], costs[row, begin:steps], share[place : place + rest])
+        history.open[members] = opened
+        known = np.arange(means.shape[1]) < many[:, None]
+        numbers = first[:, None] + np.arange(means.shape[1])
+        history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = means[known]
+        history.count[members] = np.maximum(history.count[members], first + many)
+        self.recorded[members] = many > 0
+        return (numbers + 1) * per_epoch[:, None], means
+
+    def _reach(self, at: Array, costs: Array, members: Integers) -> Integers:
+        """The iteration of the first record, (n,), that is not above the target; past all others if there is none."""
+        ends = np.full(len(members), _NEVER)
+        if self.rules.target > -inf and costs.shape[1]:
+            hit = costs <= self.rules.target
+            rows = np.flatnonzero(hit.any(axis=1))
+            ends[rows] = at[rows, hit[rows].argmax(axis=1)]
+            known = self.crowd.reached[members[rows]]
+            self.crowd.reached[members[rows]] = np.where(known == known, known, ends[rows])
+        return ends
+
+    def _rewind(
+        self, session: CohortSession, which: Integers, members: Integers, steps: tuple[CohortState, CohortState, Any]
+    ) -> None:
+        """Put those that stop to the step at which they do, in the state after; what nobody has kept is taken again."""
+        before, after, ends = steps
+        back = np.flatnonzero(ends < after.completed)
+        if not len(back):
+            return
+        again = ends[back] - before.completed[back]
+        start = before.take(back)
+        if again.any():
+            start = session.advance(start, which[back], again, again, 1).state
+        after.put(back, start)
+        self.history.until(ends[back], members[back])
+        if self.history.interval is None:
+            self.history.open[members[back]] = 0.0
+
+    # ------------------------------------------------------------ who looks on, and how it ended
+
+    def _looked_at(self) -> None:
+        """Show the records of a round; who is to stop, goes back to the last one."""
+        assert self.look is not None
+        stop = self.look(np.flatnonzero(self.recorded))
+        self.recorded[:] = False
+        if not stop.any():
+            return
+        if self.history.interval is not None:
+            for group, which, before in reversed(self.undo):
+                back = np.flatnonzero(stop[group.members[which]])
+                group.state.put(which[back], before.take(back))
+                self.crowd.diverged[group.members[which[back]]] = False
+            self.history.until(self.crowd.completed())
+        self.crowd.stopped |= stop
+
+    def _first_costs(self) -> Array | None:
+        """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
+        if self.crowd.groups[0].cohort.batch_size is None:
+            return None
+        return self._costs(LOOKED_AT)
+
+    def _costs(self, most: int | None = None) -> Array:
+        """What the members' objective is on their own data, (K,), or on about so many of their samples."""
+        costs = np.empty(len(self.crowd))
+        for group in self.crowd.groups:
+            cohort = group.cohort
+            X, Y, weights = cohort.X, cohort.Y, cohort.weights
+            every = max(1, X.shape[-1] // most) if most else 1
+            if every > 1 and (weights is None or weights[:, ::every].any(axis=1).all()):
+                X, Y = (np.ascontiguousarray(array[..., ::every]) for array in (X, Y))
+                weights = None if weights is None else np.ascontiguousarray(weights[:, ::every])
+            losses = self.core.cohort_losses(cohort.network, group.state.theta, X, Y, weights, cohort.threads)
+            costs[group.members] = losses + _penalty(group)
+        return costs
+
+    def _finish(self) -> None:
+        crowd = self.crowd
+        cost = crowd.cost = self._costs()
+        for group in crowd.groups:
+            if group.held is not None:
+                crowd.validation_cost[group.members] = _validation(self.core, group, group.state, None)
+        first = self.first
+        if first is None:
+            known = self.history.count > 0
+            first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
+        eps = float(np.finfo(crowd.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
+        with np.errstate(invalid="ignore"):
+            crowd.diverged |= ~(cost <= BLOWN_UP * (first + eps))
+        done = (cost <= self.rules.target) & (crowd.reached != crowd.reached)
+        crowd.reached[done] = crowd.completed()[done]
+
+
+class _Patience:
+    """How long ago each member's best record was; the costs of validation data."""
+
+    def __init__(self, rounds: Rounds, group: Group) -> None:
+        self.rounds, self.group, self.rule = rounds, group, rounds.rules.early_stopping
+        k = len(group.members)
+        self.lowest, self.waited = np.full(k, inf), np.zeros(k, np.int64)
+        if self.rule is not None:
+            self._replay()
+
+    def _replay(self) -> None:
+        """Look at what the history has: members that go on have waited before."""
+        history, group = self.rounds.history, self.group
+        assert history.validation is not None
+        best_at = np.full(len(group.members), -1)
+        completed, steps = group.state.completed, history.steps[group.members]
+        for number in range(int(history.count[group.members].max(initial=0))):
+            at = np.full_like(steps, number * history.interval) if history.interval else (number + 1) * steps
+            values = history.validation[number, group.members]
+            before = at < completed if history.interval else at <= completed  # that of now is still to come
+            there = np.flatnonzero(before & (number < history.count[group.members]) & (values == values))
+            better = self._wait(there, values[there])
+            best_at[there[better]] = at[there[better]]
+        best = group.state.copy()
+        best.completed[:] = -1
+        if group.best is not None:
+            kept = np.flatnonzero(group.best.completed == best_at)
+            best.put(kept, group.best.take(kept))
+        now = np.flatnonzero((completed == best_at) & (best.completed != best_at))
+        best.put(now, group.state.take(now))
+        unknown = best.completed < 0  # what cannot be restored is not waited for
+        self.lowest[unknown], self.waited[unknown] = inf, 0
+        group.best = best
+
+    def _wait(self, which: Integers, values: Array) -> Array:
+        """Who of them is better than ever."""
+        assert self.rule is not None
+        better = values < self.lowest[which] - self.rule.min_delta
+        self.lowest[which[better]] = values[better]
+        self.waited[which] = np.where(better, 0, self.waited[which] + 1)
+        return better
+
+    def record(self, which: Integers, before: CohortState, after: CohortState) -> Integers:
+        """Look at those that have been recorded; the iteration at which each is to stop, past all others if none."""
+        history, group = self.rounds.history, self.group
+        assert history.validation is not None
+        ends = np.full(len(which), _NEVER)
+        members = group.members[which]
+        state, offset = (before, 0) if history.interval else (after, 1)
+        per_record = history.interval or history.steps[members]
+        rows = np.flatnonzero(self.rounds.recorded[members] & (state.completed % per_record == 0))
+        if not len(rows):
+            return ends
+        numbers = (state.completed // per_record)[rows] - offset
+        values = _validation(self.rounds.core, group, state.take(rows), which[rows])
+        history.validation[numbers, members[rows]] = values
+        if self.rule is not None:
+            better = rows[self._wait(which[rows], values)]
+            if group.best is not None:
+                group.best.put(which[better], state.take(better))
+            tired = rows[self.waited[which[rows]] >= self.rule.patience]
+            ends[tired] = state.completed[tired]
+        return ends
+
+    def end(self) -> None:
+        if self.rule is not None and self.rule.restore_best and self.group.best is not None:
+            known = np.flatnonzero(self.group.best.completed >= 0)
+            self.group.state.put(known, self.group.best.take(known))
+
+
+_NEVER = np.iinfo(np.int64).max
+
+
+def _open(core: Backend, group: Group) -> CohortSession:
+    cohort = group.cohort
+    if isinstance(cohort.optimizer, SecondOrder):
+        return OneByOne(cohort, partial(second_order.open, core), cohort.threads or 1)
+    return core.open_cohort(cohort)
+
+
+def _validation(core: Backend, group: Group, state: CohortState, which: Integers | None) -> Array:
+    """The costs of a group's data for validation, (n,), with the parameters of these members, or of all."""
+    assert group.held is not None
+    held = group.held if which is None else group.held.take(which)
+    return core.cohort_losses(group.cohort.network, state.theta, held.X, held.Y, held.weights, group.cohort.threads)
+
+
+def _penalty(group: Group) -> Array:
+    """What the members' costs are raised by, (k,)."""
+    l2, l1, _clip = group.cohort.penalties.T
+    if not (l2.any() or l1.any()):
+        return np.zeros(len(l2))
+    weights = group.state.theta * group.cohort.network._weight_mask(group.state.theta.dtype)
+    return l2 / 2 * np.sum(weights * weights, axis=1) + l1 * np.sum(np.abs(weights), axis=1)
+
+
+def _shares(crowd: Crowd) -> list[Array]:
+    """What the cost of each step of an epoch is multiplied by in its mean, for each member (steps,)."""
+    found: dict[tuple[int, int], Array] = {}
+    shares: list[Array] = [np.empty(0)] * len(crowd)
+    for group in crowd.groups:
+        steps_of, cohort = crowd.history.steps[group.members].tolist(), group.cohort
+        for member, samples, steps in zip(group.members.tolist(), group.samples.tolist(), steps_of, strict=True):
+            if (samples, steps) not in found:
+                size = cohort.batch_size or samples
+                total = steps * size if cohort.drop_last and cohort.batch_size else samples
+                share = np.full(steps, size / total)
+                share[-1] = (total - (steps - 1) * size) / total
+                found[samples, steps] = share
+            shares[member] = found[samples, steps]
+    return shares
+
+
+def _summed(begin: float, costs: Array, shares: Array) -> float:
+    """The sum one after the other, so that it does not matter where it is broken off."""
+    return float(np.add.accumulate(np.append(begin, costs * shares))[-1])

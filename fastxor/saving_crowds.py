@@ -1,0 +1,154 @@
+"""A population in a file: which arrays and which entry of JSON it becomes, and the checks of those that come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastxor import files, validation
+from fastxor.cohort import Cohort, CohortState, optimizer_of
+from fastxor.crowd import Columns, Crowd, Group
+from fastxor.files import Path
+from fastxor.network import Network
+from fastxor.saving import OPTIMIZERS, Known, array, described, schedules_in
+from fastxor.views import Array
+
+_FLOAT, _INT, _BOOL = (np.dtype(kind) for kind in (np.float64, np.int64, np.bool_))
+_STATE = ("memory", "powers", "completed")
+# Columns of the members, whose values may be other than finite.
+_MEMBERS = {"stopped": _BOOL, "diverged": _BOOL, "reached": _FLOAT, "cost": _FLOAT, "validation_cost": _FLOAT}
+
+
+def save(path: Path, crowd: Crowd) -> None:
+    """Write a population. The parameters stand under their own names, with an axis more; where there are several
+    groups of members, each has its arrays under its number, as ``0.W1``.
+    """
+    history = crowd.history
+    rows = int(history.count.max(initial=0))
+    arrays: dict[str, Array] = {"seeds": crowd.seeds} | {name: getattr(crowd, name) for name in _MEMBERS}
+    arrays |= {f"history.{name}": getattr(history, name) for name in ("steps", "count", "open")}
+    arrays["history.cost"] = history.cost[:rows]
+    if history.validation is not None:
+        arrays["history.validation"] = history.validation[:rows]
+    if crowd.weights is not None:
+        arrays["sample_weight"] = crowd.weights
+    groups = []
+    for number, group in enumerate(crowd.groups):
+        prefix = f"{number}." if len(crowd.groups) > 1 else ""
+        arrays |= {prefix + name: value for name, value in _group_arrays(group).items()}
+        groups.append(_described(group))
+    entry = {"groups": groups, "interval": history.interval, "seconds": history.seconds, "digest": crowd.digest}
+    entry |= {"given": crowd.given, "fraction": crowd.fraction, "target": crowd.target}
+    files.write(path, arrays, {"population": entry})
+
+
+def _group_arrays(group: Group) -> dict[str, Array]:
+    k, cohort = len(group.members), group.cohort
+    slots = cohort.network._slots
+    arrays = {name: group.state.theta[:, place].reshape(k, *shape) for name, place, shape in slots}
+    arrays |= {f"state.{name}": getattr(group.state, name) for name in _STATE}
+    if group.best is not None:
+        arrays |= {f"best.{name}": getattr(group.best, name) for name in ("theta", *_STATE)}
+    arrays |= {"numbers": cohort.numbers, "penalties": cohort.penalties, "orders": cohort.seeds}
+    return arrays | {"iterations": cohort.iterations, "members": group.members, "samples": group.samples}
+
+
+def _described(group: Group) -> dict[str, Any]:
+    """A group for JSON."""
+    cohort = group.cohort
+    network = {name: getattr(cohort.network, name) for name in ("sizes", "hidden", "output", "loss")}
+    rest = {name: getattr(cohort, name) for name in ("batch_size", "shuffled", "drop_last")}
+    return {"network": network, "optimizer": described(cohort.optimizer), "best": group.best is not None} | rest
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> Crowd:
+    """A population from what stands in its file; a ValueError that names the file says what is wrong with it."""
+    try:
+        return _crowd(Known(arrays, "array"), Known(entry["population"], "entry"))
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        raise ValueError(f"{files.refusal(path)}: {error}") from error
+
+
+def _crowd(arrays: Known, entry: Known) -> Crowd:
+    K = arrays["seeds"].size
+    seeds = array(arrays, "seeds", (K,), _INT)
+    several = len(entry["groups"]) > 1
+    groups = [
+        _group(arrays, Known(group, "entry"), f"{number}." if several else "")
+        for number, group in enumerate(entry["groups"])
+    ]
+    members = np.sort(np.concatenate([group.members for group in groups]))
+    if not K or not np.array_equal(members, np.arange(K)):
+        raise ValueError("its groups must have each member once")
+    given = validation.integer("given", entry["given"], 1)
+    weights = None
+    if "sample_weight" in arrays:
+        shape = (given,) if arrays["sample_weight"].ndim == 1 else (K, given)
+        weights = array(arrays, "sample_weight", shape, _FLOAT)
+    columns = {name: array(arrays, name, (K,), dtype, finite=False) for name, dtype in _MEMBERS.items()}
+    fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
+    target = None if entry["target"] is None else validation.rate("target", entry["target"])
+    history = _columns(arrays, entry, K)
+    return Crowd(groups, history, seeds, weights, given, fraction, target, entry["digest"], **columns)
+
+
+def _columns(arrays: Known, entry: Known, K: int) -> Columns:
+    interval = None if entry["interval"] is None else validation.integer("interval", entry["interval"], 1)
+    steps, count = (array(arrays, f"history.{name}", (K,), _INT) for name in ("steps", "count"))
+    rows = int(count.max())
+    if (steps < 1).any() or (count < 0).any():
+        raise ValueError("its array 'history.steps' must be above 0, and 'history.count' not below")
+    cost = array(arrays, "history.cost", (rows, K), _FLOAT, finite=False)
+    found = None
+    if "history.validation" in arrays:
+        found = array(arrays, "history.validation", (rows, K), _FLOAT, finite=False)
+    opened = array(arrays, "history.open", (K,), _FLOAT)
+    return Columns(interval, steps, cost, found, count, opened, validation.rate("seconds", entry["seconds"]))
+
+
+def _group(arrays: Known, entry: Known, prefix: str) -> Group:
+    network = Network(**Known(entry["network"], "entry"))
+    values = schedules_in(Known(entry["optimizer"], "entry"))
+    like = OPTIMIZERS[validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)](**values)
+    k = arrays[prefix + "members"].size
+    first = network._slots[0][0]
+    dtype = arrays[prefix + first].dtype
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"its parameters must be float32 or float64, got {dtype}")
+    parts = [array(arrays, prefix + name, (k, *shape), dtype).reshape(k, -1) for name, _place, shape in network._slots]
+    state = _state(arrays, prefix + "state.", np.concatenate(parts, axis=1), like._rows)
+    best = None
+    if validation.flag("best", entry["best"]):
+        theta = array(arrays, prefix + "best.theta", state.theta.shape, dtype)
+        best = _state(arrays, prefix + "best.", theta, like._rows)
+    integers = {
+        name: array(arrays, prefix + name, (k,), _INT) for name in ("members", "samples", "orders", "iterations")
+    }
+    numbers = array(arrays, prefix + "numbers", (k, len(like._numbers)), _FLOAT)
+    optimizer_of(like, numbers[0])  # or it is refused
+    batch_size = None if entry["batch_size"] is None else validation.integer("batch_size", entry["batch_size"], 1)
+    cohort = Cohort(
+        network,
+        np.empty((network.sizes[0], 0), dtype),
+        np.empty((network.sizes[-1], 0), dtype),
+        like,
+        numbers,
+        array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False),
+        integers["orders"],
+        integers["iterations"],
+        batch_size,
+        validation.flag("shuffled", entry["shuffled"]),
+        validation.flag("drop_last", entry["drop_last"]),
+    )
+    return Group(integers["members"], cohort, state, integers["samples"], best)
+
+
+def _state(arrays: Known, prefix: str, theta: Array, rows: int) -> CohortState:
+    k, count = theta.shape
+    memory = array(arrays, prefix + "memory", (k, rows, count), theta.dtype)
+    powers = array(arrays, prefix + "powers", (k, 2), _FLOAT)
+    return CohortState(theta, memory, powers, array(arrays, prefix + "completed", (k,), _INT))

@@ -1,0 +1,397 @@
+"""`cross_validate` and `sweep`: populations of folds and of settings, with a table as the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastxor import hints
+from fastxor import validation as checks
+from fastxor.cohort import Integers
+from fastxor.ensemble import Population
+from fastxor.members import seeds
+from fastxor.network import Network
+from fastxor.population import train_population
+from fastxor.starting import DESCENT, classes_of
+from fastxor.views import Array
+
+# Outputs that are held at a time while scores are worked out.
+_OUTPUTS = 10_000_000
+
+# What a setting may be beside the optimizer's numbers.
+_OWN = ("l2", "l1", "clip_norm", "random_state")
+
+
+class Table(Sequence[dict[str, Any]]):
+    """What `cross_validate` and `sweep` return: rows of named values, and the population that they are of.
+
+    ``table[i]`` is a row, a dict; ``table["cost"]`` a column; ``len(table)`` the number of rows. `pandas` makes a frame
+    of it: ``pandas.DataFrame(table)``, or of its columns, ``pandas.DataFrame(table.to_dict())``.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Their names. First those of a fold or a setting; then ``cost``, ``validation_cost``, ``score`` and
+        ``iterations`` as far as they are known, for a setting that was tried on folds as means over these, and
+        ``validation_cost_std``, ``score_std``.
+    population : Population
+        All members: of each row one, or one for each fold.
+    best : dict
+        The row of the lowest validation cost, or of the lowest cost if there is no validation.
+    """
+
+    def __init__(self, columns: dict[str, Any], population: Population, folds: int) -> None:
+        self._columns, self.population, self._folds = columns, population, folds
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self._columns)
+
+    @property
+    def best(self) -> dict[str, Any]:
+        return self[self._order()]
+
+    def _order(self) -> int:
+        score = np.asarray(self._columns.get("validation_cost", self._columns["cost"]), np.float64)
+        return int(np.where(score == score, score, np.inf).argmin())
+
+    def of(self, row: int) -> Population:
+        """The members of a row: one, or one for each fold."""
+        begin = range(len(self))[row] * self._folds
+        return self.population[begin : begin + self._folds]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The columns by name: arrays, or lists of what is no number."""
+        return {name: column.copy() for name, column in self._columns.items()}
+
+    def __len__(self) -> int:
+        return len(self._columns["cost"])
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, str):
+            return self.to_dict()[checks.choice("column", which, self.columns)]
+        if isinstance(which, slice):
+            return [self[i] for i in range(len(self))[which]]
+        return {name: _plain(column[which]) for name, column in self._columns.items()}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in self.best.items()}
+        best = ", ".join(f"{name} {value}" for name, value in shown.items())
+        return f"Table({len(self)} row{'s' * (len(self) != 1)}, best: {best})"
+
+
+def cross_validate(
+    network: Network,
+    X: ArrayLike,
+    Y: ArrayLike,
+    *,
+    folds: int | ArrayLike = 5,
+    random_state: Any = None,
+    **options: Any,
+) -> Table:
+    """Train a network on all folds but one, for each of them at once, and look how it does on the one left out.
+
+    Parameters
+    ----------
+    network : Network
+    X : array_like, shape (n_x, m)
+    Y : array_like, shape (n_y, m), or (m,)
+    folds : int, or array_like, shape (m,) of int or (folds, m) of bool, optional
+        Into how many parts the samples are cut, as even as can be, and in each class alike where the targets are
+        labels; or the number of each sample's fold; or which samples each fold holds out.
+    random_state : None, int, RandomState or Generator, optional
+        Where the folds, the first weights and the orders of the samples come from.
+    **options
+        As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``early_stopping``, ``executor``, …
+
+    Returns
+    -------
+    Table
+        A row for each fold: ``fold``, ``samples`` held out, ``cost`` of those trained on, ``validation_cost`` and
+        ``score`` of those held out, ``iterations``. The score is the share of right answers, or for output="identity"
+        the share of the variance that is explained.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind, shape or values; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastxor as fx
+    >>> draw = np.random.RandomState(0)
+    >>> X = draw.randn(2, 103)
+    >>> Y = (X[:1] * X[1:] > 0).astype(int)
+    >>> table = fx.cross_validate(fx.Network([2, 8, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0)
+    >>> table["samples"]
+    array([21, 21, 21, 20, 20])
+    >>> bool(table["score"].mean() > 0.9)
+    True
+    """
+    _refuse(options, ("members", "network", "parameters", "validation"))
+    X, targets = _data(network, X, Y)
+    masks, starts = _folds(network, targets, folds, random_state)
+    population = train_population(network, X, Y, validation=masks, random_state=starts, **options)
+    columns = {"fold": np.arange(len(masks)), "samples": masks.sum(axis=1)} | _columns(population)
+    columns["score"] = _scores(population, X, targets, masks)
+    return Table(_in_order(columns), population, 1)
+
+
+def sweep(
+    network: Network,
+    X: ArrayLike,
+    Y: ArrayLike,
+    grid: Mapping[str, Sequence[Any] | Array] | Sequence[Mapping[str, Any]],
+    *,
+    folds: int | ArrayLike | None = None,
+    random_state: Any = None,
+    **options: Any,
+) -> Table:
+    """Train a network with each of many settings, all at once.
+
+    Parameters
+    ----------
+    network : Network
+    X : array_like, shape (n_x, m)
+    Y : array_like, shape (n_y, m), or (m,)
+    grid : dict, or sequence of dict
+        The values to be tried of each setting, in all combinations; or the settings themselves. A setting is a number
+        of the optimizer, as "learning_rate" or "beta1"; "l2", "l1" or "clip_norm"; "hidden", the units of the hidden
+        layer, or a tuple of those of several, or the name of their activation; or "random_state", a seed.
+    folds : int or array_like, optional
+        Try each setting on folds, as `cross_validate` does.
+    random_state : None, int, RandomState or Generator, optional
+        Where the folds and the seeds come from. All settings have the same seeds: what differs is not chance.
+    **options
+        As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ``executor``, …
+
+    Returns
+    -------
+    Table
+        A row for each setting: its values, and ``cost``, ``validation_cost``, ``score``, ``iterations`` as in
+        `cross_validate`, with folds as means over these.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind, shape or values; the message names it.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> grid = {"learning_rate": [0.01, 0.1, 1.0], "hidden": [2, 8]}
+    >>> table = fx.sweep(fx.Network([2, 2, 1]), X, Y, grid, iterations=500, random_state=0)
+    >>> len(table), table.columns
+    (6, ('learning_rate', 'hidden', 'cost', 'iterations'))
+    >>> table.best["learning_rate"], table.best["hidden"]
+    (1.0, 8)
+    """
+    _refuse(options, ("members", "network", "parameters"))
+    settings = _settings(grid)
+    X, targets = _data(network, X, Y)
+    count = len(settings)
+    masks = None
+    if folds is None:
+        starts = np.repeat(seeds(random_state, 1), count)
+    else:
+        _refuse(options, ("validation",))
+        masks, starts = _folds(network, targets, folds, random_state)
+        options["validation"] = np.tile(masks, (count, 1))
+        starts = np.tile(starts, count)
+    each = 1 if masks is None else len(masks)
+    networks, asked = _asked(network, settings, each, options)
+    population = train_population(networks, X, Y, **{"random_state": starts} | asked)
+    columns = _columns(population)
+    if masks is not None:
+        columns["score"] = _scores(population, X, targets, options["validation"])
+    over = {name: _over_folds(name, column, each) for name, column in columns.items()}
+    found = {name: column for columns in over.values() for name, column in columns.items()}
+    return Table(
+        {name: _listed([row[name] for row in settings]) for name in settings[0]} | _in_order(found), population, each
+    )
+
+
+def _refuse(options: Mapping[str, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if options.get(name) is not None:
+            raise ValueError(f"{name} must be left out: it follows from the other arguments")
+
+
+def _data(network: Any, X: Any, Y: Any) -> tuple[Array, Array]:
+    """X, and Y as (n_y, m)."""
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {network!r}")
+    X = checks.inputs(X, network.sizes[0])
+    return X, checks.answers(Y, network, X.shape[1])
+
+
+# ---------------------------------------------------------------- folds
+
+
+def _folds(network: Network, Y: Array, folds: Any, random_state: Any) -> tuple[Array, Integers]:
+    """Which samples each fold holds out, (folds, m), and a seed for each."""
+    m = Y.shape[1]
+    if np.ndim(folds) == 0:
+        count = checks.integer("folds", folds, 2, m)
+        starts = seeds(random_state, count)
+        numbers = _dealt(network, Y, count, int(starts[0]))
+    else:
+        given = np.asarray(folds)
+        if given.dtype == np.bool_ and given.ndim == 2 and given.shape[1] == m:
+            return given, seeds(random_state, len(given))
+        if given.dtype.kind not in "iu" or given.shape != (m,):
+            raise ValueError(
+                f"folds must be an int, or an array of int (m,) = {(m,)} or of bool (folds, m), got {given.dtype} of "
+                f"shape {given.shape}"
+            )
+        numbers = np.unique(given, return_inverse=True)[1]
+        count = checks.integer("the number of folds", int(numbers.max()) + 1, 2)
+        starts = seeds(random_state, count)
+    return numbers == np.arange(count)[:, None], starts
+
+
+def _dealt(network: Network, Y: Array, count: int, seed: int) -> Integers:
+    """The fold of each sample, (m,): dealt out one after the other, a class after the other, in random order."""
+    m = Y.shape[1]
+    order = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 2, 0])).permutation(m)
+    order = order[np.argsort(classes_of(network, Y)[order], kind="stable")]
+    numbers = np.empty(m, np.int64)
+    numbers[order] = np.arange(m) % count
+    return numbers
+
+
+def _scores(population: Population, X: Array, Y: Array, masks: Array) -> Array:
+    """How well each member does on its samples: right answers, or variance explained, as a share."""
+    scores = np.empty(len(population))
+    at_once = max(1, _OUTPUTS // Y.size)
+    for begin in range(0, len(population), at_once):
+        some = population[begin : begin + at_once]
+        for i, answer in enumerate(some.predict(X), begin):
+            scores[i] = _score(some.networks[i - begin].output, answer, Y, masks[i])
+    return scores
+
+
+def _score(output: str, answer: Array, Y: Array, mask: Array) -> float:
+    if output == "softmax":
+        return float((answer == Y.argmax(axis=0))[mask].mean())
+    if output == "sigmoid":
+        return float((answer == (Y >= 0.5)).all(axis=0)[mask].mean())
+    wanted = Y[:, mask]
+    spread = np.sum((wanted - wanted.mean(axis=1, keepdims=True)) ** 2)
+    return float(1 - np.sum((answer[:, mask] - wanted) ** 2) / spread) if spread else float("nan")
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _settings(grid: Any) -> list[dict[str, Any]]:
+    """Each setting, in the order of the grid."""
+    if isinstance(grid, Mapping):
+        values = {name: _values(name, value) for name, value in grid.items()}
+        settings = [dict(zip(values, row, strict=True)) for row in product(*values.values())] if values else []
+    elif isinstance(grid, Sequence) and all(isinstance(row, Mapping) for row in grid):
+        settings = [dict(row) for row in grid]
+        for number, row in enumerate(settings):
+            if row.keys() != settings[0].keys():
+                raise ValueError(f"grid must have the same names in each setting, got others in number {number}")
+    else:
+        raise TypeError(f"grid must be a dict of the values to be tried, or a sequence of dicts, got {grid!r}")
+    if not settings or not settings[0]:
+        raise ValueError("grid must have a value of a setting at least")
+    return settings
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        raise TypeError(f"grid[{name!r}] must be a sequence of values, got {value!r}")
+    return value.tolist() if isinstance(value, np.ndarray) else [*value]
+
+
+def _asked(
+    network: Network, settings: list[dict[str, Any]], each: int, options: dict[str, Any]
+) -> tuple[Network | list[Network], dict[str, Any]]:
+    """The networks and the arguments of a population that has each setting `each` times."""
+    optimizer = options.get("optimizer", DESCENT)
+    numbers = [field.name for field in fields(optimizer)] if hasattr(optimizer, "__dataclass_fields__") else []
+    networks: Network | list[Network] = network
+    arguments, of_optimizer = dict(options), {}
+    for name in settings[0]:
+        values = [row[name] for row in settings]
+        if name == "hidden":
+            networks = [one for value in values for one in [_with_hidden(network, value)] * each]
+        elif name in numbers:
+            of_optimizer[name] = np.repeat(np.asarray(checks.numeric(name, values), np.float64), each)
+        elif name in _OWN:
+            arguments[name] = np.repeat(checks.numeric(name, values), each)
+        else:
+            known = [*numbers, *_OWN, "hidden"]
+            raise ValueError(
+                f"grid has no setting {name!r}; there are {', '.join(known)}{hints.did_you_mean(name, known)}"
+            )
+    if of_optimizer:
+        arguments["optimizer"] = replace(optimizer, **of_optimizer)
+    if networks is network:
+        arguments["members"] = each * len(settings)
+    return networks, arguments
+
+
+def _with_hidden(network: Network, value: Any) -> Network:
+    """The network with other units, or another activation, in its hidden layers."""
+    first, *_hidden, last = network.sizes
+    if isinstance(value, str):
+        return Network(network.sizes, value, network.output, network.loss)  # type: ignore[arg-type]  # it is checked
+    units = list(value) if isinstance(value, Sequence | np.ndarray) else [value]
+    names = network.hidden if len(units) == len(network.hidden) else (network.hidden or ("tanh",))[0]
+    return Network([first, *units, last], names, network.output, network.loss)
+
+
+# ---------------------------------------------------------------- columns
+
+
+def _columns(population: Population) -> dict[str, Any]:
+    columns: dict[str, Any] = {"cost": population.cost, "iterations": population.iterations}
+    if (population.validation_cost == population.validation_cost).any():
+        columns["validation_cost"] = population.validation_cost
+    if population._crowd.target is not None:
+        columns |= {"converged": population.converged, "iterations_to_target": population.iterations_to_target}
+    return {name: column.copy() for name, column in columns.items()}
+
+
+def _over_folds(name: str, column: Array, folds: int) -> dict[str, Any]:
+    """The means over each setting's folds, and for some how far they are apart."""
+    if folds == 1:
+        return {name: column}
+    rows = column.reshape(-1, folds)
+    found: dict[str, Any] = {name: rows.mean(axis=1)}
+    return found | ({f"{name}_std": rows.std(axis=1)} if name in ("validation_cost", "score") else {})
+
+
+_ORDER = ("cost", "validation_cost", "validation_cost_std", "score", "score_std", "converged", "iterations_to_target")
+
+
+def _in_order(columns: dict[str, Any]) -> dict[str, Any]:
+    """Those of a fold first, `iterations` last."""
+    known = [name for name in _ORDER if name in columns]
+    first = {name: column for name, column in columns.items() if name not in (*known, "iterations")}
+    return first | {name: columns[name] for name in known} | {"iterations": columns["iterations"]}
+
+
+def _listed(values: list[Any]) -> Any:
+    """A column: an array, if all values are numbers of a kind."""
+    if all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in values):
+        return np.array(values)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

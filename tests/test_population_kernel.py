@@ -1,0 +1,468 @@
+"""The kernels that train a network in each lane: numpy's results, and each network's bits as if it was alone."""
+
+import dataclasses
+import importlib
+from functools import cache
+
+import numpy as np
+import pytest
+import unjitted
+from engine_cases import JOBS, RUN, assert_close, small
+
+import fastxor as fx
+from fastxor import backends
+from fastxor.backends import one_by_one, reference
+from fastxor.backends.fused import choices, population
+from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
+from fastxor.backends.one_by_one import OneByOne
+from fastxor.cohort import NO_LIMIT, Cohort, CohortState
+
+MEMBERS = 5
+LANES = {"float64": VECTOR_BITS // 64, "float32": VECTOR_BITS // 32}
+X = np.array([[0, 0, 1, 1], [0, 1, 0, 1]], float)
+Y = np.array([[0, 1, 1, 0]], float)
+
+
+@cache
+def plain():
+    """The un-jitted kernels' module."""
+    unjitted.install()
+    return importlib.import_module(f"{backends._MODULES[unjitted.NAME]}.population")
+
+
+def cohort_of(network, X, Y, optimizers, **settings):
+    """A cohort with a member for each optimizer."""
+    k = len(optimizers)
+    settings = {
+        "penalties": np.tile(NO_LIMIT, (k, 1)),
+        "seeds": np.arange(k) + 3,
+        "iterations": np.full(k, 10_000),
+    } | settings
+    if "numbers" not in settings:
+        settings["numbers"] = np.array([optimizer._numbers for optimizer in optimizers], float)
+    return Cohort(network, X, Y, optimizers[0], **settings)
+
+
+def beginning(cohort, scale=1.0):
+    """The state of members that begin with weights of their own."""
+    starts = [cohort.network.initialize(seed, dtype=cohort.X.dtype) for seed in range(len(cohort))]
+    theta = scale * np.stack([cohort.network.flatten(start) for start in starts])
+    return CohortState.beginning(theta.astype(cohort.X.dtype), cohort.optimizer)
+
+
+def taken(session, state, steps=20, which=None, first=0, interval=3):
+    """So many steps, or each member's own, and what a member is then."""
+    which = np.arange(len(state)) if which is None else np.asarray(which)
+    steps, first = (np.broadcast_to(values, which.shape).astype(np.int64) for values in (steps, first))
+    return session.advance(state, which, steps, first, interval)
+
+
+def in_lanes(cohort, threads=1):
+    return population.Session(cohort, threads)
+
+
+def in_numpy(cohort):
+    return OneByOne(cohort, reference.Session)
+
+
+def close(got, wanted, rtol):
+    np.testing.assert_array_equal(got.good, wanted.good)
+    np.testing.assert_array_equal(np.isnan(got.costs), np.isnan(wanted.costs))
+    arrays = [{**vars(one.state), "costs": np.nan_to_num(one.costs)} for one in (got, wanted)]
+    assert_close(*({name: array for name, array in one.items() if array.size} for one in arrays), rtol)
+
+
+def same(got, wanted, rows=slice(None)):
+    """The same bits, of all members or of some of the first."""
+    for field in dataclasses.fields(CohortState):
+        np.testing.assert_array_equal(getattr(got.state, field.name)[rows], getattr(wanted.state, field.name))
+    np.testing.assert_array_equal(got.good[rows], wanted.good)
+    np.testing.assert_array_equal(got.costs[rows][:, : wanted.costs.shape[1]], wanted.costs)
+
+
+def varied(optimizer):
+    """Optimizers like this one with other numbers."""
+    rate = "start" if isinstance(optimizer, fx.Rprop) else "learning_rate"
+    rate = rate if hasattr(optimizer, rate) else next(iter(dataclasses.asdict(optimizer)))
+    return [dataclasses.replace(optimizer, **{rate: getattr(optimizer, rate) * f}) for f in (1, 0.5, 0.25, 1, 0.1)]
+
+
+@cache
+def job_cohort(job):
+    return cohort_of(job.network, *job.data, varied(job.optimizer), batch_size=job.batch)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_as_numpy_one_after_the_other(job):
+    cohort = job_cohort(job)
+    state = beginning(cohort)
+    close(taken(in_lanes(cohort), state), taken(in_numpy(cohort), state), RUN[job.dtype])
+
+
+@pytest.mark.parametrize("job", JOBS[::3], ids=lambda job: job.name)
+def test_same_bits_alone_and_at_any_place(job):
+    cohort = job_cohort(job)
+    state = beginning(cohort)
+    alone = [taken(in_lanes(cohort), state.take(np.array([i])), which=[i]) for i in range(MEMBERS)]
+    order = np.tile(np.arange(MEMBERS), 9)[::-1][: 2 * LANES[job.dtype] + 3]  # some groups, the last one not full
+    together = taken(in_lanes(cohort, threads=2), state.take(order), which=order)
+    for place, member in enumerate(order):
+        same(together, alone[member], slice(place, place + 1))
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if small(job) and job.m < 20][::4], ids=lambda job: job.name)
+def test_the_source_runs_unjitted(monkeypatch, job):
+    force(monkeypatch, plain(), False)
+    cohort = job_cohort(job)
+    state = beginning(cohort)
+    close(taken(plain().Session(cohort, 1), state, 4), taken(in_numpy(cohort), state, 4), RUN[job.dtype])
+
+
+# ---------------------------------------------------------------- kernels of exact sizes
+
+WORTH = "WORTH_CALLING", "WORTH_LOADING", "WORTH_WRITING_OUT"
+
+
+def force(monkeypatch, module, always):
+    """Have kernels of exact sizes used wherever there can be one, or never."""
+    choices = importlib.import_module(f"{module.__package__.rpartition('.')[0]}.choices")
+    for name in WORTH:
+        monkeypatch.setattr(choices, name, -1.0 if always else np.inf)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The names of the kernels of exact sizes that were asked for."""
+    names, original = [], population.exact.code
+
+    def code(kernel, dtype):
+        names.append(kernel.function.__name__)
+        return original(kernel, dtype)
+
+    monkeypatch.setattr(population.exact, "code", code)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("network", "optimizer", "settings"),
+    [
+        (fx.Network([2, 2, 1]), fx.SGD(0.3), {}),
+        (fx.Network([2, 5, 1], hidden="gelu", output="identity", loss="huber"), fx.Adam(0.02), {}),
+        (fx.Network([2, 3, 2, 3], hidden="relu", output="softmax"), fx.RMSprop(0.01), {"weights": True}),
+        (fx.Network([2, 1]), fx.SGD(0.3, 0.9), {"penalties": True}),
+    ],
+    ids=["2-2-1", "2-5-1", "2-3-2-3", "2-1"],
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_exact_sizes_have_the_same_bits(monkeypatch, used, network, optimizer, settings, dtype):
+    targets = np.eye(network.sizes[-1])[:, [0, -1, -1, 0]] if network.output == "softmax" else np.resize(Y, (1, 4))
+    if "weights" in settings:
+        settings = {"weights": some_weights(4)[:, [0, 1, 2, 3]].astype(dtype)}
+    if "penalties" in settings:
+        settings = {"penalties": np.array(PENALTIES)}
+    cohort = cohort_of(network, X.astype(dtype), targets.astype(dtype), varied(optimizer), **settings)
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, population, always)
+        results.append(taken(in_lanes(cohort), state, [200, 7, 300, 0, 150], interval=7))
+        assert len(used) == always
+    same(*results)
+    assert results[0].good.tolist() == [200, 7, 300, 0, 150]
+
+
+@pytest.mark.parametrize("job", [job for job in JOBS if small(job) and job.m < 20][::3], ids=lambda job: job.name)
+def test_exact_sizes_of_any_kind_unjitted(monkeypatch, job):
+    cohort = dataclasses.replace(job_cohort(job), batch_size=None)
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, plain(), always)
+        results.append(taken(plain().Session(cohort, 1), state, 3))
+    same(*results)
+
+
+def test_one_that_diverges_with_exact_sizes(monkeypatch, used):
+    network = fx.Network([2, 2, 1], hidden="identity", output="identity")
+    cohort = cohort_of(network, X, Y, [fx.SGD(0.01), fx.SGD(30.0), fx.SGD(0.1)])
+    state, results = beginning(cohort), []
+    for always in (False, True):
+        force(monkeypatch, population, always)
+        results.append(taken(in_lanes(cohort), state, 3000, interval=9))
+    same(*results)
+    assert used
+    assert (results[0].good < 3000).tolist() == [False, True, False]
+
+
+def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used):
+    cohort = cohort_of(fx.Network([2, 2, 1]), X, Y, [fx.SGD(0.3)] * 3)
+    state = beginning(cohort)
+    force(monkeypatch, population, False)
+    wanted = taken(in_lanes(cohort), state)
+    force(monkeypatch, population, True)
+    monkeypatch.setattr(population.exact, "_failed", set(population.exact._failed))
+    session = in_lanes(cohort)
+    monkeypatch.setattr(session, "_exact", Kernel(lambda: undefined, "void(int64)", "a test"))  # noqa: F821
+    for _ in range(2):
+        same(taken(session, state), wanted)
+    assert len(used) == 2
+    assert session._exact in population.exact._failed
+
+
+# ---------------------------------------------------------------- what members may have for themselves
+
+XOR = fx.Network([2, 5, 1])
+RATES = [0.3, 0.1, 1.0, 0.5, 0.01]
+
+
+def random_data(network, m, seed=0):
+    rng = np.random.default_rng(seed)
+    x, n_y = rng.standard_normal((network.sizes[0], m)), network.sizes[-1]
+    if network.output == "softmax":
+        return x, np.eye(n_y)[:, rng.integers(n_y, size=m)]
+    return x, (rng.random((n_y, m)) < 0.5).astype(float)
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("own", ["X", "Y", "XY"])
+def test_data_of_their_own(own, batch_size):
+    many = [random_data(XOR, 7, seed) for seed in range(MEMBERS)]
+    xs, ys = zip(*many, strict=True)
+    both = [np.stack(arrays) if name in own else arrays[0] for name, arrays in (("X", xs), ("Y", ys))]
+    cohort = cohort_of(XOR, *both, [fx.SGD(rate) for rate in RATES], batch_size=batch_size)
+    state = beginning(cohort)
+    close(taken(in_lanes(cohort), state), taken(in_numpy(cohort), state), RUN["float64"])
+
+
+def some_weights(m, seed=0):
+    """Of five members, mean 1 over the samples that count: some or all of them."""
+    rng = np.random.default_rng(seed)
+    weights = rng.random((MEMBERS, m)) * (rng.random((MEMBERS, m)) < [[0.5], [1.0], [0.2], [0.9], [0.7]])
+    weights[:, 1:4] = 0.5
+    return weights / (weights.sum(axis=1) / (weights > 0).sum(axis=1))[:, None]
+
+
+@pytest.mark.parametrize(("batch_size", "drop_last"), [(None, False), (3, False), (3, True)])
+@pytest.mark.parametrize("m", [11, 700])
+def test_weights_of_their_own(batch_size, drop_last, m):
+    """Also epochs of different lengths."""
+    x, y = random_data(XOR, m)
+    settings = {"weights": some_weights(m), "batch_size": batch_size, "drop_last": drop_last}
+    cohort = cohort_of(XOR, x, y, [fx.Adam(0.1 * rate) for rate in RATES], **settings)
+    state = beginning(cohort)
+    got = taken(in_lanes(cohort), state)
+    close(got, taken(in_numpy(cohort), state), RUN["float64"])
+    for i in range(MEMBERS):
+        same(got, taken(in_lanes(cohort), state.take(np.array([i])), which=[i]), slice(i, i + 1))
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+@pytest.mark.parametrize("hidden", ["tanh", "relu", "identity"])
+def test_a_sample_that_does_not_count_spoils_nothing(hidden, batch_size):
+    """Not by an infinite activation either."""
+    network = fx.Network([2, 5, 3, 1], hidden=hidden)
+    x, y = random_data(network, 6)
+    weights = np.ones((MEMBERS, 6))
+    weights[1:3, 4] = 0
+    changed, settings = x.copy(), {"weights": weights, "batch_size": batch_size}
+    changed[:, 4] = 1e308, -1e308
+    results = []
+    for data in (x, changed):
+        cohort = cohort_of(network, data, y, [fx.SGD(rate) for rate in RATES], **settings)
+        which = np.array([1, 2])
+        results.append(taken(in_lanes(cohort), beginning(cohort).take(which), which=which))
+    assert results[0].good.tolist() == [20, 20]
+    same(results[1], results[0])
+
+
+PENALTIES = [(0.1, 0, np.inf), (0, 0.05, np.inf), (0, 0, 0.2), (0.1, 0.01, 1e-3), NO_LIMIT]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", [fx.SGD(0.3), fx.Adam(0.05)], ids=["sgd", "adam"])
+def test_penalties_of_their_own(optimizer, dtype):
+    data = (array.astype(dtype) for array in (X, Y))
+    cohort = cohort_of(XOR, *data, varied(optimizer), penalties=np.array(PENALTIES))
+    state = beginning(cohort)
+    close(taken(in_lanes(cohort), state, 60), taken(in_numpy(cohort), state, 60), RUN[dtype])
+
+
+def test_numbers_of_their_own():
+    optimizers = [fx.Adam(0.1 * rate, 0.9 - 0.1 * i, 0.99 - 0.1 * i, 10.0**-i) for i, rate in enumerate(RATES)]
+    cohort = cohort_of(XOR, X, Y, optimizers)
+    state = beginning(cohort)
+    close(taken(in_lanes(cohort), state, 60), taken(in_numpy(cohort), state, 60), RUN["float64"])
+
+
+def test_a_schedule_for_members_that_are_not_equally_far():
+    optimizers = [fx.SGD(fx.schedules.cosine(0.5, steps=100))] * MEMBERS
+    cohort = cohort_of(XOR, X, Y, optimizers, numbers=np.zeros((MEMBERS, 2)))
+    state = beginning(cohort)
+    state.completed[:] = 0, 30, 5, 99, 30
+    close(taken(in_lanes(cohort), state), taken(in_numpy(cohort), state), RUN["float64"])
+
+
+# ---------------------------------------------------------------- steps and records of their own, and an end
+
+
+def test_steps_and_records_of_their_own():
+    cohort = cohort_of(XOR, X, Y, [fx.Adam(0.1 * rate) for rate in RATES])
+    state, settings = beginning(cohort), {"steps": [20, 0, 7, 1, 13], "first": [3, 0, 0, 5, 2], "interval": 4}
+    got = taken(in_lanes(cohort), state, **settings)
+    close(got, taken(in_numpy(cohort), state, **settings), RUN["float64"])
+    np.testing.assert_array_equal(got.state.theta[1], state.theta[1])
+    assert np.isfinite(got.costs).sum(axis=1).tolist() == [5, 0, 2, 0, 3]
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_several_calls_are_one_run(batch_size):
+    cohort = cohort_of(XOR, X, Y, [fx.Adam(0.1 * rate) for rate in RATES], batch_size=batch_size)
+    state = beginning(cohort)
+    whole = taken(in_lanes(cohort), state, 30, interval=1)
+    parts = [taken(in_lanes(cohort), state, 17, interval=1)]
+    parts.append(taken(in_lanes(cohort), parts[0].state, 13, interval=1))
+    costs = np.concatenate([part.costs for part in parts], axis=1)
+    same(whole, parts[1]._replace(good=np.full(MEMBERS, 30), costs=costs))
+
+
+def test_nothing_that_is_given_is_changed():
+    cohort = cohort_of(XOR, X, Y, [fx.Adam(0.1 * rate) for rate in RATES], batch_size=3)
+    state = beginning(cohort)
+    before = state.copy()
+    taken(in_lanes(cohort), state)
+    for name, array in vars(before).items():
+        np.testing.assert_array_equal(getattr(state, name), array)
+
+
+WILD = fx.Network([2, 4, 1], hidden="identity", output="identity")
+
+
+@pytest.mark.parametrize("interval", [1, 7, 10_000])
+@pytest.mark.parametrize("optimizer", [fx.SGD(30.0), fx.SGD(3.0, 0.9)], ids=["sgd", "momentum"])
+def test_one_that_diverges_ends_and_spoils_nobody(optimizer, interval):
+    """At the step and with the state of numpy's run; the others have the bits that they have among themselves."""
+    calm = dataclasses.replace(optimizer, learning_rate=0.01)
+    cohort = cohort_of(WILD, X, Y, [calm, optimizer, calm, dataclasses.replace(optimizer, learning_rate=2.0), calm])
+    state = beginning(cohort)
+    got = taken(in_lanes(cohort), state, 3000, interval=interval)
+    wanted = taken(in_numpy(cohort), state, 3000, interval=interval)
+    assert got.good[[0, 2, 4]].tolist() == [3000] * 3
+    assert (got.good[[1, 3]] > 0).all()
+    assert (got.good[[1, 3]] < 3000).all()
+    assert np.abs(got.good - wanted.good).max() <= 1  # where it ends, rounding decides
+    assert np.isfinite(got.state.theta).all()
+    assert np.isfinite(got.state.memory).all()
+    for i in (1, 3):
+        good = int(got.good[i])
+        again = taken(in_lanes(cohort), state.take(np.array([i])), good, which=[i], interval=interval)
+        same(got._replace(costs=got.costs[:, : again.costs.shape[1]]), again, slice(i, i + 1))
+        assert np.isfinite(got.costs[i]).sum() in (again.costs.size, again.costs.size + 1)
+    which = np.array([0, 2, 4])
+    same(got, taken(in_lanes(cohort), state.take(which), 3000, which=which, interval=interval), which)
+
+
+def test_a_cost_that_is_not_finite_ends_a_run():
+    cohort = cohort_of(WILD, X, 1e200 * Y, [fx.SGD(0.0)] * MEMBERS)
+    got = taken(in_lanes(cohort), beginning(cohort), 20, first=[5, 6, 7, 30, 5])
+    assert got.good.tolist() == [5, 6, 7, 20, 5]
+    assert np.isnan(got.costs).all()
+
+
+def test_angles_of_any_size():
+    network = fx.Network([2, 3, 1], hidden="sin", output="identity")
+    cohort = cohort_of(network, np.array([[1, 1e7, 3e9, 1], [0, 1, 0.5, 2]]), Y, [fx.SGD(1e-3)] * MEMBERS)
+    state = beginning(cohort)
+    close(taken(in_lanes(cohort), state, 1), taken(in_numpy(cohort), state, 1), 1e-6)
+
+
+def test_threads_take_a_share_each():
+    k = 100
+    cohort = cohort_of(XOR, X, Y, [fx.SGD(0.3)] * k)
+    state = beginning(cohort)
+    same(taken(in_lanes(cohort, threads=3), state), taken(in_lanes(cohort), state))
+
+
+# ---------------------------------------------------------------- a pass forward
+
+
+def seen(network, k, m, own=False, dtype="float64"):
+    """Parameters, X and Y of k networks, of data of their own or not."""
+    many = [random_data(network, m, seed) for seed in range(k if own else 1)]
+    x, y = (np.stack(arrays) if own else arrays[0] for arrays in zip(*many, strict=True))
+    theta = np.random.default_rng(1).standard_normal((k, network.count))
+    return theta.astype(dtype), x.astype(dtype), y.astype(dtype)
+
+
+def compared(core, network, theta, x, y, weights, threads=1):
+    """Outputs and losses, beside those of one network after the other by numpy."""
+    rtol = RUN[str(theta.dtype)]
+    got = core.outputs(network, theta, x, threads), core.losses(network, theta, x, y, weights, threads)
+    wanted = one_by_one.outputs(reference, network, theta, x, 1)
+    assert got[0].shape == (len(theta), network.sizes[-1], x.shape[-1])
+    assert_close(
+        {"outputs": got[0], "losses": got[1]},
+        {"outputs": wanted, "losses": one_by_one.losses(reference, network, theta, x, y, weights, 1)},
+        rtol,
+    )
+    return got
+
+
+PASSES = [
+    ([2, 2, 1], "tanh", "sigmoid", 4),
+    ([3, 5, 4], "relu", "softmax", 37),
+    ([17, 33, 3, 2], ("gelu", "sin"), "identity", 9),
+    ([4, 40, 30, 1], "tanh", "sigmoid", 700),
+]
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("k", [1, 8, 21])
+@pytest.mark.parametrize(("sizes", "hidden", "output", "m"), PASSES, ids=lambda value: str(value).replace(" ", ""))
+def test_outputs_and_losses(sizes, hidden, output, m, k, own):
+    network = fx.Network(sizes, hidden=hidden, output=output)
+    for dtype in LANES:
+        theta, x, y = seen(network, k, m, own, dtype)
+        outputs, losses = compared(population.forward, network, theta, x, y, None, threads=2)
+        for i in (0, k - 1):  # the same bits alone
+            one = theta[i : i + 1], x[i : i + 1] if own else x, y[i : i + 1] if own else y
+            np.testing.assert_array_equal(population.forward.outputs(network, *one[:2], 1)[0], outputs[i])
+            assert population.forward.losses(network, *one, None, 1)[0] == losses[i]
+
+
+def test_losses_with_weights():
+    theta, x, y = seen(XOR, MEMBERS, 9)
+    x[:, 8] = 1e300  # of a sample that counts for nobody
+    weights = some_weights(9)
+    weights[:, 8] = 0
+    wanted = one_by_one.losses(reference, XOR, theta, x, y, weights, 1)
+    np.testing.assert_allclose(population.forward.losses(XOR, theta, x, y, weights, 1), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("where", ["theta", "X"])
+def test_what_is_not_finite_has_no_outputs(where):
+    theta, x, y = seen(XOR, 11, 9)
+    (theta if where == "theta" else x)[-1, -1] = np.inf
+    assert population.forward.outputs(XOR, theta, x, 1) is None
+    if where == "theta":
+        losses = population.forward.losses(XOR, theta, x, y, None, 1)
+        assert np.isinf(losses).tolist() == [False] * 10 + [True]
+
+
+@pytest.mark.parametrize(("sizes", "hidden", "output", "m"), PASSES[:3], ids=lambda value: str(value).replace(" ", ""))
+def test_a_pass_unjitted(sizes, hidden, output, m):
+    network = fx.Network(sizes, hidden=hidden, output=output)
+    compared(plain().forward, network, *seen(network, 9, m), None)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_the_backend_chooses(monkeypatch, is_small):
+    monkeypatch.setattr(choices, "GROUP_PASS", 10**9 if is_small else 0)
+    monkeypatch.setattr(choices, "GROUP_WORK", 10**9 if is_small else 0)
+    cohort = cohort_of(XOR, X, Y, [fx.SGD(rate) for rate in RATES])
+    state, weights = beginning(cohort), some_weights(4)
+    core = backends.resolve("numba")
+    assert isinstance(core.open_cohort(cohort), population.Session) is is_small
+    close(taken(core.open_cohort(cohort), state), taken(in_numpy(cohort), state), RUN["float64"])
+    other = backends.resolve("numpy")
+    got = core.cohort_outputs(XOR, state.theta, X, None)
+    np.testing.assert_allclose(got, other.cohort_outputs(XOR, state.theta, X, None), rtol=1e-12)
+    got = core.cohort_losses(XOR, state.theta, X, Y, weights, 2)
+    np.testing.assert_allclose(got, other.cohort_losses(XOR, state.theta, X, Y, weights, 2), rtol=1e-12)

@@ -1,0 +1,154 @@
+"""`cross_validate` and `sweep` are populations of folds and settings; the table says what `train` says of each."""
+
+import numpy as np
+import pandas
+import pytest
+from test_population import NET, X, Y, flat
+
+import fastxor as fx
+
+ASKED = {"optimizer": fx.Adam(0.05), "iterations": 60, "random_state": 0}
+THREE = fx.Network([3, 5, 3], "relu", "softmax")
+CLASSES = np.repeat([0, 1, 2], [22, 13, 5])
+
+
+def test_each_fold_is_a_run_of_train(core):
+    table = fx.cross_validate(NET, X, Y, folds=3, backend=core, **ASKED)
+    assert table.columns == ("fold", "samples", "cost", "validation_cost", "score", "iterations")
+    assert table["samples"].tolist() == [14, 13, 13]
+    again = fx.cross_validate(NET, X, Y, folds=3, backend=core, **ASKED)
+    np.testing.assert_array_equal(flat(table.population), flat(again.population))
+    for row, run in zip(table, table.population, strict=True):
+        kept = run._settings["weights"] > 0
+        assert row["samples"] == (~kept).sum()
+        seed = int(table.population.seeds[row["fold"]])
+        alone = fx.train(NET, X[:, kept], Y[:, kept], backend=core, **ASKED | {"random_state": seed})
+        np.testing.assert_allclose(NET.flatten(run.parameters), NET.flatten(alone.parameters), rtol=1e-6, atol=1e-9)
+        assert np.isclose(row["validation_cost"], alone.cost(X[:, ~kept], Y[:, ~kept]))
+        assert np.isclose(row["cost"], alone.cost(X[:, kept], Y[:, kept]))
+        assert row["score"] == (alone.predict(X) == Y)[0, ~kept].mean()
+
+
+def held(table):
+    return np.stack([run._settings["weights"] == 0 for run in table.population])
+
+
+def test_folds_have_every_sample_once_and_every_class_alike():
+    table = fx.cross_validate(THREE, X, CLASSES, folds=5, backend="numpy", **ASKED)
+    masks = held(table)
+    assert (masks.sum(axis=0) == 1).all()
+    for number in range(3):
+        counts = masks[:, number == CLASSES].sum(axis=1)
+        assert counts.max() - counts.min() <= 1
+    assert not np.array_equal(
+        masks, held(fx.cross_validate(THREE, X, CLASSES, backend="numpy", **ASKED | {"random_state": 1}))
+    )
+
+
+def test_folds_of_ones_own():
+    numbers = np.arange(40) // 15
+    masks = numbers == np.arange(3)[:, None]
+    of_numbers = fx.cross_validate(NET, X, Y, folds=numbers, backend="numpy", **ASKED)
+    of_masks = fx.cross_validate(NET, X, Y, folds=masks, backend="numpy", **ASKED)
+    np.testing.assert_array_equal(held(of_numbers), masks)
+    np.testing.assert_array_equal(flat(of_numbers.population), flat(of_masks.population))
+    assert of_numbers["samples"].tolist() == [15, 15, 10]
+
+
+def test_values_are_scored_by_the_variance_explained():
+    net = fx.Network([3, 6, 1], output="identity")
+    wanted = X[0] * 2 - X[1]
+    table = fx.cross_validate(net, X, wanted, optimizer=fx.Adam(0.05), iterations=300, random_state=0, backend="numpy")
+    for row, run, mask in zip(table, table.population, held(table), strict=True):
+        error = ((run.predict(X)[0] - wanted)[mask] ** 2).sum()
+        assert np.isclose(row["score"], 1 - error / ((wanted[mask] - wanted[mask].mean()) ** 2).sum())
+    assert table["score"].mean() > 0.8
+
+
+def test_each_setting_is_a_run_of_train(core):
+    grid = {"learning_rate": [0.01, 0.1], "hidden": [2, (4, 3), "relu"], "l2": np.array([0.0, 0.1])}
+    table = fx.sweep(NET, X, Y, grid, backend=core, **ASKED)
+    assert len(table) == 12
+    assert table.columns == ("learning_rate", "hidden", "l2", "cost", "iterations")
+    assert [row["hidden"] for row in table][:6] == [2, 2, (4, 3), (4, 3), "relu", "relu"]
+    assert len(set(table.population.seeds.tolist())) == 1
+    for row, run in zip(table, table.population, strict=True):
+        units = row["hidden"]
+        net = fx.Network([3, 4, 1], "relu") if units == "relu" else fx.Network([3, *np.atleast_1d(units), 1])
+        asked = ASKED | {"random_state": int(table.population.seeds[0]), "optimizer": fx.Adam(row["learning_rate"])}
+        alone = fx.train(net, X, Y, l2=row["l2"], backend=core, **asked)
+        assert run.network == net
+        np.testing.assert_allclose(net.flatten(run.parameters), net.flatten(alone.parameters), rtol=1e-5, atol=1e-8)
+    assert table.best == table[int(table["cost"].argmin())]
+
+
+def test_settings_on_folds():
+    grid = {"beta1": [0.5, 0.9], "clip_norm": [0.1, 10.0]}
+    table = fx.sweep(NET, X, Y, grid, folds=4, backend="numpy", **ASKED)
+    assert len(table) == 4
+    assert len(table.population) == 16
+    for number, row in enumerate(table):
+        optimizer = fx.Adam(0.05, row["beta1"])
+        asked = ASKED | {"optimizer": optimizer, "clip_norm": row["clip_norm"], "backend": "numpy"}
+        folds = fx.cross_validate(NET, X, Y, folds=4, **asked)
+        np.testing.assert_array_equal(flat(folds.population), flat(table.of(number)))
+        for name in ("cost", "validation_cost", "score"):
+            assert np.isclose(row[name], folds[name].mean())
+        assert np.isclose(row["score_std"], folds["score"].std())
+    best = table["validation_cost"].argmin()
+    assert table.best == table[int(best)]
+
+
+def test_settings_one_by_one_and_seeds():
+    rows = [{"learning_rate": 0.1, "random_state": 3}, {"learning_rate": 0.2, "random_state": 4}]
+    table = fx.sweep(NET, X, Y, rows, target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
+    assert table.population.seeds.tolist() == [3, 4]
+    assert table["learning_rate"].tolist() == [0.1, 0.2]
+    assert {"converged", "iterations_to_target"} < set(table.columns)
+
+
+def test_pandas_takes_it_either_way():
+    table = fx.sweep(NET, X, Y, {"hidden": [2, (3, 2)], "learning_rate": [0.1, 0.2]}, backend="numpy", **ASKED)
+    frame = pandas.DataFrame(table)
+    assert list(frame.columns) == list(table.columns)
+    pandas.testing.assert_frame_equal(frame, pandas.DataFrame(table.to_dict()))
+    table.to_dict()["cost"][:] = 0
+    assert (table["cost"] > 0).all()
+
+
+def test_it_is_short_to_look_at():
+    table = fx.sweep(NET, X, Y, {"hidden": [2, 3]}, backend="numpy", **ASKED)
+    assert repr(table).startswith("Table(2 rows, best: hidden ")
+    assert len(repr(table)) < 100
+    assert table[0:1] == [table[0]]
+    with pytest.raises(ValueError, match="column must be one of 'hidden', 'cost', 'iterations', got 'costs'"):
+        table["costs"]
+
+
+REFUSALS = {
+    "one fold": (fx.cross_validate, {"folds": 1}, "folds must be at least 2"),
+    "too many": (fx.cross_validate, {"folds": 41}, "folds must be at most 40"),
+    "shape": (fx.cross_validate, {"folds": np.arange(39)}, "folds must be an int, or an array"),
+    "same": (fx.cross_validate, {"folds": np.zeros(40, int)}, "the number of folds must be at least 2"),
+    "empty": (fx.cross_validate, {"folds": np.zeros((2, 40), bool)}, "must be True for a sample of each"),
+    "validation": (fx.cross_validate, {"validation": 0.2}, "validation must be left out"),
+    "members": (fx.sweep, {"members": 3, "grid": {"l2": [0.1]}}, "members must be left out"),
+    "network": (fx.cross_validate, {"network": 3}, "network must be a Network, got 3"),
+    "unknown": (fx.sweep, {"grid": {"learning_rat": [0.1]}}, "did you mean 'learning_rate'"),
+    "other optimizer": (fx.sweep, {"grid": {"beta1": [0.1]}, "optimizer": fx.SGD()}, "grid has no setting 'beta1'"),
+    "scalar": (fx.sweep, {"grid": {"l2": 0.1}}, r"grid\['l2'\] must be a sequence of values"),
+    "nothing": (fx.sweep, {"grid": {}}, "grid must have a value of a setting"),
+    "no values": (fx.sweep, {"grid": {"l2": []}}, "grid must have a value of a setting"),
+    "list": (fx.sweep, {"grid": 3}, "grid must be a dict of the values"),
+    "unlike": (fx.sweep, {"grid": [{"l2": 0.1}, {"l1": 0.1}]}, "grid must have the same names in each"),
+    "units": (fx.sweep, {"grid": {"hidden": [0]}}, r"sizes\[1\] must be at least 1"),
+    "value": (fx.sweep, {"grid": {"l2": [-1.0]}}, "l2 must be finite and not negative"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(name):
+    function, arguments, message = REFUSALS[name]
+    arguments = {"network": NET, "backend": "numpy"} | ASKED | arguments
+    with pytest.raises((TypeError, ValueError), match=message):
+        function(arguments.pop("network"), X, Y, **arguments)
