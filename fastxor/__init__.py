@@ -12,7 +12,7 @@ Any dense network
     LevenbergMarquardt      least squares, for up to some thousand parameters
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
-    load                    a Result from its file
+    load                    a Result or a Population from its file
     export                  a trained network as Python, C, ONNX, safetensors or JSON
     Trained                 a network with its parameters, as a Result is one
     from_sklearn, from_torch  one of scikit-learn's or PyTorch's; Network.to_torch goes back

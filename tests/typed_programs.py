@@ -131,7 +131,7 @@ def patient(folder: Path) -> None:
     assert_type(more, fx.Result)
     fx.train(net, X, Y, validation=0.5, target_cost=0.1, callback=lambda moment: seen.append(moment.validation_cost))
     run.save(folder / "run.npz")
-    again = fx.load(str(folder / "run.npz"))
+    again: fx.Result = fx.load(str(folder / "run.npz"))
     assert_type(again, fx.Result)
     assert_type(again.cost(X, Y), float)
     assert_type(again.forward(X), NDArray[Any])
