@@ -105,13 +105,24 @@ def tutorials(problem: Problem, scale: float = 1.0) -> list[tuple[Array, Array]]
     ]
 
 
+def each_its_own(problem: Problem) -> list[tuple[Array, Array]]:
+    """As `spread`, for many networks: (members, n, k) and (members, n, 1)."""
+    draw, members = np.random.RandomState([problem.seed, 7]), problem.members
+    return [
+        (draw.standard_normal((members, n, k)) / np.sqrt(k), 0.3 * draw.standard_normal((members, n, 1)))
+        for n, k in zip(problem.sizes[1:], problem.sizes, strict=False)
+    ]
+
+
 # ---------------------------------------------------------------- a row of the table
 
 
 @dataclass(frozen=True)
 class Problem:
     """One job. `train` runs iterations, one update each, in one call; `functions` makes them from the tutorial's
-    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python."""
+    functions, in the caller's own loop; `gradient` and `predict` make one call after the other from Python;
+    `population` trains many networks, whose arrays have an axis in front, each at a learning rate of its own.
+    """
 
     name: str
     sizes: tuple[int, ...]
@@ -125,6 +136,7 @@ class Problem:
     source: Callable[[Problem], tuple[Array, Array]] = labelled
     weights: Callable[[Problem], list[tuple[Array, Array]]] = spread
     kind: str = "train"
+    members: int = 1  # networks that are trained at once, of which stated times are for one
     unit: str = "step"  # what a stated time is for
     iterations: int = 20  # after which results are compared
     tolerance: float = 1e-9  # of a parameter array's movement since the start, in the root mean square
@@ -169,7 +181,14 @@ class Problem:
         batch = "" if self.batch is None else f" in batches of {self.batch}"
         rule = "" if self.kind in ("gradient", "predict") else ", Adam" if self.adam else ", gradient descent"
         loop = ", the tutorial's functions in one's own loop" if self.kind == "functions" else ""
-        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}; one {self.unit}"
+        many = f", {self.members:,} networks at learning rates of their own" if self.kind == "population" else ""
+        of_one = " of one network" if self.kind == "population" else ""
+        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{loop}{many}; one {self.unit}{of_one}"
+
+    @cached_property
+    def rates(self) -> Array:
+        """The members' learning rates."""
+        return np.linspace(0.5, 1.5, self.members) * self.learning_rate
 
     @cached_property
     def data(self) -> tuple[Array, Array]:
@@ -301,6 +320,25 @@ PROBLEMS = {
         Problem("predict", m=1, kind="predict", unit="call", iterations=1, tolerance=1e-5, **EXPM),
     )
 }  # fmt: skip
+
+ADAM = fx.Adam(0.01)
+
+
+def _populations(name: str, *members: int, **changes: Any) -> list[Problem]:
+    base = {"kind": "population", "weights": each_its_own, "iterations": 20, "tolerance": TOLERANCE[changes["dtype"]]}
+    return [Problem(f"{name}, {k:,}", members=k, **(changes | base)) for k in members]
+
+
+# What `fastxor bench --cases population` times.
+POPULATIONS = {
+    problem.name: problem
+    for problem in (
+        *_populations("population", 64, 1024, 16384, sizes=(2, 2, 1), **XOR),
+        *_populations("population-float32", 64, 1024, 16384, sizes=(2, 2, 1), **XOR | {"dtype": "float32"}),
+        *_populations("population-adam", 1024, sizes=(2, 8, 1), **XOR | {"dtype": "float32", "optimizer": ADAM}),
+        *_populations("population-mid", 64, m=256, **EXPM),
+    )
+}
 
 
 @dataclass(frozen=True)
