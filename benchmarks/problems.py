@@ -16,6 +16,7 @@ from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.peers import PEERS, fastxor_peer, numpy_peer
 from fastxor.bench.problems import (
     BASES,
+    POPULATIONS,
     PROBLEMS,
     SHAPES,
     TUTORIAL,
@@ -34,6 +35,7 @@ __all__ = [
     "IMPLEMENTATIONS",
     "OURS",
     "PEERS",
+    "POPULATIONS",
     "PROBLEMS",
     "SHAPES",
     "TRAINED",
@@ -58,6 +60,7 @@ __all__ = [
     "numpy_peer",
     "own_loop",
     "peaks",
+    "population",
     "run_of",
     "show_time",
 ]
@@ -97,6 +100,12 @@ def own_loop(problem: Problem, implementation: str) -> Run:
     if implementation == "tutorial":
         return functools.partial(numpy_peer.functions, problem)
     return functools.partial(fastxor_peer.functions, problem, implementation, 1)
+
+
+@functools.cache
+def population(threads: int) -> Callable[[Problem, str], Run]:
+    """As `run_of`, for `train_population` on so many threads."""
+    return lambda problem, backend: functools.partial(fastxor_peer.population, problem, backend, threads)
 
 
 @functools.cache

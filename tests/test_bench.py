@@ -1,9 +1,11 @@
 """`fastxor bench`: its options, its files, and what it does when a peer is missing, wrong, or interrupted."""
 
 import functools
+import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -22,7 +24,7 @@ from fastxor.__main__ import main
 from fastxor.bench import command, floor, report
 from fastxor.bench.measuring import Outcome
 from fastxor.bench.peers import numpy_peer
-from fastxor.bench.problems import PROBLEMS, sweeps
+from fastxor.bench.problems import POPULATIONS, PROBLEMS, sweeps
 from fastxor.bench.progress import Progress
 from fastxor.bench.worker import Missing, Peer, Refused, Worker, rest
 
@@ -848,3 +850,16 @@ def test_fastxor_and_numpy_solve_them_alike(name):
     for ways in numpy_peer.contenders(problem, 1).values():
         for run in ways.values():
             assert problem.difference(run(problem.iterations), expected) <= problem.tolerance
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
+def test_populations_are_solved_alike(name):
+    """Also by C, where there is a compiler."""
+    problem = replace(POPULATIONS[name], members=16)
+    expected = numpy_peer.reference(problem)
+    peers = ["fastxor", "numpy", *(["c"] if shutil.which("gcc") else [])]
+    found = [importlib.import_module(f"fastxor.bench.peers.{peer}_peer").contenders(problem, 1) for peer in peers]
+    for ways in (ways for contenders in found for ways in contenders.values()):
+        for run in ways.values():
+            assert problem.difference(run(problem.iterations), expected) <= problem.tolerance
+    assert "16 networks at learning rates of their own" in problem.description

@@ -13,6 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URLS = PROJECT["urls"]
 HOME = URLS["Source"]
+RAW = f"{HOME.replace('github.com', 'raw.githubusercontent.com')}/main/"
 
 # The texts of the source distribution.
 PLACES = (
@@ -49,6 +50,8 @@ def anchors(markdown):
 def assert_leads_somewhere(link):
     """An absolute link does, unless it names a file of this repository that there is not."""
     assert link.startswith("https://"), link
+    if link.startswith(RAW):
+        assert (ROOT / link.removeprefix(RAW)).exists(), link
     if link.startswith(HOME) and link not in {HOME, f"{HOME}#readme", f"{HOME}/issues"}:
         file = re.fullmatch(r"/(?:blob|tree|raw)/main/([^#?]+)", link.removeprefix(HOME))
         assert file, link

@@ -15,7 +15,7 @@ from fastxor.bench.machine import Machine, cores
 from fastxor.bench.measuring import OURS, Effort, Outcome, measure
 from fastxor.bench.page import page
 from fastxor.bench.peers import PEERS
-from fastxor.bench.problems import PROBLEMS, Problem, Sweep, sweeps
+from fastxor.bench.problems import POPULATIONS, PROBLEMS, Problem, Sweep, sweeps
 from fastxor.bench.progress import Progress
 from fastxor.bench.report import Record, Swept
 from fastxor.bench.worker import Missing, Refused, Worker
@@ -37,7 +37,7 @@ QUICK = Effort(
     sweepers=frozenset({"numpy"}),
     without=frozenset({"torch.compile"}),
 )
-CASES = (*PROBLEMS, *sweeps(2))
+CASES = (*PROBLEMS, "population", *sweeps(2))
 QUICK_CASES = ("xor", "expm", *sweeps(2))
 
 
@@ -116,6 +116,7 @@ class Session:
         """Go through the cases and sweeps of these names."""
         self.look_at_the_machine(workers[OURS])
         problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
+        problems += POPULATIONS.values() if "population" in names else []
         lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
         few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}
         points = sum(len(sweep.problems) for sweep in lines)
@@ -222,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
 def _listed_cases() -> str:
     """A line or two for each."""
     said = {name: problem.description for name, problem in PROBLEMS.items()}
+    said["population"] = f"{len(POPULATIONS)} populations, such as {next(iter(POPULATIONS.values())).description}"
     said |= {name: f"by {sweep.axis}: {sweep.description}" for name, sweep in sweeps(2).items()}
     lines = (fill(f"{name:12} {text}", 96, subsequent_indent=" " * 15) for name, text in said.items())
     return indent("\n".join(lines), "  ")

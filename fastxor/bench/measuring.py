@@ -166,4 +166,4 @@ def measure(
                 outcome.left_out[name] = str(refusal)
                 del outcome.times[name]
             else:
-                outcome.times[name].append(seconds / iterations * problem.per_unit)
+                outcome.times[name].append(seconds / iterations * problem.per_unit / problem.members)

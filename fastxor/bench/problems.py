@@ -107,6 +107,15 @@ def tutorials(problem: Problem, scale: float = 1.0) -> list[tuple[Array, Array]]
     ]
 
 
+def each_its_own(problem: Problem) -> list[tuple[Array, Array]]:
+    """As `spread`, for many networks: (members, n, k) and (members, n, 1)."""
+    draw, members = np.random.RandomState([problem.seed, 7]), problem.members
+    return [
+        (draw.standard_normal((members, n, k)) / np.sqrt(k), 0.3 * draw.standard_normal((members, n, 1)))
+        for n, k in zip(problem.sizes[1:], problem.sizes, strict=False)
+    ]
+
+
 # ---------------------------------------------------------------- a row of the table
 
 
@@ -114,7 +123,9 @@ def tutorials(problem: Problem, scale: float = 1.0) -> list[tuple[Array, Array]]
 class Problem:
     """One job. `train` runs iterations, one update each, in one call, and `stopping` does so with an eye on samples
     held out, after each epoch; `functions` makes them from the tutorial's functions, in the caller's own loop;
-    `gradient`, `vjp`, `jacobian` and `predict` make one call after the other from Python."""
+    `gradient`, `vjp`, `jacobian` and `predict` make one call after the other from Python. `population` trains many
+    networks, whose arrays have an axis in front, each at a learning rate of its own.
+    """
 
     name: str
     sizes: tuple[int, ...]
@@ -128,6 +139,7 @@ class Problem:
     source: Callable[[Problem], tuple[Array, Array]] = labelled
     weights: Callable[[Problem], list[tuple[Array, Array]]] = spread
     kind: str = "train"
+    members: int = 1  # networks that are trained at once, of which stated times are for one
     unit: str = "step"  # what a stated time is for
     iterations: int = 20  # after which results are compared
     tolerance: float = 1e-9  # of a parameter array's movement since the start, in the root mean square
@@ -177,8 +189,14 @@ class Problem:
         samples = "one sample" if self.m == 1 else f"{self.m:,} samples"
         batch = "" if self.batch is None else f" in batches of {self.batch}"
         rule = (", Adam" if self.adam else ", gradient descent") if self.kind in _SAYS else ""
-        says = (_SAYS | _CALLS)[self.kind]
-        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{says}; one {self.unit}"
+        says, unit = (_SAYS | _CALLS)[self.kind].format(self.members), self.unit
+        unit += " of one network" if self.kind == "population" else ""
+        return f"{layers}, {samples}{batch}, {self.dtype}{rule}{says}; one {unit}"
+
+    @cached_property
+    def rates(self) -> Array:
+        """The members' learning rates."""
+        return np.linspace(0.5, 1.5, self.members) * self.learning_rate
 
     @cached_property
     def data(self) -> tuple[Array, Array]:
@@ -250,6 +268,7 @@ _SAYS = {
     "train": "",
     "stopping": ", early stopping on 357 samples held out",
     "functions": ", the tutorial's functions in one's own loop",
+    "population": ", {:,} networks at learning rates of their own",
 }
 _CALLS = {
     "gradient": "",
@@ -338,6 +357,25 @@ PROBLEMS = {
         Problem("predict", m=1, kind="predict", unit="call", iterations=1, tolerance=1e-5, **EXPM),
     )
 }  # fmt: skip
+
+ADAM = fx.Adam(0.01)
+
+
+def _populations(name: str, *members: int, **changes: Any) -> list[Problem]:
+    base = {"kind": "population", "weights": each_its_own, "iterations": 20, "tolerance": TOLERANCE[changes["dtype"]]}
+    return [Problem(f"{name}, {k:,}", members=k, **(changes | base)) for k in members]
+
+
+# What `fastxor bench --cases population` times.
+POPULATIONS = {
+    problem.name: problem
+    for problem in (
+        *_populations("population", 64, 1024, 16384, sizes=(2, 2, 1), **XOR),
+        *_populations("population-float32", 64, 1024, 16384, sizes=(2, 2, 1), **XOR | {"dtype": "float32"}),
+        *_populations("population-adam", 1024, sizes=(2, 8, 1), **XOR | {"dtype": "float32", "optimizer": ADAM}),
+        *_populations("population-mid", 64, m=256, **EXPM),
+    )
+}
 
 
 @dataclass(frozen=True)

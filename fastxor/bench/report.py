@@ -23,10 +23,12 @@ CONTENDERS = {
     "numpy": "",
     "C": "C is compiled for the exact sizes, checks nothing, and may use an exp and a tanh less exact than fastxor's.",
     "JAX": "JAX speaks with the fastest of autodiff or gradients by hand, matrix products or broadcast sums, and two "
-    "layouts and vector widths, the whole run in one jit; JAX idiomatic is autodiff with matrix products.",
+    "layouts and vector widths, the whole run in one jit; JAX idiomatic is autodiff with matrix products, and vmap for "
+    "populations, of which JAX by hand takes blocks of several sizes.",
     "JAX idiomatic": "",
     "PyTorch": "PyTorch without its compiler pays a few microseconds for each operation, which is most of its time in "
     "small networks; it is the fastest of modules, a fused optimizer, and steps by hand without autograd.",
+    "torch.func": "torch.func maps the gradient of one network over all of a population.",
     "torch.compile": "torch.compile takes blocks of steps written by hand, or the modules; it cannot take a whole run.",
     "scikit-learn": "scikit-learn checks its input, shuffles and works out the loss in every epoch inside `fit`, which "
     "cannot be turned off.",

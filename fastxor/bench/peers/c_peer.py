@@ -17,9 +17,10 @@ import numpy as np
 
 from fastxor.bench.problems import Contenders, Problem, Result, Run, flat, views
 
-KINDS = ("train", "gradient", "predict")
+KINDS = ("train", "gradient", "predict", "population")
 
 SOURCE = Path(__file__).with_name("network.c")
+POPULATION = Path(__file__).with_name("population.c")
 FLAGS = ("-std=gnu11", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-pthread")
 
 # a product's block of sums: rows x vectors forward and back, rows x columns of vectors for the weights' gradients
@@ -93,10 +94,56 @@ def _run(problem: Problem, library: ctypes.CDLL) -> Run:
     return {"train": train, "gradient": gradient, "predict": predict}[problem.kind]
 
 
+def _population(problem: Problem, library: ctypes.CDLL) -> Run:
+    X, Y = problem.data
+
+    def train(iterations: int) -> Result:
+        starts = [value.reshape(problem.members, -1).T for value in problem.start.values()]
+        theta = _aligned(np.concatenate(starts))
+        rates = _aligned(problem.rates.astype(problem.dtype))
+        steps = ctypes.c_long(problem.members), ctypes.c_long(iterations)
+        library.train(_pointer(X), _pointer(Y), _pointer(rates), *steps, _pointer(theta))
+        rows = np.cumsum([len(start) for start in starts])[:-1]
+        parts = zip(problem.start.items(), np.split(theta, rows), strict=True)
+        return {key: part.T.reshape(start.shape) for (key, start), part in parts}
+
+    return train
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """A copy that begins where a cache line does."""
+    space = np.empty(array.size + 64, array.dtype)
+    start = -space.ctypes.data % 64 // array.itemsize
+    copy = space[start : start + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def _populations(problem: Problem) -> dict[str, Run]:
+    """libm's exp and tanh or one's own, by the width of a vector, whose lanes are networks."""
+    macros = {
+        "REAL": "double" if problem.dtype == "float64" else "float",
+        "INTEGER": "long long" if problem.dtype == "float64" else "int",
+        "LAYERS": len(problem.layers),
+        **{f"N{i}": n for i, n in enumerate((*problem.sizes, 0)[:4])},
+        "SAMPLES": problem.m,
+        "SIGMOID": int(problem.output == "sigmoid"),
+        "ADAM": int(problem.adam),
+    }
+    runs = {}
+    for math, width in product(("libm", "own"), BLOCKS):
+        prefer = (f"-mprefer-vector-width={width}",) if platform.machine() in ("x86_64", "AMD64") else ()
+        library = build(POPULATION, macros | {"OWN_MATH": int(math == "own"), "WIDTH": width}, prefer)
+        runs[f"{math} math, {width} bits"] = _population(problem, library)
+    return runs
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
     """libm's exp and tanh or vectorised ones, by the vector width that gcc prefers and the samples in a tile."""
     if threads > 1 and problem.name != "expm":
         return {}
+    if problem.kind == "population":
+        return {"C": _populations(problem)}
     macros = {
         "REAL": "double" if problem.dtype == "float64" else "float",
         "LAYERS": len(problem.layers),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numba
+import numpy as np
 
 import fastxor as fx
+from fastxor.backends.fused.population import warmup
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Contenders, Problem, Result
 
-KINDS = ("train", "stopping", "functions", "gradient", "vjp", "jacobian", "predict")
+KINDS = ("train", "stopping", "functions", "gradient", "vjp", "jacobian", "predict", "population")
 
 
 def train(problem: Problem, backend: str, threads: int, iterations: int) -> Result:
@@ -73,7 +76,24 @@ def predict_calls(problem: Problem, backend: str, threads: int, calls: int) -> R
     return {"outputs": outputs}
 
 
+def population(problem: Problem, backend: str, threads: int, iterations: int) -> Result:
+    pop = fx.train_population(
+        problem.network,
+        *problem.data,
+        parameters=problem.start,
+        optimizer=replace(problem.optimizer, learning_rate=problem.rates),  # type: ignore[arg-type]  # a dataclass
+        iterations=iterations,
+        interval=iterations,
+        backend=backend,
+        threads=threads,
+    )
+    return dict(pop.parameters)
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
+    if problem.kind == "population":
+        warmup(problem.network, problem.m, problem.optimizer, np.dtype(problem.dtype))
+        return {"fastxor": {"numba": partial(population, problem, "numba", threads)}}
     calls = {"gradient": gradient_calls, "vjp": vjp_calls, "jacobian": jacobian_calls, "predict": predict_calls}
     kinds = {"train": train, "stopping": stopping, "functions": functions, **calls}
     fused, plain = (partial(kinds[problem.kind], problem, backend, threads) for backend in ("numba", "numpy"))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run
 
-KINDS = ("train", "gradient", "vjp", "jacobian", "predict")
+KINDS = ("train", "gradient", "vjp", "jacobian", "predict", "population")
 IDIOMATIC = ("autodiff, dot, columns", "autodiff, dot, rows")
 MOST = {"autodiff": 100_000, "by hand": 10_000_000}  # elements of a product as a broadcast sum; more takes far longer
 WIDE = {"xla_cpu_prefer_vector_width": 512}  # XLA's own choice is 256
@@ -218,6 +218,10 @@ def predictions(problem: Problem, multiply: Callable) -> Run:
 
 def contenders(problem: Problem, threads: int) -> Contenders:
     size = (problem.batch or problem.m) * max(n * k for n, k in zip(problem.sizes[1:], problem.sizes, strict=False))
+    if problem.kind == "population":
+        from fastxor.bench.peers import jax_population
+
+        return {"JAX": jax_population.ways(problem), "JAX idiomatic": jax_population.idiomatic(problem)}
     products = {"dot": dot, "sums": sums}
     pairs = [(gradient, name) for gradient in MOST for name in products if name == "dot" or size <= MOST[gradient]]
     if problem.kind == "predict":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
@@ -12,7 +13,9 @@ import fastxor as fx
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Array, Contenders, Problem, Result, flat, views, xor
 
-KINDS = ("train", "functions", "gradient", "vjp", "jacobian", "predict")
+KINDS = ("train", "functions", "gradient", "vjp", "jacobian", "predict", "population")
+
+LOOPED = 1024  # networks up to which the tutorial's program is asked to train one after the other
 
 HIDDEN = {"tanh": np.tanh, "relu": lambda Z: np.maximum(Z, 0)}
 SLOPES = {"tanh": lambda A: 1 - A * A, "relu": lambda A: A > 0}  # from the activation's value
@@ -161,7 +164,44 @@ def predict_calls(problem: Problem, calls: int) -> Result:
 CALLS = {"gradient": gradient_calls, "vjp": vjp_calls, "jacobian": jacobian_calls, "predict": predict_calls}
 
 
+def population(problem: Problem, iterations: int) -> Result:
+    """The textbook's lines on arrays with an axis in front for the networks."""
+    X, Y = problem.data
+    rates = problem.rates.astype(problem.dtype)[:, None, None]
+    state = {key: (value.copy(), 0 * value, 0 * value) for key, value in problem.start.items()}
+    for t in range(1, iterations + 1):
+        A = [X]
+        for layer in problem.layers:
+            Z = state[f"W{layer}"][0] @ A[-1] + state[f"b{layer}"][0]
+            A.append(np.tanh(Z) if layer < len(problem.layers) else output(problem, Z))
+        dZ, grads = (A[-1] - Y) / problem.m, {}
+        for layer in reversed(problem.layers):
+            grads[f"W{layer}"] = dZ @ A[layer - 1].swapaxes(-1, -2)
+            grads[f"b{layer}"] = dZ.sum(axis=-1, keepdims=True)
+            if layer > 1:
+                dZ = state[f"W{layer}"][0].swapaxes(-1, -2) @ dZ * SLOPES["tanh"](A[layer - 1])
+        for key, (theta, first, second) in state.items():
+            step, first, second = move(replace(problem.optimizer, learning_rate=1.0), t, grads[key], first, second)
+            state[key] = theta - rates * step.astype(problem.dtype), first, second
+    return {key: theta for key, (theta, _first, _second) in state.items()}
+
+
+def one_by_one(problem: Problem, iterations: int) -> Result:
+    """The tutorial's steps, one network after the other."""
+    X, Y = problem.data
+    ends = []
+    for i, rate in enumerate(problem.rates.tolist()):
+        start = {key: value[i] for key, value in problem.start.items()}
+        ends.append(tutorial_numpy.own_loop(tutorial_numpy, X, Y, start, iterations, rate))
+    return {key: np.stack([end[key] for end in ends]) for key in problem.start}
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
+    if problem.kind == "population":
+        found: Contenders = {"numpy": {"textbook": partial(population, problem)}}
+        if problem.source is xor and not problem.adam and problem.members <= LOOPED:
+            found["tutorial"] = {"one by one": partial(one_by_one, problem)}
+        return found
     if problem.kind in CALLS:
         return {"numpy": {"textbook": partial(CALLS[problem.kind], problem)}}
     if problem.kind == "functions":
@@ -178,4 +218,4 @@ def version() -> str:
 
 def reference(problem: Problem) -> Result:
     """What every run of `problem.iterations` iterations is compared with."""
-    return CALLS.get(problem.kind, textbook)(problem, problem.iterations)
+    return (CALLS | {"population": population}).get(problem.kind, textbook)(problem, problem.iterations)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fastxor.bench.problems import BETA1, BETA2, EPSILON, Contenders, Problem, Result, Run, xor
 
-KINDS = ("train", "gradient", "vjp", "jacobian", "predict")
+KINDS = ("train", "gradient", "vjp", "jacobian", "predict", "population")
 HIDDEN = {"tanh": torch.tanh, "relu": torch.relu}
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
@@ -214,9 +214,71 @@ def predict_calls(problem: Problem, calls: int) -> Result:
     return {"outputs": outputs.numpy().T}
 
 
+# Populations, whose networks are the first axis
+
+
+def populations(problem: Problem, gradient: Callable) -> Run:
+    """Steps of all networks; the gradient is for parameters with that axis."""
+    X, Y = map(torch.tensor, problem.data)
+    rates = torch.tensor(problem.rates, dtype=X.dtype)[:, None, None]
+
+    def run(iterations: int) -> Result:
+        P = {key: torch.tensor(value) for key, value in problem.start.items()}
+        M, V = ({key: torch.zeros_like(p) for key, p in P.items()} for _ in range(2))
+        for t in range(1, iterations + 1):
+            G = gradient(P, X, Y)
+            for key, g in G.items():
+                if not problem.adam:
+                    P[key] = P[key] - rates * g
+                    continue
+                M[key].mul_(BETA1).add_(g, alpha=1 - BETA1)
+                V[key].mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
+                size, scale = rates / (1 - BETA1**t), 1 / (1 - BETA2**t)
+                P[key] = P[key] - size * M[key] / (torch.sqrt(V[key] * scale) + EPSILON)
+        return {key: p.numpy() for key, p in P.items()}
+
+    return run
+
+
+def population_gradient(problem: Problem, P: dict[str, Tensor], X: Tensor, Y: Tensor) -> dict[str, Tensor]:
+    """By hand, with batched products."""
+    A, G = [X], {}
+    for layer in problem.layers:
+        Z = P[f"W{layer}"] @ A[-1] + P[f"b{layer}"]
+        A.append(torch.tanh(Z) if layer < len(problem.layers) else Z)
+    dZ = ((torch.sigmoid(A[-1]) if problem.output == "sigmoid" else A[-1]) - Y) / problem.m
+    for layer in reversed(problem.layers):
+        a = A[layer - 1]
+        G[f"W{layer}"], G[f"b{layer}"] = dZ @ a.mT, dZ.sum(-1, keepdim=True)
+        if layer > 1:
+            dZ = P[f"W{layer}"].mT @ dZ * (1 - a * a)
+    return G
+
+
+def mapped_gradient(problem: Problem) -> Callable:
+    """torch.func's, of one network, mapped over all."""
+
+    def cost(P: dict[str, Tensor], X: Tensor, Y: Tensor) -> Tensor:
+        A = X
+        for layer in problem.layers:
+            Z = P[f"W{layer}"] @ A + P[f"b{layer}"]
+            A = torch.tanh(Z) if layer < len(problem.layers) else Z
+        if problem.output == "sigmoid":
+            return nn.functional.binary_cross_entropy_with_logits(Z, Y)
+        return ((Z - Y) ** 2).sum() / (2 * problem.m)
+
+    return torch.func.vmap(torch.func.grad(cost), in_dims=(0, None, None))
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
     torch.set_num_threads(threads)
     torch._dynamo.reset()  # one problem's graphs count towards the next one's limit of recompilations
+    if problem.kind == "population":
+        ours, mapped = partial(population_gradient, problem), mapped_gradient(problem)
+        return {
+            "PyTorch": {"by hand": populations(problem, ours)},
+            "torch.func": {"vmap": populations(problem, mapped)},
+        }
     if problem.kind == "predict":
         return {"PyTorch": {"modules": partial(predict_calls, problem)}}
     if problem.kind == "vjp":

@@ -6,12 +6,18 @@ products.py, kernel.py does so for many steps and groups, session.py for a cohor
 
 from __future__ import annotations
 
+import numpy as np
+
+from fastxor.architecture import Architecture
 from fastxor.cohort import Cohort
+from fastxor.optimizers import Optimizer
 
 from .. import choices, update
+from . import exact, kernel
+from .layout import layout
 from .session import Session
 
-__all__ = ["Session", "pays_off"]
+__all__ = ["Session", "pays_off", "warmup"]
 
 
 def pays_off(cohort: Cohort) -> bool:
@@ -23,3 +29,11 @@ def pays_off(cohort: Cohort) -> bool:
     known = cohort.optimizer._kind in update.KINDS
     samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
     return known and cohort.network.count * samples <= choices.GROUP_WORK
+
+
+def warmup(network: Architecture, samples: int, optimizer: Optimizer, dtype: np.dtype) -> None:
+    """Compile now what many long runs of networks that share so many samples, without penalties, would compile."""
+    kind = update.KINDS[optimizer._kind]
+    if exact.fits(layout(network, samples, dtype.itemsize, True, True).entries):
+        exact.code(exact.kernel_for(network, samples, dtype, True, kind, False), dtype)
+    kernel.train[dtype]
