@@ -394,7 +394,7 @@ def _outputs(core: Any, net: Any, theta: Array, X: Array) -> Array:
         from fastxor.backends import reference
 
         with np.errstate(all="ignore"):
-            A = reference._forward(net, reference._weights(net, theta), X.T)[1][-1]
+            A = reference.stages(net, theta, X.T)["the output"]
     return A
 
 
