@@ -69,8 +69,9 @@ Cost after iteration# 200: 0.101195
 
 In a shell, ``fastxor`` or ``python -m fastxor`` runs the tutorial's program, ``fastxor bench``
 the benchmark. `fastxor.schedules` has learning rates that change from step to step,
-`fastxor.plot` pictures of costs, boundaries, networks and weights. For type checkers,
-`fastxor.names` has the names of activations, outputs, losses and backends as types.
+`fastxor.sklearn` scikit-learn's estimators, `fastxor.plot` pictures of costs, boundaries,
+networks and weights. For type checkers, `fastxor.names` has the names of activations, outputs,
+losses and backends as types.
 """
 
 from fastxor import plot as plot

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn import neural_network as theirs
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_multilabel_classification
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_multilabel_classification
 
 import fastxor.sklearn as ours
 
@@ -150,11 +150,25 @@ def test_a_generator_is_left_where_scikit_learn_leaves_it():
     assert rngs[0].randint(2**31) == rngs[1].randint(2**31)
 
 
-def test_losses_of_samples_that_are_quite_wrong():
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("load", [load_breast_cancer, load_wine])
+def test_losses_of_samples_that_are_quite_wrong(load, backend):
     """Raw numbers in the thousands: probabilities of 0 and 1, whose logarithm scikit-learn clips."""
-    one, other = both("MLPClassifier", {"random_state": 0, "max_iter": 20}, *load_breast_cancer(return_X_y=True))
+    raw, labels = load(return_X_y=True)
+    one = theirs.MLPClassifier(random_state=0, max_iter=20).fit(raw, labels)
+    other = ours.MLPClassifier(random_state=0, max_iter=20, backend=backend).fit(raw, labels)
     assert one.loss_curve_[0] > 2
     assert_same(one, other)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_large_batches_with_weights(threads):
+    """More than a tile of the compiled core in each, dealt out to threads."""
+    images, digits = load_digits(return_X_y=True)
+    weights = np.random.RandomState(1).exponential(size=len(images))
+    parameters = {"hidden_layer_sizes": (20,), "batch_size": 700, "alpha": 10.0, "random_state": 0, "max_iter": 6}
+    one = theirs.MLPClassifier(**parameters).fit(images, digits, weights)
+    assert_same(one, ours.MLPClassifier(**parameters, threads=threads).fit(images, digits, weights))
 
 
 def test_digits_until_they_are_learnt():

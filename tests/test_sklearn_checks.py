@@ -249,6 +249,11 @@ def test_class_weight():
     weights = np.where(rare == 1, 10.0, 0.5)
     same = clone(plain).set_params(class_weight={0: 0.5, 1: 10.0}).fit(points, rare)
     assert same.loss_curve_ == clone(plain).fit(points, rare, weights).loss_curve_
+    repeated = [np.repeat(array, rare + 1, axis=0) for array in (points, rare)]  # whose batches are whole
+    np.testing.assert_allclose(
+        clone(fair).fit(points, rare, rare + 1.0).predict_proba(points),
+        clone(fair).fit(*repeated).predict_proba(points),
+    )
     with pytest.raises(ValueError, match="balanced"):
         fair.partial_fit(points, rare)
 

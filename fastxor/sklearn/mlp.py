@@ -202,7 +202,8 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         X, Y, weights = data
         if held is not None:
             X_out = self._dense(validate_data(self, held[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
-            y_out = self._checked_targets(held[1], X_out.dtype)
+            y_out = np.asarray(held[1])
+            y_out = column_or_1d(y_out, warn=True) if y_out.ndim == 2 and y_out.shape[1] == 1 else y_out
             w_out = None if held[2] is None else _check_sample_weight(held[2], X_out)
         else:
             stratify = Y.astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None
@@ -217,13 +218,8 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             X_out, y_out, w_out = X[out], labels[out], None if weights is None else weights[out]
             data = Data(X[kept], Y[kept], None if weights is None else weights[kept])
 
-        def score(theta: Array) -> float:
-            predicted = self._meaning(_outputs(core, net, theta, X_out))
-            if predicted.dtype.kind == "f" and not np.isfinite(predicted).all():
-                return np.nan
-            return float(self._metric(y_out, predicted, sample_weight=w_out))
-
-        return data, score
+        of_outputs = self._scoring(y_out, w_out)
+        return data, lambda theta: of_outputs(_outputs(core, net, theta, X_out))
 
     def _check_optimizer(self, parameters: Parameters) -> None:
         """Refuse what an optimizer of the user's own cannot do."""
@@ -294,7 +290,8 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
                 raise ValueError(
                     "class_weight='balanced' is not for partial_fit, which does not see all data; pass a dict"
                 )
-            weights = weights * compute_sample_weight(class_weight, y)
+            balanced = class_weight == "balanced" and y.ndim == 1
+            weights = weights * (_balance(y, weights) if balanced else compute_sample_weight(class_weight, y))
         return weights.astype(X.dtype, copy=False)
 
     # ------------------------------------------------------------ parameters
@@ -376,6 +373,14 @@ def _same(there: Any, shown: list[Array]) -> bool:
     return len(there) == len(shown) and all(a is b for a, b in zip(there, shown, strict=True))
 
 
+def _balance(y: Array, weights: Array) -> Array:
+    """How much each sample counts, beside its weight, for all classes to count alike together."""
+    classes, numbers = np.unique(y, return_inverse=True)
+    mass = np.bincount(numbers, weights, len(classes))
+    factors = mass.sum() / np.count_nonzero(mass) / np.where(mass == 0, 1, mass)
+    return factors[numbers]
+
+
 def _metadata(sample_weight: Any) -> dict[str, Any]:
     return {} if sample_weight is None else {"sample_weight": sample_weight}
 
@@ -389,7 +394,7 @@ def _outputs(core: Any, net: Any, theta: Array, X: Array) -> Array:
         from fastxor.backends import reference
 
         with np.errstate(all="ignore"):
-            A = reference._forward(net, reference._weights(net, theta), X.T)[1][-1]
+            A = reference.stages(net, theta, X.T)["the output"]
     return A
 
 
@@ -449,7 +454,6 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     loss = "log_loss"
-    _metric = staticmethod(accuracy_score)
 
     def __init__(
         self,
@@ -564,10 +568,19 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
         columns = self._label_binarizer.transform(y)
         return self._dense(columns).astype(dtype)
 
-    def _checked_targets(self, y: Any, dtype: Any) -> Array:
-        """Labels to compare predictions with."""
-        y = np.asarray(y)
-        return column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+    def _scoring(self, y: Any, weights: Array | None) -> Callable[[Array], float]:
+        """The accuracy of outputs (n_y, m), as a function of them. It is asked for in every epoch."""
+        classes = self.classes_
+        if len(classes) < 2 or self._label_binarizer.y_type_.startswith("multilabel"):
+            return lambda A: float(accuracy_score(y, self._meaning(A), sample_weight=weights))
+        numbers = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        numbers = np.where(classes[numbers] == y, numbers, -1)  # in data of the user's own, there may be others
+
+        def accuracy(A: Array) -> float:
+            right = (A.argmax(axis=0) if len(A) > 1 else A[0] > 0.5) == numbers
+            return float(np.average(right, weights=weights))
+
+        return accuracy
 
     def _out_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
@@ -665,7 +678,6 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         **_MLP._parameter_constraints,
         "loss": [StrOptions({"squared_error", "poisson"})],
     }
-    _metric = staticmethod(r2_score)
 
     def __init__(
         self,
@@ -749,13 +761,29 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
             raise ValueError(f"y must not be negative for loss='poisson', got {y.min()}")
         return y.reshape(len(y), -1).astype(dtype)
 
-    def _checked_targets(self, y: Any, dtype: Any) -> Array:
-        """Numbers to compare predictions with."""
-        y = np.asarray(y)
-        return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    def _scoring(self, y: Any, weights: Array | None) -> Callable[[Array], float]:
+        """The coefficient of determination of outputs (n_y, m), as a function of them."""
+        if len(y) < 2:
+            return lambda A: float(r2_score(y, self._meaning(A), sample_weight=weights))
+        Y, shares = y.reshape(len(y), -1).T, 1.0 if weights is None else weights
+        spread = np.sum(shares * (Y - np.average(Y, axis=1, weights=weights)[:, None]) ** 2, axis=1)
+
+        def determination(A: Array) -> float:
+            if not np.isfinite(A).all():
+                return np.nan
+            errors = np.sum(shares * (Y - A) ** 2, axis=1)
+            constant = np.where(errors == 0, 1.0, 0.0)  # of an output that has the same target everywhere
+            return float(np.where(spread == 0, constant, 1 - errors / np.where(spread == 0, 1, spread)).mean())
+
+        return determination
 
     def _out_activation(self) -> str:
         return "exp" if self.loss == "poisson" else "identity"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss == "poisson"
+        return tags
 
     def _meaning(self, A: Array) -> Array:
         """The outputs (n_y, m) themselves."""

@@ -181,7 +181,7 @@ def epochs(
     steps = 1 if batch_size is None else -(-samples // batch_size)
     job = Job(
         net,
-        data.X.T,
+        np.ascontiguousarray(data.X).T,
         data.Y.T,
         solver.optimizer,
         most * steps,
