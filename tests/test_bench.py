@@ -599,7 +599,7 @@ def write_readme(directory, *arguments):
 def test_the_readme_holds_the_table_as_it_was_made():
     assert readme.is_as_made(README), f"change it with `{readme.COMMAND}`, not by hand"
     section = readme.SECTION.search(README)[2]
-    labels = [*PROBLEMS, "expm, 2 threads"]
+    labels = [*readme.CASES, "expm, 2 threads"]
     assert re.findall(r"^\| \*\*(.+?)\*\* \|", section, re.MULTILINE) == labels
     for words in ("| case | fastxor | of peak |", "Not quite fair", f"Made by `{readme.COMMAND}`", "numba "):
         assert words in section
@@ -633,7 +633,7 @@ def test_the_table_is_made_anew(capsys, tmp_path, copy):
     new = copy.read_text(encoding="utf-8")
     assert readme.is_as_made(new)
     table = readme.SECTION.search(new)[2].strip()
-    assert re.findall(r"^\| \*\*(.+?)\*\* \|", table, re.MULTILINE) == [*PROBLEMS, "expm, 2 threads"]
+    assert re.findall(r"^\| \*\*(.+?)\*\* \|", table, re.MULTILINE) == [*readme.CASES, "expm, 2 threads"]
     assert "**0.5" in table  # a loss is kept
     assert table.count("**expm** 4-32-16-4") == 1
     assert table.endswith(f"Made by `{readme.COMMAND}`.")
