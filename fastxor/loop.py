@@ -160,7 +160,7 @@ class Run:
             error.add_note(f"then {type(other).__name__}: {other}")
         return error
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Give an exception that ends the run what had been reached."""
         if self.looked_at is None:
             self._catch_up()

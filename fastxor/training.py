@@ -220,7 +220,7 @@ def train(
         return run.result()
     except KeyboardInterrupt:
         raise run.interrupted() from None
-    except Exception as error:
+    except BaseException as error:  # SystemExit, too
         run.failed(error)
         raise
 

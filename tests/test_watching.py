@@ -281,6 +281,19 @@ def test_a_callback_that_raises_ends_the_run(core, length):
     assert_same_run(fx.train(NET, X, Y, resume=result, backend=core), train(**length, backend=core))
 
 
+def test_a_program_that_ends_in_a_callback_has_saved_its_run(core, length, tmp_path):
+    def leave(moment):
+        if moment.iteration > 12:
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit) as raised:
+        train(**length, callback=leave, checkpoint=tmp_path / "run.npz", backend=core)
+    assert raised.value.code == 3
+    kept = fx.load(tmp_path / "run.npz")
+    assert kept.iterations == raised.value.result.iterations > 12
+    assert_same_run(fx.train(NET, X, Y, resume=kept, backend=core), train(**length, backend=core))
+
+
 # ---------------------------------------------------------------- Ctrl-C
 
 
