@@ -159,7 +159,7 @@ def _draw(figure: Any, options: argparse.Namespace, start: Parameters) -> None:
     else:
         network.remove()
     with files.whole(options.plot) as file:
-        figure.savefig(file, format=_ending(options.plot), dpi=150)
+        figure.savefig(file, format=_ending(options.plot), dpi=120)
 
 
 def _parser() -> argparse.ArgumentParser:

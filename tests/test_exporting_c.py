@@ -15,9 +15,10 @@ import fastxor as fx
 
 RUN = fx.train(fx.Network([2, 4, 1]), X, Y, optimizer=fx.Adam(0.05), random_state=0, backend="numpy")
 GCC = ["gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
-FLAGS = [("-O2",), ("-O3", "-march=native", "-ffast-math")]
+FLAGS = [("-O2",)]
 if sys.platform == "linux":
-    FLAGS.append(("-O0", "-fsanitize=undefined"))
+    FLAGS += [("-O3", "-march=native", "-ffast-math"), ("-O0", "-fsanitize=undefined")]
+SHARED = ["-shared"] if sys.platform == "win32" else ["-shared", "-fPIC"]
 
 
 def gcc(*arguments, cwd):
@@ -40,7 +41,7 @@ def compiled(tmp_path_factory):
     shown = "".join(wrapper(name, runs[name]) for name in headers)
     with open(folder / "all.c", "a") as file:
         file.write(shown)
-    gcc("-O1", "-shared", "-fPIC", "all.c", "-o", "all.so", cwd=folder)
+    gcc("-O1", *SHARED, "all.c", "-o", "all.so", cwd=folder)
     return runs, headers, ctypes.CDLL(str(folder / "all.so"))
 
 

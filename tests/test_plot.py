@@ -35,7 +35,7 @@ TREES = fx.train(
 @pytest.fixture(autouse=True)
 def no_window():
     """Nothing is shown, and no figure stays open; whatever is left out of a picture is seen when it is rendered."""
-    with mpl.rc_context({"backend": "agg"}):
+    with mpl.rc_context({"backend": "agg", "figure.dpi": 30}):
         yield
         for number in pyplot.get_fignums():
             pyplot.figure(number).canvas.draw()
