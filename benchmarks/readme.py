@@ -1,8 +1,9 @@
 """The speeds that are published, measured and written anew: `python -m benchmarks.readme`.
 
 They are those cases of `fastxor bench` that most people have, and expm on two threads, each beside all peers, losses
-included: as a picture and a short table in README.md, with all columns, quartiles and notes in docs/benchmarks.md. `--from` writes them from the
-JSON of a run like this. A checksum goes with each, so that a test finds a figure that was changed by hand.
+included: as a picture and a short table in README.md, with all columns, quartiles and notes in docs/benchmarks.md.
+`--from` writes them from the JSON of a run like this. A checksum goes with each, so that a test finds a figure that was
+changed by hand.
 """
 
 from __future__ import annotations

@@ -606,23 +606,11 @@ def publish(directory, *arguments):
     return None
 
 
-<<<<<<< HEAD
 def table_of(file):
     """The rows of the table between a file's marks, by case and column."""
     lines = re.findall(r"^\| (.*) \|$", readme.SECTION.search(file)[2], re.MULTILINE)
     head, _, *rows = [line.split(" | ") for line in lines]
     return {row[0].strip("*"): dict(zip(head, row, strict=True)) for row in rows}
-=======
-def test_the_readme_holds_the_table_as_it_was_made():
-    assert readme.is_as_made(README), f"change it with `{readme.COMMAND}`, not by hand"
-    section = readme.SECTION.search(README)[2]
-    labels = [*readme.CASES, "expm, 2 threads"]
-    assert re.findall(r"^\| \*\*(.+?)\*\* \|", section, re.MULTILINE) == labels
-    for words in ("| case | fastxor | of peak |", "Not quite fair", f"Made by `{readme.COMMAND}`", "numba "):
-        assert words in section
-    for name in report.CONTENDERS:
-        assert f" {name} |" in section
->>>>>>> s5-train
 
 
 @pytest.mark.parametrize("name", readme.FILES)
@@ -702,7 +690,6 @@ def test_a_change_by_hand_is_found(name):
     assert readme.is_as_made("Another beginning\n" + file + "and end\n")
 
 
-<<<<<<< HEAD
 def test_all_is_made_anew(capsys, tmp_path, copies):
     """All cases and one of two threads, in the three files and in those of the run; all else stays as it was."""
     assert publish(tmp_path) is None
@@ -716,16 +703,6 @@ def test_all_is_made_anew(capsys, tmp_path, copies):
     assert short["xor"]["C"].startswith("**0.5")  # a loss is kept
     assert_stands_by_itself(new[readme.PICTURE])
     table = readme.SECTION.search(new[readme.PAGE])[2].strip()
-=======
-def test_the_table_is_made_anew(capsys, tmp_path, copy):
-    """All cases and one of two threads, in the README and in the files of the run; all else stays as it was."""
-    assert write_readme(tmp_path) is None
-    new = copy.read_text(encoding="utf-8")
-    assert readme.is_as_made(new)
-    table = readme.SECTION.search(new)[2].strip()
-    assert re.findall(r"^\| \*\*(.+?)\*\* \|", table, re.MULTILINE) == [*readme.CASES, "expm, 2 threads"]
-    assert "**0.5" in table  # a loss is kept
->>>>>>> s5-train
     assert table.count("**expm** 4-32-16-4") == 1
     assert table.endswith(f"Made by `{readme.COMMAND}`.")
     assert table in (tmp_path / "out" / "fastxor-bench.md").read_text(encoding="utf-8")
