@@ -264,7 +264,7 @@ def _let_through(slope: Array, dA: Array) -> Array:
     return dZ if finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
-class residuals:
+class Residuals:
     """See `fastxor.backends.Residuals`."""
 
     def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
@@ -529,7 +529,7 @@ class Session:
         return steps, [*self.recorded.values()]
 
 
-open = Session
+residuals, open = Residuals, Session
 
 
 def _optimizer(job: Job, step: int) -> Optimizer:
