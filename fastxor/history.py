@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
-from operator import mul
 from typing import Any
 
 import numpy as np
@@ -195,7 +194,7 @@ class History(Mapping[int, float]):
         """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
         steps, first = self._steps, began - began % self._steps  # of the epoch that was under way
         before = {} if began == first else {step: cost for step, cost in self._open.items() if step >= first}
-        self._open = costs = before | recorded
+        self._open = costs = before | recorded if before else recorded
         ended = {}
         for end in range(first + steps, completed + 1, steps):
             ended[end] = _mean([*map(costs.get, range(end - steps, end))], job)
@@ -206,18 +205,17 @@ class History(Mapping[int, float]):
 def _mean(costs: list[Any], job: Job) -> float:
     """Over the samples of an epoch; None is the cost of a batch in an earlier run, which was not recorded so often."""
     size, total = job.batch_size or job.samples, job.samples_per_epoch
-    sizes = [size] * (len(costs) - 1)
-    sizes.append(total - len(sizes) * size)
-    if None in costs:
-        known = [(n, cost) for n, cost in zip(sizes, costs, strict=True) if cost is not None]
-        total = sum(n for n, _cost in known)
-        return sum(n / total * cost for n, cost in known)
-    if len(costs) == 1:
-        return costs[0]
-    mean = sum(map(mul, sizes, costs)) / total
-    if mean < inf:
-        return mean
-    return sum(n / total * cost for n, cost in zip(sizes, costs, strict=True))  # of which the sum overflows
+    last = total - (len(costs) - 1) * size
+    if None not in costs:
+        if len(costs) == 1:
+            return costs[0]
+        mean = (size * sum(costs[:-1]) + last * costs[-1]) / total
+        if mean < inf:
+            return mean
+    sizes = [size] * (len(costs) - 1) + [last]
+    known = [(n, cost) for n, cost in zip(sizes, costs, strict=True) if cost is not None]
+    total = sum(n for n, _cost in known)
+    return sum(n / total * cost for n, cost in known)  # divided first, for the sum may have overflowed
 
 
 def _pairs(values: Iterable[tuple[int, float]]) -> Array:

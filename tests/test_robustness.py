@@ -143,8 +143,13 @@ def test_eight_threads_make_the_first_call_together(core, tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("before", ["used", "fresh"])
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+# What a process has done before matters to children that are forked from it, and to no others.
+POOLS = [(method, "used") for method in multiprocessing.get_all_start_methods()] + [("fork", "fresh")] * hasattr(
+    os, "fork"
+)
+
+
+@pytest.mark.parametrize(("method", "before"), POOLS)
 def test_process_pool(tmp_path, method, before):
     script = tmp_path / "pool.py"
     script.write_text(POOL)

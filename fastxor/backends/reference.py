@@ -296,7 +296,7 @@ def _let_through(slope: Array, dA: Array) -> Array:
     return dZ if finite(dZ) else np.where(slope == 0, 0, dZ)
 
 
-class residuals:
+class Residuals:
     """See `fastxor.backends.Residuals`."""
 
     def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
@@ -559,7 +559,7 @@ class Session:
         return steps, [*self.recorded.values()]
 
 
-open = Session
+residuals, open = Residuals, Session
 
 
 def open_cohort(cohort: Cohort) -> OneByOne:
