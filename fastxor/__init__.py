@@ -56,8 +56,8 @@ Cost after iteration# 200: 0.101195
 0
 
 In a shell, ``fastxor`` or ``python -m fastxor`` runs the tutorial's program, ``fastxor bench``
-the benchmark. `fastxor.schedules` has learning rates that change; `fastxor.sklearn`, estimators. For type
-checkers, `fastxor.names` has the names of activations, outputs, losses and backends as types.
+the benchmark. `fastxor.schedules` has learning rates that change, `fastxor.sklearn` estimators,
+and `fastxor.names` the names of activations, outputs, losses and backends as types.
 """
 
 from fastxor import schedules as schedules

@@ -408,6 +408,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
     - for ``solver="lbfgs"``, whose line searches amplify rounding at once: the loss is as low, by another way;
     - where scikit-learn's own loss is mostly rounding: of a sample that is wrong by a probability of less than 1e-10;
     - for very large networks or long runs at a high learning rate, where rounding grows until it is seen;
+    - where rounding decides whether a loss or a score is better, as for ``tol=0`` when nothing changes any more;
     - after a step that is not finite: training ends there.
 
     A batch whose weights are all 0, which scikit-learn refuses, moves parameters by the penalty alone, divided by 1.
