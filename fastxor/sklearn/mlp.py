@@ -8,14 +8,13 @@ from typing import Any, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastxor import validation
@@ -23,6 +22,7 @@ from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import Optimizer, SecondOrder, check_run
 from fastxor.sklearn import networks, solving
+from fastxor.sklearn.labels import Labels, found
 from fastxor.sklearn.networks import Parameters
 from fastxor.sklearn.solving import Data
 from fastxor.views import Array
@@ -240,7 +240,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         about = {"estimator": self, "X": X, "y": y, "metadata": _metadata(sample_weight)}
         context.call_on_fit_task_begin(**about)
         net = self._shown.network
-        names = [name for name in vars(self) if name.endswith("_")] + ["_label_binarizer"] * is_classifier(self)
+        names = [name for name in vars(self) if name.endswith("_")] + ["_labels"] * is_classifier(self)
 
         def passed(theta: Array) -> bool:
             def attributes() -> dict[str, Any]:
@@ -408,6 +408,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
     - for ``solver="lbfgs"``, whose line searches amplify rounding at once: the loss is as low, by another way;
     - where scikit-learn's own loss is mostly rounding: of a sample that is wrong by a probability of less than 1e-10;
     - for very large networks or long runs at a high learning rate, where rounding grows until it is seen;
+    - where rounding decides whether a loss or a score is better, as for ``tol=0`` when nothing changes any more;
     - after a step that is not finite: training ends there.
 
     A batch whose weights are all 0, which scikit-learn refuses, moves parameters by the penalty alone, divided by 1.
@@ -536,9 +537,8 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
         if classes is None and first:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if first:
-            self.classes_ = unique_labels(classes)
-            labels = y if type_of_target(y).startswith("multilabel") else self.classes_
-            self._label_binarizer = LabelBinarizer().fit(labels)
+            self._labels = Labels(y, unique_labels(classes))
+            self.classes_ = self._labels.classes
         elif classes is not None and not np.array_equal(self.classes_, unique_labels(classes)):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
@@ -548,11 +548,10 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
     def _learn_classes(self, y: Array, incremental: bool) -> None:
         """Which classes there are; or, of a model that goes on, whether they are the same."""
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
-            check_classification_targets(y)
-            self._label_binarizer = LabelBinarizer().fit(y)
-            self.classes_ = self._label_binarizer.classes_
+            self._labels = Labels(y)
+            self.classes_ = self._labels.classes
             return
-        classes = unique_labels(y)
+        classes = found(y)
         if self.warm_start:
             if set(classes) != set(self.classes_):
                 raise ValueError(
@@ -565,34 +564,18 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
             )
 
     def _targets(self, y: Array, dtype: Any) -> Array:
-        columns = self._label_binarizer.transform(y)
-        return self._dense(columns).astype(dtype)
+        return self._labels.columns(y, dtype)
 
     def _scoring(self, y: Any, weights: Array | None) -> Callable[[Array], float]:
         """The accuracy of outputs (n_y, m), as a function of them. It is asked for in every epoch."""
-        classes = self.classes_
-        if len(classes) < 2 or self._label_binarizer.y_type_.startswith("multilabel"):
-            return lambda A: float(accuracy_score(y, self._meaning(A), sample_weight=weights))
-        numbers = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
-        numbers = np.where(classes[numbers] == y, numbers, -1)  # in data of the user's own, there may be others
-
-        def accuracy(A: Array) -> float:
-            right = (A.argmax(axis=0) if len(A) > 1 else A[0] > 0.5) == numbers
-            return float(np.average(right, weights=weights))
-
-        return accuracy
+        return self._labels.accuracy(y, weights)
 
     def _out_activation(self) -> str:
-        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        return self._labels.out_activation
 
     def _meaning(self, A: Array) -> Array:
         """Labels from the outputs (n_y, m)."""
-        classes = self.classes_
-        if len(A) == 1 and len(classes) == 2:
-            return classes[(A[0] > 0.5).view(np.int8)]
-        if self.out_activation_ == "softmax":
-            return classes[A.argmax(axis=0)]
-        return self._label_binarizer.inverse_transform(A[0] if len(A) == 1 else A.T)
+        return self._labels.meaning(A)
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class.
