@@ -12,7 +12,7 @@ Any dense network
     LevenbergMarquardt      least squares, for up to some thousand parameters
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
-    load                    a Result from its file
+    load                    a Result, or a Population, from its file
     EarlyStopping           when to stop, by the cost of validation data
     Moment                  what a callback is given
     one_hot                 class numbers as targets
@@ -20,12 +20,11 @@ Any dense network
     GradientCheck           the verdict
 
 Many networks at once
-    train_population        each with its own start, settings, data; the result is a Population
+    train_population        each with its own start, settings and data; the result is a Population
     Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
     PopulationHistory       what was recorded: a row for each record, a column for each member
     PopulationMoment        what a callback is given
-    cross_validate          a member for each fold of the samples
-    sweep                   a member for each of many settings, on folds too
+    cross_validate, sweep   for each fold of the samples, for each of many settings, all at once
     Table                   what these two return
 
 The tutorial's network, of one hidden layer, in eight functions
@@ -111,6 +110,8 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "EarlyStopping",
     "Moment",
     "one_hot",
+    "check_gradient",
+    "GradientCheck",
     "train_population",
     "Population",
     "PopulationHistory",
@@ -118,8 +119,6 @@ __all__ = [  # noqa: RUF022 - as above: what one looks for first comes first
     "cross_validate",
     "sweep",
     "Table",
-    "check_gradient",
-    "GradientCheck",
     "sigmoid",
     "initialize_parameters",
     "forward_prop",

@@ -368,8 +368,8 @@ class _Run:
             saving.described(group.cohort.optimizer)  # or it is refused
         if not os.path.exists(path):
             return
-        kept = load(path)
-        if not isinstance(kept, Population) or kept._crowd.digest != self.crowd.digest:
+        kept = load(path, Population)
+        if kept._crowd.digest != self.crowd.digest:
             raise ValueError(
                 f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
                 "give another path"

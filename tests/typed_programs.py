@@ -137,6 +137,26 @@ def patient(folder: Path) -> None:
     print(again.history.validation_cost.mean(), {iteration: cost for iteration, cost in run.history.items()})
 
 
+def populations(folder: Path) -> None:
+    net = fx.Network([2, 4, 1])
+    rates = np.array([0.1, 0.2])
+    pop = fx.train_population(
+        net, [[0, 1], [1, 0]], [[0, 1]], optimizer=fx.Adam(rates, beta1=[0.8, 0.9]), l2=[0.0, 0.1]
+    )
+    assert_type(pop, fx.Population)
+    assert_type(pop.best, fx.Result)
+    assert_type(pop[0], fx.Result)
+    assert_type(pop[:1], fx.Population)
+    assert_type(pop.forward(X), NDArray[Any])
+    pop.save(folder / "population.npz")
+    assert_type(fx.load(folder / "population.npz", fx.Population), fx.Population)
+    table = fx.sweep(
+        net, [[0, 1], [1, 0]], [[0, 1]], {"learning_rate": [0.1, 0.2], "hidden": [2, (3, 3)]}, iterations=3
+    )
+    assert_type(table, fx.Table)
+    print(table.best["cost"], table.to_dict(), [run.iterations for run in pop.top(1)])
+
+
 def names() -> None:
     """Names from a program, a command line or a file."""
     parser = argparse.ArgumentParser()
