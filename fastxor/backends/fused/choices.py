@@ -65,7 +65,7 @@ WORTH_CALLING = 2e-5
 
 # Parameters times samples of a step up to which a network in each lane is faster than one after the other; and inputs,
 # for mini-batches, which each lane gathers one by one. They change the last bits.
-GROUP_WORK = 100_000
+GROUP_WORK = 250_000
 GROUP_INPUTS = 8
 # Parameters times samples up to which a kernel of one's own is compiled for a network.
 MOST_WRITTEN_OUT = 400
