@@ -20,11 +20,11 @@ Any dense network
     GradientCheck           the verdict
 
 Many networks at once
-    train_population        each with its own start, settings and data; the result is a Population
-    Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
-    PopulationHistory       what was recorded: a row for each record, a column for each member
+    train_population        each with its own start, settings, data; it returns a Population
+    Population              parameters, cost, best, predict, mean, vote; pop[i] is a Result
+    PopulationHistory       what was recorded: rows of records, columns of members
     PopulationMoment        what a callback is given
-    cross_validate, sweep   for each fold of the samples, for each of many settings, all at once
+    cross_validate, sweep   for each fold of the samples, for each of many settings
     Table                   what these two return
 
 The tutorial's network, of one hidden layer, in eight functions

@@ -309,10 +309,10 @@ class _Run:
         self.done += steps
         if self.bar is not None:
             self.bar.span(self.done, self._lowest)
-        if self.checkpoint is not None and time.perf_counter() >= self.next and not self.rounds_undo():
+        if self.checkpoint is not None and time.perf_counter() >= self.next and not self._is_unseen():
             self._save()
 
-    def rounds_undo(self) -> bool:
+    def _is_unseen(self) -> bool:
         """Whether there are steps that a callback has not seen."""
         return self.rounds is not None and bool(self.rounds.undo)
 
