@@ -19,11 +19,16 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastxor import Network
 
 ROUNDS = 7
 SAMPLE = 0.1  # seconds
@@ -41,11 +46,13 @@ class Case:
     threads: int | None = 1
     iterations: int = -1  # as many as fill a sample
     dtype: str = "float32"
+    members: int = 0  # of a population; with `iterations` 0, calls of its pass forward
     first: bool = False  # only the first run of a process counts, with what it loads and compiles
 
     @property
     def label(self) -> str:
         parts = ["-".join(map(str, self.sizes)), f"{self.samples:,} samples"]
+        parts += [f"{self.members:,} networks"] * bool(self.members)
         parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
         parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
         parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
@@ -67,6 +74,16 @@ LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for
 GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
 LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
+
+DTYPES = "float64", "float32"
+TINY_ONES = tuple(Case((2, n, 1), 4, dtype=dtype, members=1024) for n in (2, 8, 24) for dtype in DTYPES)
+SMALL_ONES = tuple(
+    Case(sizes, m, members=64)
+    for sizes, m in (((4, 16, 3), 150), ((16, 64, 4), 64), ((4, 32, 16, 4), 256), ((30, 30, 2), 500))
+)
+BATCHED_ONES = tuple(Case(sizes, 500, 32, members=64) for sizes in ((2, 8, 1), (4, 16, 3), (13, 16, 1), (64, 32, 10)))
+LONGER_ONES = tuple(replace(TINY_ONES[0], iterations=n, first=True) for n in (30_000, 300_000))
+SEEN_ONES = tuple(Case((4, n, 3), m, iterations=0, members=500) for n, m in ((8, 10), (32, 100), (128, 2000)))
 
 CHOICES = {
     "ROWS": Choice((4, 6, 8), (EXPM, MID, WIDE)),
@@ -93,6 +110,17 @@ CHOICES = {
     "WORTH_COMPILING": Choice((0.0, math.inf), LONGER, cold=True),
     "WORTH_LOADING": Choice((0.0, math.inf), LONGER),
     "WORTH_CALLING": Choice((0.0, math.inf), FEW_STEPS),
+    "GROUP_WORK": Choice((0, math.inf), SMALL_ONES),
+    "GROUP_INPUTS": Choice((0, math.inf), BATCHED_ONES),
+    "MOST_WRITTEN_OUT": Choice((0, 100, 1000), TINY_ONES),
+    "WORTH_WRITING_OUT": Choice((0.0, math.inf), LONGER_ONES, cold=True),
+    "CALL": Choice((0.002, 0.2), TINY_ONES[:2]),
+    "GROUP_PASS": Choice((0, math.inf), SEEN_ONES),
+    "PASS": Choice((1_000_000, 100_000_000), SEEN_ONES),
+    "GROUP_ROWS": Choice((2, 8), SMALL_ONES),
+    "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
+    "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
+    "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
@@ -146,6 +174,8 @@ def seconds(case: Case, length: int) -> float:
     optimizer = fx.Adam(1e-4) if case.adam else fx.SGD(1e-4)
     if not case.first:
         fx.warmup(network, case.samples)
+    if case.members:
+        return of_many(case, network, X, Y, length)
     began = time.perf_counter()
     if case.iterations == 0:
         for _ in range(length):
@@ -154,6 +184,28 @@ def seconds(case: Case, length: int) -> float:
         fx.train(
             network, X, Y, parameters=parameters, optimizer=optimizer, iterations=length, batch_size=case.batch,
             random_state=0, interval=length, threads=case.threads,
+        )  # fmt: skip
+    return time.perf_counter() - began
+
+
+def of_many(case: Case, network: Network, X: np.ndarray, Y: np.ndarray, length: int) -> float:
+    """The same of a population."""
+    import numpy as np
+
+    import fastxor as fx
+    from fastxor.backends import resolve
+
+    theta = np.random.default_rng(0).standard_normal((case.members, network.count)).astype(case.dtype) / 2
+    starts = [network.unflatten(row) for row in theta]
+    parameters = {name: np.stack([start[name] for start in starts]) for name in starts[0]}
+    began = time.perf_counter()
+    if case.iterations == 0:
+        for _ in range(length):
+            resolve().cohort_outputs(network, theta, X, case.threads)
+    else:
+        fx.train_population(
+            network, X, Y, parameters=parameters, optimizer=fx.Adam(1e-4) if case.adam else fx.SGD(1e-4),
+            iterations=length, batch_size=case.batch, random_state=0, interval=length, threads=case.threads,
         )  # fmt: skip
     return time.perf_counter() - began
 

@@ -12,7 +12,7 @@ Any dense network
     LevenbergMarquardt      least squares, for up to some thousand parameters
     Result                  parameters, history, iterations, forward, predict, cost, save
     History                 what was recorded: a mapping from iteration to cost, and columns
-    load                    a Result or a Population from its file
+    load                    a Result, or a Population, from its file
     export                  a trained network as Python, C, ONNX, safetensors or JSON
     Trained                 a network with its parameters, as a Result is one
     from_sklearn, from_torch  one of scikit-learn's or PyTorch's; Network.to_torch goes back
@@ -23,12 +23,11 @@ Any dense network
     GradientCheck           the verdict
 
 Many networks at once
-    train_population        each with its own start, settings, data; the result is a Population
-    Population              parameters, cost, best, top, predict, mean, vote; pop[i] is a Result
-    PopulationHistory       what was recorded: a row for each record, a column for each member
+    train_population        each with its own start, settings, data; it returns a Population
+    Population              parameters, cost, best, predict, mean, vote; pop[i] is a Result
+    PopulationHistory       what was recorded: rows of records, columns of members
     PopulationMoment        what a callback is given
-    cross_validate          a member for each fold of the samples
-    sweep                   a member for each of many settings, on folds too
+    cross_validate, sweep   for each fold of the samples, for each of many settings
     Table                   what these two return
 
 The tutorial's network, of one hidden layer, in eight functions

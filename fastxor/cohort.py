@@ -74,7 +74,7 @@ class Cohort:
             weights = self.weights[i]
             if not weights.all():
                 there = weights > 0
-                X, Y, weights = X[:, there], Y[:, there], weights[there]
+                X, Y, weights = self._some(X, there), self._some(Y, there), weights[there]
             if (weights == weights[0]).all():
                 weights = None
         l2, l1, clip_norm = self.penalties[i].tolist()
@@ -92,6 +92,10 @@ class Cohort:
             Penalties(l2, l1, clip_norm),
             weights,
         )
+
+    def _some(self, array: Array, there: Array) -> Array:
+        """A copy of some samples; for mini-batches, each sample in one piece."""
+        return np.ascontiguousarray(array.T[there]).T if self.batch_size else array[:, there]
 
 
 def optimizer_of(like: Optimizer, numbers: Array) -> Optimizer:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,8 @@ from fastxor.network import Network
 from fastxor.penalties import Penalties
 from fastxor.result import Result
 from fastxor.views import Array
+
+Kind = TypeVar("Kind", bound="Result | Population")
 
 
 class PopulationHistory:
@@ -236,6 +239,12 @@ class Population(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return (self._result(i) for i in range(len(self)))
 
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice | list[int] | Array) -> Population: ...
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             if not -len(self) <= index < len(self):
@@ -407,12 +416,23 @@ class Population(Sequence[Result]):
         saving_crowds.save(path, self._crowd)
 
 
-def load(path: Path) -> Any:
+@overload
+def load(path: Path) -> Result: ...
+
+
+@overload
+def load(path: Path, kind: type[Kind]) -> Kind: ...
+
+
+def load(path: Path, kind: Any = None) -> Any:
     """Read a run or a population that `save`, or ``checkpoint=…``, has written.
 
     Parameters
     ----------
     path : str or path-like
+    kind : type, optional
+        `Result` or `Population`, if another kind is to be refused. Type checkers take ``load(path)`` for a `Result`,
+        and ``load(path, fx.Population)`` for a `Population`.
 
     Returns
     -------
@@ -426,7 +446,7 @@ def load(path: Path) -> Any:
         If there is no such file, or it cannot be read.
     ValueError
         If it is not a whole run: truncated, of another kind, of a newer format, or with arrays of wrong shapes, kinds
-        or values. The message names the file. Nothing is ever unpickled.
+        or values; or not of the `kind` wanted. The message names the file. Nothing is ever unpickled.
 
     Examples
     --------
@@ -441,9 +461,14 @@ def load(path: Path) -> Any:
     array([[0, 1, 1, 0]])
     """
     arrays, entry = files.read(path)
+    found: Result | Population
     if "population" in entry:
-        return Population(saving_crowds.restored(path, arrays, entry))
-    return Result(*saving.restored(path, arrays, entry))
+        found = Population(saving_crowds.restored(path, arrays, entry))
+    else:
+        found = Result(*saving.restored(path, arrays, entry))
+    if kind is not None and not isinstance(found, kind):
+        raise ValueError(f"{os.fsdecode(path)!r} holds a {type(found).__name__}, not a {kind.__name__}")
+    return found
 
 
 def _network(group: Group) -> Network:

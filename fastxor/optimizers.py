@@ -87,7 +87,7 @@ class SGD:
     """
 
     learning_rate: LearningRate = 0.3
-    momentum: float = 0.0
+    momentum: Any = 0.0
     nesterov: bool = False
 
     def __post_init__(self) -> None:
@@ -156,9 +156,9 @@ class Adam:
     """
 
     learning_rate: LearningRate = 1e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    epsilon: Any = 1e-8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
@@ -222,7 +222,7 @@ class AdamW(Adam):
     AdamW(learning_rate=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
     """
 
-    weight_decay: float = 0.01
+    weight_decay: Any = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,9 +295,9 @@ class RMSprop:
     """
 
     learning_rate: LearningRate = 1e-2
-    alpha: float = 0.99
-    epsilon: float = 1e-8
-    momentum: float = 0.0
+    alpha: Any = 0.99
+    epsilon: Any = 1e-8
+    momentum: Any = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
@@ -376,11 +376,11 @@ class Rprop:
     Rprop(learning_rate=0.01, eta_minus=0.5, eta_plus=1.2, min_step=1e-06, max_step=50.0)
     """
 
-    learning_rate: float = 1e-2
-    eta_minus: float = 0.5
-    eta_plus: float = 1.2
-    min_step: float = 1e-6
-    max_step: float = 50.0
+    learning_rate: Any = 1e-2
+    eta_minus: Any = 0.5
+    eta_plus: Any = 1.2
+    min_step: Any = 1e-6
+    max_step: Any = 50.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", _number("learning_rate", self.learning_rate))

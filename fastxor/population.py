@@ -309,10 +309,10 @@ class _Run:
         self.done += steps
         if self.bar is not None:
             self.bar.span(self.done, self._lowest)
-        if self.checkpoint is not None and time.perf_counter() >= self.next and not self.rounds_undo():
+        if self.checkpoint is not None and time.perf_counter() >= self.next and not self._is_unseen():
             self._save()
 
-    def rounds_undo(self) -> bool:
+    def _is_unseen(self) -> bool:
         """Whether there are steps that a callback has not seen."""
         return self.rounds is not None and bool(self.rounds.undo)
 
@@ -368,8 +368,8 @@ class _Run:
             saving.described(group.cohort.optimizer)  # or it is refused
         if not os.path.exists(path):
             return
-        kept = load(path)
-        if not isinstance(kept, Population) or kept._crowd.digest != self.crowd.digest:
+        kept = load(path, Population)
+        if kept._crowd.digest != self.crowd.digest:
             raise ValueError(
                 f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
                 "give another path"

@@ -84,6 +84,8 @@ class Rounds:
                 if self.look is not None:
                     self._looked_at()
                 self.undo.clear()
+                if self.between is not None:
+                    self.between(0)
         finally:
             for session in sessions:
                 session.close()
@@ -112,7 +114,7 @@ class Rounds:
 
     def _round(self, group: Group, session: CohortSession, pace: Pace, wait: _Patience) -> None:
         live = self._in(group)
-        limits = self._limits(group, live)
+        limits = self._limits(group, live, isinstance(session, OneByOne))
         start = 0
         while start < len(live):
             typical = max(1, int(limits[start:].max()))
@@ -125,19 +127,27 @@ class Rounds:
                 most = max(1, pace.steps // len(which))
                 if self.history.interval is None:
                     most = min(most, max(1, _COSTS // len(which)))
-                steps = np.minimum(left, most)
+                steps = np.minimum(self._to_look(group, which, left), most)
                 go_on = self._take(group, session, pace, wait, which, steps)
                 left = left - steps
                 go_on &= left > 0
                 which, left = which[go_on], left[go_on]
 
-    def _limits(self, group: Group, live: Integers) -> Integers:
-        """How many steps each is to take in a round."""
-        completed = group.state.completed[live]
-        left = group.cohort.iterations[live] - completed
+    def _limits(self, group: Group, live: Integers, alone: bool) -> Integers:
+        """How many steps each is to take in a round. Where records may stop members, those who are left go on together;
+        but who is alone need not wait for the others.
+        """
+        left = group.cohort.iterations[live] - group.state.completed[live]
+        stops = self.rules.target > -inf or self.rules.early_stopping is not None
+        if self.look is not None or (stops and not alone):
+            return self._to_look(group, live, left)
+        return left
+
+    def _to_look(self, group: Group, which: Integers, left: Integers) -> Integers:
+        """Of so many steps, those to where members are looked at next."""
         if group.held is not None or self.look is not None:
-            every = self.history.interval or self.history.steps[group.members[live]]
-            return np.minimum(left, every - completed % every)
+            every = self.history.interval or self.history.steps[group.members[which]]
+            return np.minimum(left, every - group.state.completed[which] % every)
         if self.rules.target > -inf:
             return np.minimum(left, max(self.history.interval or 1, _AT_LEAST))
         return left

@@ -464,7 +464,8 @@ for kind, names in NUMBERS.items():
     for name in names:
         for wrong in (-0.1, np.nan, np.inf, 10**400):
             refuse(kind, name, wrong, ValueError, rf"\b{name}\b")
-        for wrong in ("0.1", None, 1j, True):
+        alone = kind in ("LevenbergMarquardt", "LBFGS")  # others' may be several, for populations
+        for wrong in ("0.1", None, 1j, True, *(([0.1], np.array([0.1, 0.2])) if alone else ())):
             refuse(kind, name, wrong, TypeError, rf"\b{name}\b")
         for wrong in (1, 1.0, 2) if name in BELOW_1 else ():
             refuse(kind, name, wrong, ValueError, rf"\b{name}\b", "below 1")

@@ -192,6 +192,19 @@ def test_one_that_diverges_with_exact_sizes(monkeypatch, used):
     assert (results[0].good < 3000).tolist() == [False, True, False]
 
 
+def test_not_compiled_for_little_work(used):
+    population.exact.kernel_for.cache_clear()  # other tests may have loaded it, or spent time on its network
+    population.session._spent.clear()
+    cohort = cohort_of(fx.Network([2, 4, 1]), X, Y, [fx.SGD(0.3)] * 20, iterations=np.full(20, 1000))
+    session, state = in_lanes(cohort), beginning(cohort)
+    session.speed = 1e-3  # others have kept it from its work
+    taken(session, state, 300)
+    assert not used
+    cohort = dataclasses.replace(cohort, iterations=np.full(20, 10**8))
+    taken(in_lanes(cohort), state, 300)
+    assert used
+
+
 def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used):
     cohort = cohort_of(fx.Network([2, 2, 1]), X, Y, [fx.SGD(0.3)] * 3)
     state = beginning(cohort)

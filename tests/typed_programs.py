@@ -131,7 +131,7 @@ def patient(folder: Path) -> None:
     assert_type(more, fx.Result)
     fx.train(net, X, Y, validation=0.5, target_cost=0.1, callback=lambda moment: seen.append(moment.validation_cost))
     run.save(folder / "run.npz")
-    again: fx.Result = fx.load(str(folder / "run.npz"))
+    again = fx.load(str(folder / "run.npz"))
     assert_type(again, fx.Result)
     assert_type(again.cost(X, Y), float)
     assert_type(again.forward(X), NDArray[Any])
@@ -150,6 +150,26 @@ def giver(folder: Path) -> None:
     assert_type(fx.Trained.cost(run, X, Y), float)
     fx.plot.cost({"first": run, "second": run})
     fx.plot.decision_boundary(trained, X, Y, points=20).set_title("XOR")
+
+
+def populations(folder: Path) -> None:
+    net = fx.Network([2, 4, 1])
+    rates = np.array([0.1, 0.2])
+    pop = fx.train_population(
+        net, [[0, 1], [1, 0]], [[0, 1]], optimizer=fx.Adam(rates, beta1=[0.8, 0.9]), l2=[0.0, 0.1]
+    )
+    assert_type(pop, fx.Population)
+    assert_type(pop.best, fx.Result)
+    assert_type(pop[0], fx.Result)
+    assert_type(pop[:1], fx.Population)
+    assert_type(pop.forward(X), NDArray[Any])
+    pop.save(folder / "population.npz")
+    assert_type(fx.load(folder / "population.npz", fx.Population), fx.Population)
+    table = fx.sweep(
+        net, [[0, 1], [1, 0]], [[0, 1]], {"learning_rate": [0.1, 0.2], "hidden": [2, (3, 3)]}, iterations=3
+    )
+    assert_type(table, fx.Table)
+    print(table.best["cost"], table.to_dict(), [run.iterations for run in pop.top(1)])
 
 
 def names() -> None:

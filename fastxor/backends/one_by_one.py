@@ -15,6 +15,9 @@ from fastxor.views import Array
 
 Open = Callable[[Job, State], Session]
 
+# So many members for each thread are taken at once: what is around their steps is then little beside these.
+_BLOCK = 8
+
 
 class OneByOne:
     """See `fastxor.cohort.CohortSession`.
@@ -30,7 +33,8 @@ class OneByOne:
 
     def __init__(self, cohort: Cohort, open: Open, threads: int = 1) -> None:
         self._cohort, self._open, self._threads = cohort, open, threads
-        self.block = threads
+        self._sessions: dict[int, Session] = {}  # of the members that were taken last
+        self.block = _BLOCK * threads
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
         self.speed = threads * 1e9 / (20_000 + 6 * cohort.network.count * samples)
 
@@ -41,21 +45,37 @@ class OneByOne:
         after = state.copy()
         good, finished = np.zeros(n, np.int64), np.zeros(n, bool)
         inner = max(1, self._threads // max(n, 1))
+        known = {int(member): self._sessions.pop(int(member), None) for member in which}
+        self.close()  # those of others
 
-        def member(i: int) -> None:
-            session = self._open(self._cohort.job(int(which[i]), inner), state.state(i))
-            good[i], known = session.advance(int(steps[i]), int(first[i]), interval)
-            costs[i, : len(known)], finished[i] = known, session.finished
+        def take(i: int) -> None:
+            number = int(which[i])
+            session = self._at(known[number], number, state.state(i), inner)
+            good[i], found = session.advance(int(steps[i]), int(first[i]), interval)
+            costs[i, : len(found)], finished[i] = found, session.finished
             reached = session.state()
-            session.close()
+            known[number] = session
             after.theta[i], after.memory[i], after.powers[i] = reached.theta, reached.memory.rows, reached.memory.powers
             after.completed[i] = reached.completed
 
-        for_each(n, self._threads, member)
+        for_each(n, self._threads, take)
+        self._sessions = {member: session for member, session in known.items() if session is not None}
         return Advance(after, good, costs, finished if finished.any() else None)
 
+    def _at(self, session: Session | None, member: int, state: State, threads: int) -> Session:
+        """The session of a member, which is there already if it goes on from where it was."""
+        if session is not None:
+            there = session.state()
+            same = there.completed == state.completed and np.array_equal(there.theta, state.theta)
+            if same and np.array_equal(there.memory.rows, state.memory.rows):
+                return session
+            session.close()
+        return self._open(self._cohort.job(member, threads), state)
+
     def close(self) -> None:
-        """Nothing is kept."""
+        """No more steps are to come."""
+        while self._sessions:
+            self._sessions.popitem()[1].close()
 
 
 def for_each(n: int, threads: int, work: Callable[[int], None]) -> None:

@@ -19,15 +19,20 @@ from fastxor.views import Array
 
 from .. import choices, update
 from . import exact, kernel
-from .layout import COUNT, LANES, MOMENTS, layout
+from .layout import COUNT, LANES, MOMENTS, SAMPLES, layout
 
 _LINE = 64  # bytes of a cache line
 _NO_NUMBERS = np.empty(0, np.float64)
 _NO_ORDERS = np.empty(0, np.int64)
 
-# Seconds that the general kernel has spent on cohorts of a kind for which there can be one of exact sizes: many short
-# runs are as good a reason to compile it as a long one.
+# Seconds that the general kernel has spent, if nobody disturbed it, on cohorts of a kind for which there can be one of
+# exact sizes: many short runs are as good a reason to compile it as a long one.
 _spent: dict[tuple, float] = defaultdict(float)
+
+
+def seconds(count: int, samples: int, lanes: int) -> float:
+    """About what a step of one network of so many parameters takes the general kernel."""
+    return (100 + (2 * samples + 6) * count) * 1e-9 / lanes
 
 
 class Desk:
@@ -67,8 +72,8 @@ class Session:
         self._train = kernel.train[dtype]
         self._exact = exact.kernel_for(*self._kind) if full and exact.fits(self._plan) else None
         self.block = threads * self._lanes
-        work = 6 * cohort.network.count * (m if full else self._batch) + 100 * cohort.network.count
-        self.speed = threads * self._lanes * 2e9 / work
+        self._seconds = seconds(cohort.network.count, self._plan[SAMPLES], self._lanes) / threads
+        self.speed = 1 / self._seconds
 
     def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
         cohort, n = self._cohort, len(which)
@@ -115,7 +120,7 @@ class Session:
         """The one for these exact sizes, where that pays."""
         dtype = self._cohort.X.dtype
         if self._exact is not None:
-            left = (self._cohort.iterations[which] - completed).sum() / self.speed
+            left = float((self._cohort.iterations[which] - completed).sum()) * self._seconds
             if exact.pays_off(self._exact, dtype, left, _spent[self._kind]):
                 return exact.code(self._exact, dtype) or self._train
         return self._train
@@ -131,7 +136,7 @@ class Session:
         if steps:
             self.speed = steps / max(seconds, 1e-9)
         if self._exact is not None and train is self._train:
-            _spent[self._kind] += seconds
+            _spent[self._kind] += steps * self._seconds
 
     @cached_property
     def _penalized(self) -> bool:
