@@ -124,6 +124,7 @@ CHOICES = {
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
+    "PATIENCE": Choice((0, 10**6), CALLS),
 }
 
 

@@ -52,6 +52,7 @@ linkcheck_ignore = [rf"{re.escape(SOURCE)}/.*"]  # ways into this tree, which `w
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
+    "ignore_pattern": r"convergence\.py$",  # takes longer; the guide has its picture
     "filename_pattern": r"\.py$",  # all of them are run,
     "run_stale_examples": True,  # whenever the pages are built
     "image_scrapers": ("matplotlib",),

