@@ -47,6 +47,22 @@ def test_sparse_input_is_dense_input(matrix):
     np.testing.assert_array_equal(dense.predict_proba(X), thin.predict_proba(matrix(X)))
 
 
+def test_many_sparse_rows_are_predicted_in_parts(monkeypatch):
+    model = MLPClassifier(**QUICK).fit(X, y)
+    monkeypatch.setattr("fastxor.sklearn.mlp._DENSE", 4 * 11)
+    np.testing.assert_allclose(model.predict_proba(sparse.csc_matrix(X)), model.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("first", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_model_may_go_on_in_another_precision(first, solver):
+    second = {"float32": "float64", "float64": "float32"}[first]
+    model = MLPClassifier(**QUICK, solver=solver).fit(X.astype(first), y).partial_fit(X.astype(second), y)
+    assert {array.dtype for array in (*model.coefs_, *model.intercepts_)} == {np.dtype("float64")}
+    alike = MLPClassifier(**QUICK, solver=solver).fit(X, y).partial_fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), alike.predict_proba(X), atol=1e-3)
+
+
 def test_data_frames_and_their_names():
     pandas = pytest.importorskip("pandas")
     names = ["a", "b", "c", "d"]

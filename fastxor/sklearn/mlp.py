@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral, Real
 from typing import Any, get_args
 
@@ -36,6 +36,7 @@ except ImportError:  # before scikit-learn 1.9
 
 
 _FLOATS = (np.float64, np.float32)
+_DENSE = 2**22  # numbers of a sparse matrix that are written out at a time, to be predicted from
 
 
 def _has_epochs(model: _MLP) -> bool:
@@ -139,7 +140,10 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         if isinstance(self.solver, Optimizer):
             self._check_optimizer(parameters)
         core, passed = resolve(self.backend), self._reports(*given)
-        start = parameters.network, parameters.theta.astype(X.dtype, copy=False)
+        dtype = np.result_type(parameters.theta, X)  # of a model that goes on, on other data
+        X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
+        weights = None if weights is None else weights.astype(dtype, copy=False)
+        start = parameters.network, parameters.theta.astype(dtype)
         if self.solver == "lbfgs":
             theta = solving.quasi_newton(self, core, *start, Data(X, Y, weights), passed)
         else:
@@ -343,9 +347,10 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         A = self._quick_outputs(X)
         if A is None:
             check_is_fitted(self)
-            X = self._dense(validate_data(self, X, accept_sparse=["csr", "csc"], reset=False))
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             net, theta, _coefs, _intercepts = self._parameters()
-            A = _outputs(resolve(self.backend), net, theta, X)
+            core = resolve(self.backend)
+            A = np.concatenate([_outputs(core, net, theta, part) for part in _dense_parts(X)], axis=1)
         return A
 
     def predict(self, X: Any) -> Any:
@@ -379,6 +384,14 @@ def _balance(y: Array, weights: Array) -> Array:
     mass = np.bincount(numbers, weights, len(classes))
     factors = mass.sum() / np.count_nonzero(mass) / np.where(mass == 0, 1, mass)
     return factors[numbers]
+
+
+def _dense_parts(X: Any) -> list[Array] | Iterator[Array]:
+    """The rows of a matrix as dense arrays; those of a sparse one in parts, for all at once may be too many numbers."""
+    if isinstance(X, np.ndarray):
+        return [X]
+    rows, size = X.tocsr(), max(1, _DENSE // X.shape[1])
+    return (rows[start : start + size].toarray() for start in range(0, X.shape[0], size))
 
 
 def _metadata(sample_weight: Any) -> dict[str, Any]:

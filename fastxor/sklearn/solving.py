@@ -101,7 +101,8 @@ class Epochs:
 
     def __init__(self, core: Backend, job: Job, solver: Solver, theta: Array) -> None:
         self._core, self._job, self._solver = core, job, solver
-        self._state = State(theta, solver.memory)
+        memory = solver.memory._replace(rows=solver.memory.rows.astype(theta.dtype, copy=False))
+        self._state = State(theta, memory)
         self._session: Session | None = None
         self._seconds = inf  # that an epoch took
         steps, size = job.steps_per_epoch, job.batch_size or job.samples
