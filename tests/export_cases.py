@@ -9,7 +9,7 @@ import fastxor as fx
 from fastxor import names
 
 # Sizes before the outputs: one feature, none but the outputs' layer, few units, many, inputs that fill no vector.
-SHAPES = {"one": [1, 5], "linear": [2], "several": [3, 9, 4], "wide": [4, 90, 16], "many": [35]}
+SHAPES = {"one": [1, 5], "linear": [2], "several": [3, 9, 4], "wide": [4, 90, 16], "eights": [2, 8, 20], "many": [35]}
 
 # The activation and how many there are.
 OUTPUTS = [("sigmoid", 1), ("sigmoid", 3), ("softmax", 2), ("softmax", 9), ("identity", 1), ("identity", 17)]

@@ -18,8 +18,16 @@ from fastxor.exporting.c_math import functions
 from fastxor.views import Array
 
 _LANES = 16  # numbers that go together: shorter loops gcc unrolls before it looks for vectors
-_BLOCKS = (64, 32, 16)  # units whose sums are kept in registers
-_WIDE = 8  # units from which a vector of them pays
+_BLOCKS = (64, 32, 16, 8)  # units whose sums are kept in registers
+_WIDE = 8  # units from which a vector of them pays; just so many have loops that gcc is told not to unroll
+
+_AS_VECTOR = """\
+#if defined(__GNUC__) && !defined(__clang__)
+#define @AS_VECTOR _Pragma("GCC unroll 1")
+#else
+#define @AS_VECTOR
+#endif
+"""
 
 
 def content(network: Architecture, parameters: Mapping[str, Array], suffix: str, prefix: str = "network") -> bytes:
@@ -52,6 +60,7 @@ class _Program:
         parts = [
             self._remarks(declared),
             "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n",
+            *[_AS_VECTOR] * any(layer.n_out == _WIDE for layer in self.network.layers),
             f"enum {{ @n_x = {self.n_x}, @n_y = {self.n_y} }};\n",
             *[declared] * (not self.kind),
             *self._arrays(),
@@ -145,19 +154,20 @@ class _Program:
         more = [W.format(f"i + {i}" if i else "i") for i in range(4)]
         rest = f"""
         for (int i = {first}; i < {layer.n_in}; i += 4)
-            for (int j = 0; j < {{block}}; j++)
+            {{lanes}}
                 sum[j] += ({more[0]} + {more[1]})
                           + ({more[2]} + {more[3]});"""
         start = 0
         while start < width:
             block = next(size for size in _BLOCKS if size <= width - start)
+            lanes = f"{'@AS_VECTOR ' * (block == _WIDE)}for (int j = 0; j < {block}; j++)"
             end = width - (width - start) % block
             yield f"""\
     for (int o = {start}; o < {end}; o += {block}) {{
         {self.real} sum[{block}];
-        for (int j = 0; j < {block}; j++)
-            sum[j] = {begin};{rest.format(block=block) * (first < layer.n_in)}
-        for (int j = 0; j < {block}; j++)
+        {lanes}
+            sum[j] = {begin};{rest.format(lanes=lanes) * (first < layer.n_in)}
+        {lanes}
             a{number}[o + j] = {_activated(layer, "sum[j]")};
     }}"""
             start = end
@@ -217,4 +227,4 @@ def _wide(layer: Layer) -> bool:
 
 def _width(layer: Layer) -> int:
     """Its units, and those that fill vectors."""
-    return -(-layer.n_out // _LANES) * _LANES if _wide(layer) else layer.n_out
+    return -(-layer.n_out // _LANES) * _LANES if layer.n_out > _WIDE else layer.n_out

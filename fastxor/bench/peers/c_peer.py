@@ -139,11 +139,16 @@ def _populations(problem: Problem) -> dict[str, Run]:
 
 
 def contenders(problem: Problem, threads: int) -> Contenders:
-    """libm's exp and tanh or vectorised ones, by the vector width that gcc prefers and the samples in a tile."""
+    """Each of the libraries."""
     if threads > 1 and problem.name != "expm":
         return {}
     if problem.kind == "population":
         return {"C": _populations(problem)}
+    return {"C": {name: _run(problem, library) for name, library in libraries(problem, threads).items()}}
+
+
+def libraries(problem: Problem, threads: int = 1) -> dict[str, ctypes.CDLL]:
+    """libm's exp and tanh or vectorised ones, by the vector width that gcc prefers and the samples in a tile."""
     macros = {
         "REAL": "double" if problem.dtype == "float64" else "float",
         "LAYERS": len(problem.layers),
@@ -158,13 +163,12 @@ def contenders(problem: Problem, threads: int) -> Contenders:
         "THREADS": threads,
     }
     tiles = sorted({tile(problem.batch or problem.m, most) for most in (128, 400)})
-    runs: dict[str, Run] = {}
+    found = {}
     for math, width, samples in product(("libm", "own"), BLOCKS, tiles):
         chosen = {"OWN_MATH": int(math == "own"), "WIDTH": width, "TILE": samples, **BLOCKS[width]}
         prefer = (f"-mprefer-vector-width={width}",) if platform.machine() in ("x86_64", "AMD64") else ()
-        library = build(SOURCE, macros | chosen, prefer)
-        runs[f"{math} math, {width} bits, tile {samples}"] = _run(problem, library)
-    return {"C": runs}
+        found[f"{math} math, {width} bits, tile {samples}"] = build(SOURCE, macros | chosen, prefer)
+    return found
 
 
 def version() -> str:
