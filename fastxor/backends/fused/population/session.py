@@ -153,11 +153,12 @@ class Session:
 
     def _numbers(self, which: Integers, powers: Array) -> Array:
         """Each network's `hyper`; see update.py."""
-        given = self._cohort.numbers[which]
+        given = self._cohort.numbers
         numbers = np.zeros((len(which), update.RING))
-        numbers[:, update.RATE : update.RATE + given.shape[1]] = given
+        numbers[:, update.RATE : update.RATE + given.shape[1]] = given[which]
         numbers[:, update.POWERS] = powers
-        numbers[:, [update.L2, update.L1, update.CLIP]] = self._cohort.penalties[which]
+        if self._penalized:
+            numbers[:, update.L2 : update.CLIP + 1] = self._cohort.penalties[which]
         return numbers
 
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
