@@ -21,7 +21,7 @@ from fastxor.pace import Pace
 from fastxor.views import Array
 from fastxor.watching import EarlyStopping
 
-# Where a record may stop a member, it takes no more than so many steps before that is looked at.
+# Where a record may stop a member, it takes no more than so many steps, or to the next one, before that is looked at.
 _AT_LEAST = 64
 
 # Costs that are kept at a time where each step's is wanted.
@@ -66,7 +66,8 @@ class Rounds:
         self.crowd, self.core, self.rules, self.look, self.between = crowd, core, rules, look, between
         self.history = crowd.history
         self.undo: list[tuple[Group, Integers, CohortState]] = []
-        self.recorded = np.zeros(len(crowd), bool)  # in this round
+        self.recorded = np.zeros(len(crowd), bool)  # who has been, in this round
+        self.now = np.zeros(0, bool)  # in the last call, of those who were in it
 
     def go(self) -> None:
         """Train to the end."""
@@ -144,13 +145,24 @@ class Rounds:
         return left
 
     def _to_look(self, group: Group, which: Integers, left: Integers) -> Integers:
-        """Of so many steps, those to where members are looked at next."""
-        if group.held is not None or self.look is not None:
-            every = self.history.interval or self.history.steps[group.members[which]]
+        """Of so many steps, those to where members are looked at next.
+
+        A cost is that before a step. Where it may stop a member, that step is taken by itself, and the others then by
+        those who go on; but it does not pay to do so all the time.
+        """
+        interval = self.history.interval
+        watched = group.held is not None or self.look is not None
+        if interval is None and watched:
+            every = self.history.steps[group.members[which]]
             return np.minimum(left, every - group.state.completed[which] % every)
-        if self.rules.target > -inf:
-            return np.minimum(left, max(self.history.interval or 1, _AT_LEAST))
-        return left
+        if not (watched or self.rules.target > -inf):
+            return left
+        if interval is None or (interval < _AT_LEAST and not watched):
+            return np.minimum(left, _AT_LEAST)
+        since = group.state.completed[which] % interval
+        stops = self.rules != Rules() or self.look is not None
+        at_once = stops and interval >= _AT_LEAST
+        return np.minimum(left, np.where(since == 0, 1 if at_once else interval, interval - since))
 
     def _take(
         self, group: Group, session: CohortSession, pace: Pace, wait: _Patience, which: Integers, steps: Integers
@@ -194,10 +206,23 @@ class Rounds:
         first = -(-completed // interval)
         numbers = first[:, None] + np.arange(costs.shape[1])
         known = costs == costs
-        self.history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = costs[known]
+        self._put(numbers, members, known, costs)
         self.history.count[members] = np.maximum(self.history.count[members], first + known.sum(axis=1))
-        self.recorded[members] = known.any(axis=1)
+        self._record(members, known.any(axis=1))
         return numbers * interval, np.where(known, costs, inf)
+
+    def _record(self, members: Integers, now: Array) -> None:
+        self.now = now
+        self.recorded[members] |= now
+
+    def _put(self, numbers: Integers, members: Integers, known: Array, costs: Array) -> None:
+        """Into the history: what is known of costs (n, records), at the records' numbers."""
+        if numbers.size and known.all() and (numbers[:, 0] == numbers[0, 0]).all():  # as most are
+            rows = slice(numbers[0, 0], numbers[0, -1] + 1)
+            together = members[-1] - members[0] + 1 == len(members)
+            self.history.cost[rows, slice(members[0], members[-1] + 1) if together else members] = costs.T
+        else:
+            self.history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = costs[known]
 
     def _note_epochs(
         self, group: Group, which: Integers, completed: Integers, good: Integers, costs: Array
@@ -220,9 +245,9 @@ class Rounds:
         history.open[members] = opened
         known = np.arange(means.shape[1]) < many[:, None]
         numbers = first[:, None] + np.arange(means.shape[1])
-        history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = means[known]
+        self._put(numbers, members, known, means)
         history.count[members] = np.maximum(history.count[members], first + many)
-        self.recorded[members] = many > 0
+        self._record(members, many > 0)
         return (numbers + 1) * per_epoch[:, None], means
 
     def _reach(self, at: Array, costs: Array, members: Integers) -> Integers:
@@ -258,6 +283,8 @@ class Rounds:
     def _looked_at(self) -> None:
         """Show the records of a round; who is to stop, goes back to the last one."""
         assert self.look is not None
+        if not self.recorded.any():
+            return
         stop = self.look(np.flatnonzero(self.recorded))
         self.recorded[:] = False
         if not stop.any():
@@ -357,7 +384,7 @@ class _Patience:
         members = group.members[which]
         state, offset = (before, 0) if history.interval else (after, 1)
         per_record = history.interval or history.steps[members]
-        rows = np.flatnonzero(self.rounds.recorded[members] & (state.completed % per_record == 0))
+        rows = np.flatnonzero(self.rounds.now & (state.completed % per_record == 0))
         if not len(rows):
             return ends
         numbers = (state.completed // per_record)[rows] - offset

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import signal
+import time
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import distributed
@@ -68,8 +69,13 @@ def test_processes_of_which_one_is_killed(wanted, caplog):
     """The pool is broken from then on: what it has not done is done here."""
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         assert_whole(fx.train_population(NET, X, Y, members=MEMBERS, executor=pool, **ASKED), wanted)
-        pids = [*pool._processes]
-        killing = Killing(pool, 5, lambda: killed(pids[0]))
+
+        def kill():
+            killed(next(iter(pool._processes)))
+            while not pool._broken:  # it takes a moment to see that
+                time.sleep(0.01)
+
+        killing = Killing(pool, 5, kill)
         with caplog.at_level(logging.WARNING, "fastxor"):
             assert_whole(fx.train_population(NET, X, Y, members=MEMBERS, executor=killing, **ASKED), wanted)
     assert killing.submitted >= 5

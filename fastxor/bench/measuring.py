@@ -145,6 +145,8 @@ def measure(
     problem = outcome.problem
     # Threads that begin together on one core, as C's may, would have a short sample choose another way.
     trial = effort.trial if problem.batch is None and outcome.threads == 1 else 3 * effort.trial
+    if problem.kind == "population":  # a call begins and ends with all networks' arrays, which takes a while
+        trial, sample = 4 * trial, 4 * sample
     chosen: dict[str, tuple[Entry, int]] = {}
     for name, ways in candidates(outcome, workers, effort, step).items():
         try:

@@ -72,10 +72,9 @@ WORTH_CALLING = 2e-5
 
 # ---------------------------------------------------------------- populations (population/)
 
-# Parameters times samples of a step up to which a network in each lane is faster than one after the other; and inputs,
-# for mini-batches, which each lane gathers one by one. They change the last bits.
-GROUP_WORK = 250_000
-GROUP_INPUTS = 8
+# Parameters times samples of a step up to which a network in each lane is faster than one after the other. It changes
+# the last bits.
+GROUP_WORK = 600_000
 # Parameters times samples up to which a kernel of one's own is compiled for a network.
 MOST_WRITTEN_OUT = 400
 # What the general kernel has left to do, in seconds, before compiling such a kernel pays.

@@ -273,24 +273,20 @@ def _(array, n):
 
 
 @operation
-def transpose(array, i, stride, to, j, other):
-    """The square of as many rows as lanes: to[j + c * other + r] = array[i + r * stride + c].
-
-    Many arguments: see tracing.py.
+def turn(array, starts, to, j, other):
+    """The square whose rows begin at `starts`, of which there are as many as lanes, and its columns:
+    to[j + c * other + r] = array[starts[r] + c].
     """
     n = lanes(array)
-    square = np.stack([array[i + r * stride :][:n] for r in range(n)])
+    square = np.stack([array[start:][:n] for start in starts])
     for c in range(n):
         to[j + c * other : j + c * other + n] = square[:, c]
 
 
-@transpose.traced
-def _(array, i, stride, to, j, other):
+@turn.traced
+def _(array, starts, to, j, other):
     n = lanes(array)
-    rows = []
-    for _r in range(n):
-        rows.append(load(array, i))
-        i = i + stride
+    rows = [load(array, start) for start in starts]
     # Squares of quarters' size, 128 bits, in their places; then the squares as wholes. Each step is one instruction.
     quarter = 16 // array.itemsize
     bands = [_columns(rows[r : r + quarter], 1, quarter) for r in range(0, n, quarter)]
@@ -298,6 +294,17 @@ def _(array, i, stride, to, j, other):
     for row in (row for part in zip(*wholes, strict=True) for row in part):
         store(to, j, row)
         j = j + other
+
+
+def transpose(array, i, stride, to, j, other):
+    """The same for rows that begin `stride` from each other, the first one at i.
+
+    Many arguments: see tracing.py.
+    """
+    starts = [i]
+    for _row in range(1, lanes(array)):
+        starts.append(starts[-1] + stride)
+    turn(array, starts, to, j, other)
 
 
 def _columns(rows, unit, group):

@@ -28,8 +28,7 @@ def pays_off(cohort: Cohort) -> bool:
     """
     known = cohort.optimizer._kind in update.KINDS
     samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
-    is_small = cohort.network.count * samples <= choices.GROUP_WORK
-    return known and is_small and (cohort.batch_size is None or cohort.network.sizes[0] <= choices.GROUP_INPUTS)
+    return known and cohort.network.count * samples <= choices.GROUP_WORK
 
 
 def warmup(network: Architecture, samples: int, optimizer: Optimizer, dtype: np.dtype) -> None:

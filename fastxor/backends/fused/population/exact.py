@@ -34,7 +34,8 @@ def fits(entries: np.ndarray) -> bool:
     """Whether there can be such a kernel for a network with this plan."""
     is_sin = SIN in entries[LAYERS + CODE :: STRIDE]
     whole = entries[KEPT] and entries[TILES] == 1
-    return bool(whole and not is_sin and entries[COUNT] * entries[SAMPLES] <= choices.MOST_WRITTEN_OUT)
+    size = entries[COUNT] * max(entries[SAMPLES], 4)  # of few samples, the parameters are most of what is written out
+    return bool(whole and not is_sin and size <= choices.MOST_WRITTEN_OUT)
 
 
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:

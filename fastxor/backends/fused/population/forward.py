@@ -46,7 +46,7 @@ from .layout import (
     WIDTH,
     layout,
 )
-from .session import Desk
+from .session import Desk, flat
 
 WITH_LOSS = CALL  # an entry of a call behind kernel.py's: whether losses are wanted, and not outputs
 
@@ -191,9 +191,9 @@ def _look_at(
     call[ALL], call[OWN_X], call[OWN_Y], call[WITH_LOSS] = m, X.ndim == 3, Y.ndim == 3, found is None
     call[WEIGHED], call[ORDER] = weights is not None, 0
     members[:, NUMBER] = np.arange(k)
-    empty, numbers = np.empty(0, dtype), np.zeros(k)
-    arrays = [np.ascontiguousarray(array).ravel() for array in (theta, X, Y, empty if weights is None else weights)]
-    arrays.append(empty if found is None else found.ravel())
+    numbers = np.zeros(k)
+    outputs = np.empty(0, dtype) if found is None else found.ravel()
+    arrays = np.ascontiguousarray(theta).ravel(), *flat(X, Y, weights, shared), outputs
     compiled = look[dtype]
     at_once = -(-max(1, min(-(-k // (4 * threads)), choices.PASS // (network.count * m))) // V) * V
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .. import update
 from .._jit import inlined, kernel
-from ..simd import get, lanes, put
+from ..simd import get, lanes, put, turn
 from ..tracing import steps, traced, traced_inline
 from ..vectors import copy
 from . import step
@@ -44,8 +44,8 @@ KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RA
 NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, MEMBER = range(8)
 # Of a lane: the network's place in the call; how many steps it takes, which is recorded next, and how many were; a step
 # that was not good, or whether the lane is done; its place in the order, what is left of the epoch, the samples in its
-# step; and one of its samples that counts.
-PLACE, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, BOOK = range(10)
+# step; one of its samples that counts; and where its next sample stands in X and Y.
+PLACE, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOOK = range(12)
 
 NEVER = 1 << 62  # a step that no network comes to
 
@@ -66,8 +66,8 @@ class Cohort(NamedTuple):
     members: object  # (n, MEMBER)
     numbers: object  # (n, entries of `hyper`)
     state: object  # (n, 1 + rows, parameters): parameters, and what the optimizer remembers
-    X: object  # (n_x, m), or (members, n_x, m)
-    Y: object
+    X: object  # (n_x, m) where it is read in its place, else (m, n_x) or (members, m, n_x)
+    Y: object  # (m, n_y) or (members, m, n_y)
     weights: object  # (members, m)
     orders: object  # (n, ORDER)
     rates: object  # (RATES,), of the steps from FROM on
@@ -149,23 +149,36 @@ def load_tile(group, cohort, place, start, size):
     V, m = lanes(work), cohort.call[ALL]
     n_x, n_y = plan[LAYERS + ROWS], plan[LAYERS + STRIDE * plan[DEPTH] + ROWS]
     data = place * plan[STEP]
-    for lane in range(V):
-        member = get(cohort.members, get(book, PLACE * V + lane) * MEMBER + NUMBER)
-        X, Y = (member * n_x * m if cohort.call[OWN_X] else 0), (member * n_y * m if cohort.call[OWN_Y] else 0)
-        share = work.dtype.type(1.0 / get(book, SIZE * V + lane))
-        for s in range(size):
-            sample, weight = _sample(cohort, book, V, lane, start + s), share
+    for s in range(size):
+        at = s * V
+        for lane in range(V):
+            member = get(cohort.members, get(book, PLACE * V + lane) * MEMBER + NUMBER)
+            sample, weight = _sample(cohort, book, V, lane, start + s), work.dtype.type(0.0)
             if sample < 0:
-                sample, weight = get(cohort.orders, get(book, AT * V + lane)), work.dtype.type(0.0)
-            elif cohort.call[WEIGHED]:
-                weight = share * get(cohort.weights, member * m + sample)
-                if weight == 0.0:
-                    sample = get(book, SPARE * V + lane)
-            at = s * V + lane
-            put(work, plan[WEIGHT] + data + at, weight)
-            if not plan[SHARED]:
-                _column(cohort.X, X + sample, m, n_x, work, plan[INPUT] + data + at, size * V)
-            _column(cohort.Y, Y + sample, m, n_y, work, plan[TARGET] + data + at, size * V)
+                sample = get(cohort.orders, get(book, AT * V + lane))
+            else:
+                weight = work.dtype.type(1.0 / get(book, SIZE * V + lane))
+                if cohort.call[WEIGHED]:
+                    weight = weight * get(cohort.weights, member * m + sample)
+                    sample = get(book, SPARE * V + lane) if weight == 0.0 else sample
+            put(work, plan[WEIGHT] + data + at + lane, weight)
+            put(book, IN_X * V + lane, ((member * m if cohort.call[OWN_X] else 0) + sample) * n_x)
+            put(book, IN_Y * V + lane, ((member * m if cohort.call[OWN_Y] else 0) + sample) * n_y)
+        if not plan[SHARED]:
+            _turn_in(cohort.X, book, IN_X * V, n_x, work, plan[INPUT] + data + at, size * V)
+        _turn_in(cohort.Y, book, IN_Y * V, n_y, work, plan[TARGET] + data + at, size * V)
+
+
+@traced
+def _turn_in(source, book, places, n, work, at, row):
+    """The n numbers of a sample for each lane, which stand side by side at places in `book`, into rows."""
+    V = lanes(work)
+    starts, whole = [get(book, places + lane) for lane in range(V)], n // V * V
+    for k in steps(0, whole, V):
+        turn(source, [start + k for start in starts], work, at + k * row, row)
+    for k in steps(whole, n):
+        for lane, start in enumerate(starts):
+            put(work, at + k * row + lane, get(source, start + k))
 
 
 @inlined
@@ -176,12 +189,6 @@ def _sample(cohort, book, V, lane, s):
     if s >= get(book, SIZE * V + lane):
         return -1
     return get(cohort.orders, get(book, AT * V + lane) + s)
-
-
-@traced_inline
-def _column(source, start, stride, n, work, at, row):
-    for i in steps(0, n):
-        put(work, at + i * row, get(source, start + i * stride))
 
 
 # ---------------------------------------------------------------- its steps

@@ -30,6 +30,16 @@ _NO_ORDERS = np.empty(0, np.int64)
 _spent: dict[tuple, float] = defaultdict(float)
 
 
+def flat(X: Array, Y: Array, weights: Array | None, shared: bool) -> tuple[Array, Array, Array]:
+    """All of them as the kernels read them: see `kernel.Cohort`."""
+    inputs = X if shared else X.swapaxes(-1, -2)
+    return (
+        np.ascontiguousarray(inputs).ravel(),
+        np.ascontiguousarray(Y.swapaxes(-1, -2)).ravel(),
+        np.empty(0, X.dtype) if weights is None else np.ascontiguousarray(weights).ravel(),
+    )
+
+
 def seconds(count: int, samples: int, lanes: int) -> float:
     """About what a step of one network of so many parameters takes the general kernel."""
     return (100 + (2 * samples + 6) * count) * 1e-9 / lanes
@@ -66,9 +76,7 @@ class Session:
         self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
         for _ in range(threads):
             self._desks.put(Desk(cohort.network, dtype, self._plan, length))
-        self._data = [np.ascontiguousarray(array).ravel() for array in (cohort.X, cohort.Y)]
-        weights = np.empty(0, dtype) if cohort.weights is None else cohort.weights
-        self._data.append(np.ascontiguousarray(weights).ravel())
+        self._data = flat(cohort.X, cohort.Y, cohort.weights, shared)
         self._train = kernel.train[dtype]
         self._exact = exact.kernel_for(*self._kind) if full and exact.fits(self._plan) else None
         self.block = threads * self._lanes
@@ -145,11 +153,12 @@ class Session:
 
     def _numbers(self, which: Integers, powers: Array) -> Array:
         """Each network's `hyper`; see update.py."""
-        given = self._cohort.numbers[which]
+        given = self._cohort.numbers
         numbers = np.zeros((len(which), update.RING))
-        numbers[:, update.RATE : update.RATE + given.shape[1]] = given
+        numbers[:, update.RATE : update.RATE + given.shape[1]] = given[which]
         numbers[:, update.POWERS] = powers
-        numbers[:, [update.L2, update.L1, update.CLIP]] = self._cohort.penalties[which]
+        if self._penalized:
+            numbers[:, update.L2 : update.CLIP + 1] = self._cohort.penalties[which]
         return numbers
 
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
