@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastxor import second_order
 from fastxor.architecture import Architecture
 from fastxor.backends import Backend, Session
-from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer
+from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer, SecondOrder
 from fastxor.penalties import Penalties
 from fastxor.state import InOrder, Job, Orders, State
 from fastxor.views import Array
@@ -186,11 +186,16 @@ def epochs(
         batch_size,
         threads=estimator.threads,
         penalties=Penalties(l2=float(estimator.alpha)),
-        weights=data.weights,
+        weights=_of_mean_1(data.weights) if isinstance(solver.optimizer, SecondOrder) else data.weights,
         orders=orders,
         scikit=True,
     )
     return Epochs(core, job, solver, theta)
+
+
+def _of_mean_1(weights: Array | None) -> Array | None:
+    """Weights as sessions have them that know nothing of `Job.scikit`, for all samples are their batch."""
+    return None if weights is None else (weights * (len(weights) / weights.sum())).astype(weights.dtype)
 
 
 class Ending:
