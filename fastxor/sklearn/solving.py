@@ -31,6 +31,7 @@ _SPAN = 0.1
 
 _SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
 _DIVISOR = 5.0
+_TINY = 1e-290  # a rate that counts as 0, and by which a velocity can still be divided
 
 
 class Data(NamedTuple):
@@ -70,6 +71,7 @@ class Solver:
 
     def change_rate(self, rate: float) -> None:
         """Another one from now on. A velocity is scikit-learn's over the rate, which stays as it is there."""
+        rate = max(rate, _TINY)
         if rate == self.learning_rate:
             return
         self.memory = self.memory._replace(rows=self.memory.rows * (self.learning_rate / rate))
