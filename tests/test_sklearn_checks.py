@@ -1,6 +1,8 @@
 """scikit-learn's checks of estimators, without an exception; and what users of scikit-learn's tools expect."""
 
+import importlib
 import pickle
+import sys
 
 import joblib
 import numpy as np
@@ -35,6 +37,13 @@ def test_check_estimator(kind):
     assert not wrong
     skipped = {result["check_name"] for result in results if result["status"] == "skipped"}
     assert skipped <= {"check_array_api_input", "check_classifiers_multilabel_output_format_decision_function"}
+
+
+def test_without_scikit_learn_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "fastxor.sklearn")
+    with pytest.raises(ImportError, match=r"pip install 'fastxor-nn\[sklearn\]'"):
+        importlib.import_module("fastxor.sklearn")
 
 
 # ---------------------------------------------------------------- data of all kinds
@@ -247,6 +256,16 @@ def test_optimizers_of_all_samples(solver):
         MLPRegressor(solver=solver, batch_size=10).fit(X, y)
 
 
+def test_optimizers_of_all_samples_weigh_them():
+    weights = np.where(y == 0, 4.0, 0.5)
+    settings = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.0, "random_state": 0}
+    light, heavy = (MLPRegressor(**settings, solver=fx.LBFGS()).fit(X, y, w) for w in (weights, 100 * weights))
+    np.testing.assert_allclose(light.loss_curve_[:5], heavy.loss_curve_[:5], rtol=1e-6)
+    assert light.loss_curve_[0] != MLPRegressor(**settings, solver=fx.LBFGS()).fit(X, y).loss_curve_[0]
+    with pytest.raises(ValueError, match="sample_weight"):
+        MLPRegressor(**settings, solver=fx.LevenbergMarquardt()).fit(X, y, weights)
+
+
 def test_activations_of_each_layer():
     settings = QUICK | {"hidden_layer_sizes": (6, 5)}
     one = MLPClassifier(**settings, activation=["logistic", "logistic"]).fit(X, y)
@@ -280,6 +299,8 @@ def test_validation_data_of_ones_own():
     assert len(model.validation_scores_) == model.n_iter_
     with pytest.raises(ValueError, match="early_stopping"):
         MLPClassifier(**QUICK).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X, y_val=y[1:])
     with pytest.raises(ValueError, match="go together"):
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X)
 

@@ -15,12 +15,12 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
-from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
 from fastxor.sklearn import networks, solving
 from fastxor.sklearn.labels import Labels, found
 from fastxor.sklearn.networks import Parameters
@@ -138,7 +138,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             self._begin((X.shape[1], *hidden, self.n_outputs_), X.dtype)
         parameters = self._parameters()
         if isinstance(self.solver, Optimizer):
-            self._check_optimizer(parameters)
+            self._check_optimizer(parameters, weights)
         core, passed = resolve(self.backend), self._reports(*given)
         dtype = np.result_type(parameters.theta, X)  # of a model that goes on, on other data
         X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
@@ -208,6 +208,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             X_out = self._dense(validate_data(self, held[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
             y_out = np.asarray(held[1])
             y_out = column_or_1d(y_out, warn=True) if y_out.ndim == 2 and y_out.shape[1] == 1 else y_out
+            check_consistent_length(X_out, y_out)
             w_out = None if held[2] is None else _check_sample_weight(held[2], X_out)
         else:
             stratify = Y.astype(bool) if is_classifier(self) and self.n_outputs_ == 1 else None
@@ -225,11 +226,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         of_outputs = self._scoring(y_out, w_out)
         return data, lambda theta: of_outputs(_outputs(core, net, theta, X_out))
 
-    def _check_optimizer(self, parameters: Parameters) -> None:
+    def _check_optimizer(self, parameters: Parameters, weights: Array | None) -> None:
         """Refuse what an optimizer of the user's own cannot do."""
         check_run(self.solver, parameters.network, None if self.batch_size == "auto" else self.batch_size)
         if isinstance(self.solver, SecondOrder) and self.alpha:
             raise ValueError(f"alpha must be 0 with solver={self.solver!r}, which takes no penalty, got {self.alpha}")
+        if isinstance(self.solver, LevenbergMarquardt) and weights is not None:
+            raise ValueError("sample_weight must be left out with LevenbergMarquardt")
         if self.learning_rate != "constant":
             raise ValueError(
                 f"learning_rate must be 'constant' with solver={self.solver!r}, got {self.learning_rate!r}"

@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastxor import second_order
 from fastxor.architecture import Architecture
 from fastxor.backends import Backend, Session
-from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer
+from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer, SecondOrder
 from fastxor.penalties import Penalties
 from fastxor.state import InOrder, Job, Orders, State
 from fastxor.views import Array
@@ -31,6 +31,7 @@ _SPAN = 0.1
 
 _SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
 _DIVISOR = 5.0
+_TINY = 1e-290  # a rate that counts as 0, and by which a velocity can still be divided
 
 
 class Data(NamedTuple):
@@ -73,6 +74,7 @@ class Solver:
 
     def change_rate(self, rate: float) -> None:
         """Another one from now on. A velocity is scikit-learn's over the rate, which stays as it is there."""
+        rate = max(rate, _TINY)
         if rate == self.learning_rate:
             return
         self.memory = self.memory._replace(rows=self.memory.rows * (self.learning_rate / rate))
@@ -189,11 +191,16 @@ def epochs(
         batch_size,
         threads=estimator.threads,
         penalties=Penalties(l2=float(estimator.alpha)),
-        weights=data.weights,
+        weights=_of_mean_1(data.weights) if isinstance(solver.optimizer, SecondOrder) else data.weights,
         orders=orders,
         scikit=True,
     )
     return Epochs(core, job, solver, theta)
+
+
+def _of_mean_1(weights: Array | None) -> Array | None:
+    """Weights as sessions have them that know nothing of `Job.scikit`, for all samples are their batch."""
+    return None if weights is None else (weights * (len(weights) / weights.sum())).astype(weights.dtype)
 
 
 class Ending:
