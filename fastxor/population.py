@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import warnings
@@ -573,6 +572,8 @@ def _warn(crowd: Crowd) -> None:
 
 def _digest(crowd: Crowd, rules: Rules) -> str:
     """Of all that the bits of a population follow from."""
+    import hashlib  # which few need
+
     digest = hashlib.sha256(repr((rules, crowd.given, crowd.fraction, crowd.history.interval)).encode())
     arrays: list[Any] = [crowd.seeds, crowd.weights]
     for group in crowd.groups:
