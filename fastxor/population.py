@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import warnings
@@ -35,6 +34,9 @@ from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
 from fastxor.views import Array
 from fastxor.watching import Bar, EarlyStopping
 from fastxor.weights import of_members
+
+# After a file was written, none is for so many times as long, though shards are done.
+_REST = 5.0
 
 # Numbers of members that a warning names.
 _NAMED = 10
@@ -258,6 +260,7 @@ class _Run:
     ) -> None:
         self.crowd, self.core, self.backend, self.rules, self.callback = crowd, core, backend, rules, callback
         self.rounds: Rounds | None = None
+        self.rested = 0.0  # from when on shards that are done may be saved again
 
     def go(self, options: _Options) -> Population:
         self.checkpoint, self.every = options.checkpoint, options.every
@@ -351,9 +354,10 @@ class _Run:
         work = partial(_work, self.backend, self.rules)
         shards = Shards(self.crowd, which)
         for number, part in executors.done(executor, work, shards):
+            before = int(self.crowd.completed()[which[number]].sum())
             self.crowd.put(which[number], part)
-            self._between(int((part.completed()).sum()))
-            if self.checkpoint is not None:
+            self._between(int(part.completed().sum()) - before)
+            if self.checkpoint is not None and time.perf_counter() >= self.rested:
                 self._save()
         rest = np.flatnonzero(self.crowd.cost != self.crowd.cost)
         if len(rest):  # who had nothing to do
@@ -378,8 +382,10 @@ class _Run:
 
     def _save(self) -> None:
         assert self.checkpoint is not None
+        began = time.perf_counter()
         Population(self.crowd).save(self.checkpoint)
-        self.next = time.perf_counter() + self.every
+        now = time.perf_counter()
+        self.next, self.rested = now + self.every, now + _REST * (now - began)
 
 
 class Shards(Sequence[Crowd]):
@@ -573,6 +579,8 @@ def _warn(crowd: Crowd) -> None:
 
 def _digest(crowd: Crowd, rules: Rules) -> str:
     """Of all that the bits of a population follow from."""
+    import hashlib  # which few need
+
     digest = hashlib.sha256(repr((rules, crowd.given, crowd.fraction, crowd.history.interval)).encode())
     arrays: list[Any] = [crowd.seeds, crowd.weights]
     for group in crowd.groups:

@@ -22,6 +22,15 @@ PUBLIC = {
     ),
     "run": (RUN, "network parameters history iterations forward predict cost save export"),
     "trained": (fx.Trained(NET, RUN.parameters), "network parameters forward predict cost export"),
+    "population": (
+        fx.train_population(NET, X, Y, members=2, iterations=3, random_state=0, backend="numpy"),
+        "network networks parameters cost validation_cost history iterations converged iterations_to_target diverged "
+        "seeds best top forward predict mean spread vote save index count",
+    ),
+    "table": (
+        fx.sweep(NET, X, Y, {"l2": [0.0, 0.1]}, iterations=3, random_state=0, backend="numpy"),
+        "columns population best of to_dict index count",
+    ),
     "check": (
         fx.check_gradient(NET, RUN.parameters, X, Y),
         "ok error tolerance parameter index analytic numeric checked at_kinks count",

@@ -2,6 +2,8 @@
 
 import dataclasses
 import importlib
+import threading
+import time
 from functools import cache
 
 import numpy as np
@@ -14,6 +16,7 @@ from fastxor import backends
 from fastxor.backends import one_by_one, reference
 from fastxor.backends.fused import choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
+from fastxor.backends.fused.threads import deal
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import NO_LIMIT, Cohort, CohortState
 
@@ -391,6 +394,45 @@ def test_threads_take_a_share_each():
     cohort = cohort_of(XOR, X, Y, [fx.SGD(0.3)] * k)
     state = beginning(cohort)
     same(taken(in_lanes(cohort, threads=3), state), taken(in_lanes(cohort), state))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 3, 40])
+def test_numbers_are_dealt_out_once_each(count, threads):
+    seen = []
+    deal(count, threads, seen.append)
+    assert sorted(seen) == list(range(count))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_ends_all_threads(threads):
+    seen = []
+
+    def work(number):
+        seen.append(number)
+        time.sleep(0.001)
+        if number == 5:
+            raise ValueError("five")
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="five"):
+        deal(10_000, threads, work)
+    assert len(seen) < 100
+    assert threading.active_count() == before
+
+
+def test_no_more_threads_are_to_be_had(monkeypatch):
+    monkeypatch.setattr(threading.Thread, "start", raises(RuntimeError("can't start new thread")))
+    seen = []
+    deal(7, 3, seen.append)
+    assert seen == list(range(7))
+
+
+def raises(error):
+    def function(*arguments):
+        raise error
+
+    return function
 
 
 # ---------------------------------------------------------------- a pass forward

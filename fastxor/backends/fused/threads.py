@@ -103,6 +103,40 @@ def together(engine: Callable, threads: int, lockstep: bool, arguments: tuple, s
     return int(shared[ring.GOOD])
 
 
+def deal(count: int, threads: int, work: Callable[[int], None]) -> None:
+    """Do something for each number below `count`, which threads take in turn; whatever interrupts it, none goes on."""
+    numbers, stopped = iter(range(count)), threading.Event()  # whose `next` is atomic
+    errors: list[BaseException] = []
+
+    def some() -> None:
+        try:
+            for number in numbers:
+                if stopped.is_set():
+                    break
+                work(number)
+        except BaseException as error:
+            errors.append(error)
+            stopped.set()
+
+    begins = zip(cycle(_cores_in_turn() or [None]), range(1, min(threads, count)), strict=False)
+    others = [threading.Thread(target=_begin_on, args=(some, core, ()), daemon=True) for core, _ in begins]
+    begun = []
+    try:
+        for other in others:
+            try:
+                other.start()
+            except RuntimeError:  # no more threads are to be had: those that are there do the work
+                break
+            begun.append(other)
+        some()
+    finally:
+        stopped.set()
+        for other in begun:
+            other.join()
+    if errors:
+        raise errors[0]
+
+
 def _cores_in_turn() -> list[int]:
     """The cores that this thread may use, the next one first and its own last; none where a thread cannot choose."""
     if not hasattr(os, "sched_setaffinity"):
@@ -119,7 +153,7 @@ def _core() -> int:
 
 
 def _begin_on(engine: Callable, core: int | None, call: tuple) -> None:
-    """A further thread's call of the engine, begun on that core; from then on the system may move it as it likes.
+    """A further thread's call, begun on that core; from then on the system may move it as it likes.
 
     Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there
     for many milliseconds: whoever waits for the other lets it run, and what has just been running is not moved.

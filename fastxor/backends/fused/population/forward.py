@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends.one_by_one import for_each
 from fastxor.views import Array
 
 from .. import choices
 from .._jit import inlined, kernel
 from ..simd import get, lanes, put, transpose
+from ..threads import deal
 from ..tracing import steps, traced, traced_inline
 from . import step
 from .kernel import (
@@ -202,5 +202,5 @@ def _look_at(
         stop = min(k, (number + 1) * at_once)
         compiled(plan, desk.work, desk.book, call, members.ravel(), *arrays, numbers, number * at_once, stop)
 
-    for_each(-(-k // at_once), threads, some)
+    deal(-(-k // at_once), threads, some)
     return numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections import defaultdict
@@ -11,13 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends.one_by_one import for_each
 from fastxor.cohort import Advance, Cohort, CohortState, Integers
 from fastxor.optimizers import schedule_of
 from fastxor.state import InOrder, Shuffle
 from fastxor.views import Array
 
 from .. import choices, update
+from ..threads import deal
 from . import exact, kernel
 from .layout import COUNT, LANES, MOMENTS, SAMPLES, layout
 
@@ -117,7 +118,7 @@ class Session:
             train(self._plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
             self._desks.put(desk)
 
-        for_each(-(-n // at_once), self._threads, some)
+        deal(-(-n // at_once), self._threads, some)
         self._took(int(steps.sum()), time.perf_counter() - began, train)
         good = members[:, kernel.GOOD].copy()
         powers = numbers[:, update.POWERS].copy()
@@ -134,10 +135,10 @@ class Session:
         return self._train
 
     def _at_once(self, steps: int, n: int) -> int:
-        """Networks in one call of the kernel: whole groups, that take a moment, but enough calls for all threads."""
-        most = max(1, round(self.speed / self._threads * choices.CALL / steps))
-        share = -(-n // (4 * self._threads)) if self._threads > 1 else n
-        return -(-min(most, max(share, 1)) // self._lanes) * self._lanes
+        """Networks in one call of the kernel: whole groups, that take a moment, and for several threads a short one."""
+        in_a_second = self.speed / self._threads / steps
+        wanted = n if self._threads == 1 else max(n / (16 * self._threads), in_a_second * choices.CALL / 100)
+        return math.ceil(max(1, min(wanted, in_a_second * choices.CALL)) / self._lanes) * self._lanes
 
     def _took(self, steps: int, seconds: float, train: Callable) -> None:
         """So many steps, of all networks together, took so long."""
