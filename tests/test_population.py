@@ -209,6 +209,25 @@ def test_a_member_has_its_bits_alone_and_in_any_company(core, batch_size):
     assert_same(some(np.arange(19), threads=1), everybody)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_what_others_have_of_their_own_changes_no_bit(core, dtype, batch_size):
+    """Neighbours with gaps in their samples, penalties and momentum, beside one with none of these."""
+    x, y, seeds = X.astype(dtype), Y.astype(dtype), np.arange(4)
+    weights = DRAW.randint(0, 3, (4, 40)).astype(float)
+    weights[1] = 2
+    l2, momentum, rates = [0.1, 0.0, 0.0, 0.2], [0.0, 0.0, 0.9, 0.5], [0.1, 0.2, 0.3, 0.4]
+    asked = {"iterations": 30, "batch_size": batch_size, "interval": 7, "backend": core}
+    together = fx.train_population(
+        NET, x, y, sample_weight=weights, l2=l2, optimizer=fx.SGD(rates, momentum), random_state=seeds, **asked
+    )
+    for i in range(4):
+        own = {"l2": l2[i], "optimizer": fx.SGD(rates[i], momentum[i]), "random_state": seeds[[i]], **asked}
+        alone = fx.train_population(NET, x, y, members=1, sample_weight=None if i == 1 else weights[i], **own)
+        assert_same(alone, together[[i]])
+        np.testing.assert_array_equal(alone.cost, together.cost[[i]])
+
+
 def test_a_larger_population_begins_with_the_same(core):
     few = fx.train_population(TINY, *XOR, members=2, random_state=3, iterations=30, backend=core)
     many = fx.train_population(TINY, *XOR, members=9, random_state=3, iterations=30, backend=core)

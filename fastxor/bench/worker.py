@@ -50,9 +50,12 @@ class Peer:
 
     def length(self, way: Way, sample: float) -> int:
         """How many iterations take this many seconds, in whole units and at least one."""
-        units = 1
-        while (taken := self.seconds(way, units * self.problem.per_unit)) < sample / 4:
-            units *= max(2, min(10, int(sample / 2 / taken)))
+        units, taken = 1, 0.0
+        while taken < sample / 4:
+            units *= max(2, min(10, int(sample / 2 / taken))) if taken else 1
+            taken = self.seconds(way, units * self.problem.per_unit)
+            if taken >= sample / 4:  # unless something came between
+                taken = min(taken, self.seconds(way, units * self.problem.per_unit))
         return max(1, round(units * sample / taken)) * self.problem.per_unit
 
     def floor(self) -> tuple[float | None, dict[str, float]]:
