@@ -35,6 +35,7 @@ TREES = fx.train(
 @pytest.fixture(autouse=True)
 def no_window():
     """Nothing is shown, and no figure stays open; whatever is left out of a picture is seen when it is rendered."""
+    pyplot.close("all")  # those of the docstrings' examples
     with mpl.rc_context({"backend": "agg", "figure.dpi": 30}):
         yield
         for number in pyplot.get_fignums():
