@@ -73,20 +73,16 @@ networks and weights. For type checkers, `fastxor.names` has the names of activa
 losses and backends as types.
 """
 
-from fastxor import plot as plot
+from typing import TYPE_CHECKING, Any
+
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
 from fastxor.checking import GradientCheck, check_gradient
-from fastxor.conversion import from_sklearn, from_torch
-from fastxor.ensemble import Population, PopulationHistory, load
-from fastxor.exporting import export
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
-from fastxor.population import PopulationMoment, train_population
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
-from fastxor.sweep import Table, cross_validate, sweep
 from fastxor.trained import Trained
 from fastxor.training import train
 from fastxor.tutorial import (
@@ -100,6 +96,34 @@ from fastxor.tutorial import (
     update_parameters,
 )
 from fastxor.watching import EarlyStopping, Moment
+
+if TYPE_CHECKING:
+    from fastxor import plot as plot
+    from fastxor.conversion import from_sklearn, from_torch
+    from fastxor.ensemble import Population, PopulationHistory, load
+    from fastxor.exporting import export
+    from fastxor.population import PopulationMoment, train_population
+    from fastxor.sweeps import Table, cross_validate, sweep
+else:
+    # What few programs need is imported when it is first asked for; half of the time of an import is theirs.
+    _LATER = {
+        **dict.fromkeys(("from_sklearn", "from_torch"), "conversion"),
+        **dict.fromkeys(("Population", "PopulationHistory", "load"), "ensemble"),
+        "export": "exporting",
+        **dict.fromkeys(("PopulationMoment", "train_population"), "population"),
+        **dict.fromkeys(("Table", "cross_validate", "sweep"), "sweeps"),
+    }
+
+    def __getattr__(name: str) -> Any:
+        from importlib import import_module
+
+        if name == "plot":
+            return import_module("fastxor.plot")
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"fastxor.{_LATER[name]}"), name)
+        return value
+
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor import plot, schedules
+from fastxor import schedules
 from fastxor.optimizers import Optimizer
 from fastxor.state import Job
 from fastxor.views import Array
@@ -149,6 +149,8 @@ class History(Mapping[int, float]):
         ImportError
             If matplotlib is not installed.
         """
+        from fastxor import plot  # which most programs never need
+
         return plot.cost(self, ax=ax)
 
     # ------------------------------------------------------------ for files

@@ -228,15 +228,16 @@ KILLED = """
 import os, sys
 import numpy as np
 import fastxor as fx
+from fastxor import population
 from test_population import NET, X, Y
 
-def look(self, steps, take=fx.population._Run._between):
+def look(self, steps, take=population._Run._between):
     take(self, steps)
     if self.done > 400:
         os._exit(9)
 
 if sys.argv[2] == "killed":
-    fx.population._Run._between = look
+    population._Run._between = look
 population = fx.train_population(NET, X, Y, members=6, random_state=0, iterations=200, interval=10, validation=0.2,
                                  backend="numpy", checkpoint=sys.argv[1], checkpoint_every=0.0)
 np.save("result.npy", population.parameters["W1"])

@@ -28,7 +28,7 @@ FLOORS = [
     ["members", "rounds"],
     ["training"],
     ["population"],
-    ["sweep"],
+    ["sweeps"],
     ["sklearn", "tutorial"],
     ["__init__"],
     ["bench"],
