@@ -77,7 +77,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
-from fastxor.checking import GradientCheck, check_gradient
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
@@ -99,14 +98,16 @@ from fastxor.watching import EarlyStopping, Moment
 
 if TYPE_CHECKING:
     from fastxor import plot as plot
+    from fastxor.checking import GradientCheck, check_gradient
     from fastxor.conversion import from_sklearn, from_torch
     from fastxor.ensemble import Population, PopulationHistory, load
     from fastxor.exporting import export
     from fastxor.population import PopulationMoment, train_population
     from fastxor.sweeps import Table, cross_validate, sweep
 else:
-    # What few programs need is imported when it is first asked for; half of the time of an import is theirs.
+    # What few programs need is imported when it is first asked for: to import all takes twice as long.
     _LATER = {
+        **dict.fromkeys(("GradientCheck", "check_gradient"), "checking"),
         **dict.fromkeys(("from_sklearn", "from_torch"), "conversion"),
         **dict.fromkeys(("Population", "PopulationHistory", "load"), "ensemble"),
         "export": "exporting",

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from fastxor import validation
 from fastxor.architecture import Architecture
-from fastxor.cohort import Cohort, CohortSession
 from fastxor.names import BackendName
 from fastxor.state import Job, State
 from fastxor.views import Array
+
+if TYPE_CHECKING:  # few programs have populations
+    from fastxor.cohort import Cohort, CohortSession
 
 # To add a backend, write the module, and name it here and in names.py.
 _MODULES: dict[BackendName, str] = {"numpy": "fastxor.backends.reference", "numba": "fastxor.backends.fused"}
