@@ -440,7 +440,7 @@ print(times[1] - times[0], times[2] - times[1])
 
 
 def test_import_costs_little_on_top_of_numpy(tmp_path):
-    """Less than half of numpy's own import and that of dataclasses, with which most programs begin; what else the machine
+    """Less than half of what numpy and dataclasses cost, with which most programs begin; what else the machine
     does slows both.
     """
     env = {"PYTHONDONTWRITEBYTECODE": None, "PYTHONPYCACHEPREFIX": tmp_path}
