@@ -14,7 +14,7 @@ from fastxor.trained import Trained
 from fastxor.views import Array
 
 # What scikit-learn calls otherwise.
-_SKLEARN = {"logistic": "sigmoid"}
+_SKLEARN = {"logistic": "sigmoid", "exp": "exponential"}
 
 # What a module must have been made with to be the activation: a setting, and whether its value will do.
 _SETTINGS = {

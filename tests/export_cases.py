@@ -13,6 +13,7 @@ SHAPES = {"one": [1, 5], "linear": [2], "several": [3, 9, 4], "wide": [4, 90, 16
 
 # The activation and how many there are.
 OUTPUTS = [("sigmoid", 1), ("sigmoid", 3), ("softmax", 2), ("softmax", 9), ("identity", 1), ("identity", 17)]
+OUTPUTS += [("exponential", 2)]
 
 CASES = pairwise(
     {

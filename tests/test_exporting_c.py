@@ -59,7 +59,7 @@ def wrapper(name, run):
 
 
 def predict_in_c(run, real):
-    if run.network.output == "identity":
+    if run.network.output in ("identity", "exponential"):
         return "void", f", {real} *values", ", values"
     if run.network.output == "sigmoid" and run.network.sizes[-1] > 1:
         return "void", ", int *labels", ", labels"
@@ -80,7 +80,7 @@ def test_c(compiled, number):
     if predict_in_c(run, "")[0] == "int":
         got = [predict(pointer(row)) for row in rows]
     else:
-        got = np.empty(A.shape, rows.dtype if run.network.output == "identity" else np.intc)
+        got = np.empty(A.shape, rows.dtype if run.network.output in ("identity", "exponential") else np.intc)
         for row, out in zip(rows, got, strict=True):
             predict(pointer(row), pointer(out))
         got = got.T

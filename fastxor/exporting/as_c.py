@@ -91,7 +91,7 @@ class _Program:
         """`predict`, as of `Result`: its declaration and its body."""
         real, n_y, half = self.real, self.n_y, f"0.5{self.ending}"
         outputs = f"    {real} a[{n_y}];\n    @forward(x, a);\n"
-        if self.network.output == "identity":
+        if self.network.output in ("identity", "exponential"):
             return f"void @predict(const {real} *x, {real} *values)", "    @forward(x, values);\n"
         if self.network.output == "softmax":
             best = f"    for (int o = 1; o < {n_y}; o++)\n        if (a[o] > a[best])\n            best = o;\n"

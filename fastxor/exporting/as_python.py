@@ -14,6 +14,7 @@ _CALLS = {
     "relu": "np.maximum({}, 0)",
     "sin": "np.sin({})",
     "identity": "{}",
+    "exponential": "np.exp({})",
 }
 _FUNCTIONS = {
     "sigmoid": """
@@ -56,6 +57,7 @@ _PREDICT = {
     "sigmoid": ("(A >= 0.5).astype(int)", "Labels (n_y, m): 1 where the output is at least 0.5, else 0."),
     "softmax": ("A.argmax(axis=0)", "Class numbers (m,), from 0: of the largest output."),
     "identity": ("A", "Values (n_y, m): the outputs."),
+    "exponential": ("A", "Values (n_y, m): the outputs."),
 }
 
 _NUMBERS = TextWrapper(width=112, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False)

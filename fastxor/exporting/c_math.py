@@ -91,6 +91,12 @@ static inline real @sigmoid(real z)
     return (z < 0 ? e : 1) / (1 + e);
 }
 """,
+    "exponential": """\
+static inline real @exponential(real z)
+{
+    return expf(z);
+}
+""",
     "relu": """\
 static inline real @relu(real z)
 {
@@ -149,4 +155,4 @@ def functions(activations: Iterable[str], real: str) -> list[str]:
 
 def _typed(text: str, real: str) -> str:
     text = re.sub(r"(\d)F\b", r"\1f" if real == "float" else r"\1", text.replace("real", real))
-    return text if real == "float" else re.sub(r"\b(fabs|copysign|log1p|erfc|sin)f\(", r"\1(", text)
+    return text if real == "float" else re.sub(r"\b(fabs|copysign|log1p|erfc|exp|sin)f\(", r"\1(", text)

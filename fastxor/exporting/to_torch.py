@@ -17,7 +17,8 @@ MODULES: dict[str, tuple[str, dict[str, Any]]] = {
     "elu": ("ELU", {"alpha": 1.0}),
     "softplus": ("Softplus", {"beta": 1.0, "threshold": 40.0}),
     "gelu": ("GELU", {"approximate": "none"}),
-    "sin": ("Sin", {}),  # below: torch has none
+    "sin": ("Sin", {}),  # below, as the next one: torch has none
+    "exponential": ("Exp", {}),
     "identity": ("Identity", {}),
     "softmax": ("Softmax", {"dim": -1}),
 }
@@ -48,18 +49,21 @@ def sequential(network: Architecture, parameters: Mapping[str, Array]) -> Any:
 
 def _module(torch: Any, activation: str) -> Any:
     kind, settings = MODULES[activation]
-    return (__getattr__("Sin") if kind == "Sin" else getattr(torch.nn, kind))(**settings)
+    return (__getattr__(kind) if kind in _OURS else getattr(torch.nn, kind))(**settings)
+
+
+# Classes of modules that torch has not, and its functions.
+_OURS = {"Sin": "sin", "Exp": "exp"}
 
 
 def __getattr__(name: str) -> Any:
-    """The class `Sin`, made when it is first asked for, by a pickle for example."""
-    if name != "Sin":
+    """A class of `_OURS`, made when it is first asked for, by a pickle for example."""
+    if name not in _OURS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if "Sin" not in globals():
-        torch = library()
+    torch = library()
 
-        def forward(self: Any, input: Any) -> Any:
-            return torch.sin(input)
+    def forward(self: Any, input: Any) -> Any:
+        return getattr(torch, _OURS[name])(input)
 
-        globals()["Sin"] = type("Sin", (torch.nn.Module,), {"__module__": __name__, "forward": forward})
-    return globals()["Sin"]
+    made = globals()[name] = type(name, (torch.nn.Module,), {"__module__": __name__, "forward": forward})
+    return made
