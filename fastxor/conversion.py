@@ -175,12 +175,12 @@ def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
 
 
 def _activation(place: str, module: Any) -> str:
-    from fastxor.exporting.to_torch import MODULES
+    from fastxor.exporting.to_torch import MODULES, OURS
     from fastxor.exporting.to_torch import __name__ as home
 
     kind = type(module).__name__
     known = {name: activation for activation, (name, _settings) in MODULES.items()}
-    ours = kind != "Sin" or type(module).__module__ == home
+    ours = kind not in OURS or type(module).__module__ == home
     if kind not in known or not ours:
         hint = "; when trained, it does nothing, and can be left out" if "Dropout" in kind else ""
         raise ValueError(f"{place} is {module}, and a network has Linear, {', '.join(known)} only{hint}")

@@ -14,7 +14,7 @@ from engine_cases import JOBS, RUN, assert_close, small
 import fastxor as fx
 from fastxor import backends
 from fastxor.backends import one_by_one, reference
-from fastxor.backends.fused import choices, population
+from fastxor.backends.fused import _jit, choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
 from fastxor.backends.fused.threads import deal
 from fastxor.backends.one_by_one import OneByOne
@@ -214,13 +214,13 @@ def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used
     force(monkeypatch, population, False)
     wanted = taken(in_lanes(cohort), state)
     force(monkeypatch, population, True)
-    monkeypatch.setattr(population.exact, "_failed", set(population.exact._failed))
+    monkeypatch.setattr(_jit, "_failed", set(_jit._failed))
     session = in_lanes(cohort)
     monkeypatch.setattr(session, "_exact", Kernel(lambda: undefined, "void(int64)", "a test"))  # noqa: F821
     for _ in range(2):
         same(taken(session, state), wanted)
     assert len(used) == 2
-    assert session._exact in population.exact._failed
+    assert session._exact in _jit._failed
 
 
 # ---------------------------------------------------------------- what members may have for themselves

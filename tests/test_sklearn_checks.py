@@ -73,7 +73,8 @@ def test_a_model_may_go_on_in_another_precision(first, solver):
 
 
 def test_data_frames_and_their_names():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     names = ["a", "b", "c", "d"]
     table, labels = pandas.DataFrame(X, columns=names), pandas.Series(np.array(["u", "v", "w"])[y])
     model = MLPClassifier(**QUICK).fit(table, labels)
@@ -174,7 +175,8 @@ def test_in_a_pipeline_and_cross_validation():
 
 
 def test_set_output_of_a_pipeline_around_it():
-    pytest.importorskip("pandas")
+    import pandas  # noqa: F401 - which set_output needs
+
     pipe = make_pipeline(StandardScaler(), MLPClassifier(**QUICK)).set_output(transform="pandas").fit(X, y)
     assert [*pipe[-1].feature_names_in_] == ["x0", "x1", "x2", "x3"]
 

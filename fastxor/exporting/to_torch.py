@@ -49,21 +49,21 @@ def sequential(network: Architecture, parameters: Mapping[str, Array]) -> Any:
 
 def _module(torch: Any, activation: str) -> Any:
     kind, settings = MODULES[activation]
-    return (__getattr__(kind) if kind in _OURS else getattr(torch.nn, kind))(**settings)
+    return (__getattr__(kind) if kind in OURS else getattr(torch.nn, kind))(**settings)
 
 
 # Classes of modules that torch has not, and its functions.
-_OURS = {"Sin": "sin", "Exp": "exp"}
+OURS = {"Sin": "sin", "Exp": "exp"}
 
 
 def __getattr__(name: str) -> Any:
-    """A class of `_OURS`, made when it is first asked for, by a pickle for example."""
-    if name not in _OURS:
+    """A class of `OURS`, made when it is first asked for, by a pickle for example."""
+    if name not in OURS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     torch = library()
 
     def forward(self: Any, input: Any) -> Any:
-        return getattr(torch, _OURS[name])(input)
+        return getattr(torch, OURS[name])(input)
 
     made = globals()[name] = type(name, (torch.nn.Module,), {"__module__": __name__, "forward": forward})
     return made

@@ -146,6 +146,21 @@ class Kernel:
         return code
 
 
+def code(wanted: Kernel, dtype: np.dtype) -> Callable | None:
+    """The kernel's machine code; None if it cannot be compiled: another one does the same work, only slower."""
+    if wanted in _failed:
+        return None
+    try:
+        return wanted[dtype]
+    except CompilationError as error:
+        _failed.add(wanted)
+        _LOGGER.debug("%s", error)
+        return None
+
+
+_failed: set[Kernel] = set()
+
+
 # Whoever compiles holds this lock, and who forks waits for it: a child must not inherit a compiler that is at work.
 _lock = threading.RLock()
 if hasattr(os, "register_at_fork"):

@@ -9,25 +9,21 @@ Compiling takes some seconds, so it is done only when the work ahead repays it; 
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends import CompilationError
 
 from .. import choices
 from .._jit import Kernel, inlined, kernel
+from .._jit import code as code
 from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
 from ..tracing import steps, traced_inline
 from . import step
 from .kernel import SIGNATURE, trainer
 from .layout import BAD, CODE, COST, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
-
-_LOGGER = logging.getLogger("fastxor")
 
 
 def fits(entries: np.ndarray) -> bool:
@@ -83,18 +79,3 @@ def _copy(start, to, parts):
     for at, n in parts:
         for i in steps(at, at + n, lanes(start)):
             store(to, i, load(start, i))
-
-
-def code(train: Kernel, dtype: np.dtype) -> Callable | None:
-    """The kernel's machine code; None if it cannot be compiled: the general one does the same work."""
-    if train in _failed:
-        return None
-    try:
-        return train[dtype]
-    except CompilationError as error:
-        _failed.add(train)
-        _LOGGER.debug("%s", error)
-        return None
-
-
-_failed: set[Kernel] = set()

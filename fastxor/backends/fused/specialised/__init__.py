@@ -23,11 +23,11 @@ from functools import lru_cache
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.backends import CompilationError
 from fastxor.optimizers import Optimizer
 
 from .. import choices, simd, tracing, vmath
 from .._jit import VECTOR_BITS, Kernel, kernel
+from .._jit import code as code
 from ..simd import get, put
 from ..tracing import traced_inline
 from . import neurons_in_lanes, samples_in_lanes
@@ -86,21 +86,6 @@ def written(network: Architecture, samples: int, dtype: np.dtype) -> Callable:
     train = namespace["train"]
     train.__name__ = train.__qualname__ = name
     return train
-
-
-def code(train: Kernel, dtype: np.dtype) -> Callable | None:
-    """The kernel's machine code; None if it cannot be compiled: the engine does the same work."""
-    if train in _failed:
-        return None
-    try:
-        return train[dtype]
-    except CompilationError as error:
-        _failed.add(train)
-        _LOGGER.debug("%s", error)
-        return None
-
-
-_failed: set[Kernel] = set()
 
 
 def source(network: Architecture, samples: int, dtype: np.dtype) -> str:
