@@ -193,6 +193,22 @@ def test_without_a_hidden_layer_it_is_a_regression():
         assert_same(*both(kind, COMMON | ADAM | {"hidden_layer_sizes": ()}, X, y))
 
 
+@pytest.mark.parametrize("activation", ["logistic", "tanh"])
+def test_without_a_hidden_layer_first_weights_go_by_the_activation_all_the_same(activation):
+    parameters = COMMON | ADAM | {"hidden_layer_sizes": (), "activation": activation, "max_iter": 2}
+    assert_same(*both("MLPClassifier", parameters, X, y))
+
+
+def test_a_warm_start_that_finds_nothing_better_ends_where_scikit_learns_does():
+    parameters = COMMON | ADAM | {"early_stopping": True, "warm_start": True, "max_iter": 30}
+    models = both("MLPClassifier", parameters, X, y)
+    for more in (2, 1):  # epochs, none of which is better than the best of the 30
+        for model in models:
+            best = model.best_validation_score_
+            assert model.set_params(max_iter=more).fit(X, y).best_validation_score_ == best
+        assert_same(*models)
+
+
 def test_labels_of_text():
     one, other = both("MLPClassifier", COMMON | ADAM, X, np.array(["ash", "birch", "cedar"])[y])
     assert_same(one, other)

@@ -168,7 +168,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         hidden = self._hidden(len(sizes) - 2)
         net = networks.network(sizes, hidden, self.out_activation_)
         self._show(networks.drawn(net, hidden, self._random_state, dtype))
-        self._best_theta = self._shown.theta.copy()
+        self._best_theta: Array | None = self._shown.theta.copy()
         self.__dict__.pop("_optimizer", None)
         if self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
@@ -193,11 +193,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             self._optimizer = solving.solver_of(self, theta)
         score = None
         if self.early_stopping:
+            if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
+                self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
         most = 1 if incremental else self.max_iter
         running = solving.epochs(self, core, net, theta, data, self._optimizer, most)
         theta = solving.descend(self, running, solving.Ending(self, score), incremental, passed)
-        return self._best_theta if self.early_stopping else theta
+        return self._best_theta if self.early_stopping and self._best_theta is not None else theta
 
     def _held_out(
         self, core: Any, net: Any, data: Data, labels: Any, held: Any
@@ -633,7 +635,8 @@ class MLPRegressor(RegressorMixin, _MLP):
     """scikit-learn's multi-layer perceptron for numbers, on fastxor's cores.
 
     Parameters up to `max_fun`, and attributes, are those of `sklearn.neural_network.MLPRegressor`, which describes
-    them; what differs is below, and `MLPClassifier` says where numbers cannot be the same.
+    them; what differs is below, and `MLPClassifier` says where numbers cannot be the same. `partial_fit` is for
+    stochastic solvers alone, as that of scikit-learn's classifier.
 
     Parameters
     ----------

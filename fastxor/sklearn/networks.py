@@ -65,8 +65,11 @@ def packed(net: Architecture, coefs: Sequence[Any], intercepts: Sequence[Any], d
 
 
 def drawn(net: Architecture, hidden: str | tuple[str, ...], rng: Any, dtype: Any) -> Parameters:
-    """First weights and biases, uniform within Glorot's bounds, as scikit-learn draws them from `rng`."""
-    names = hidden if isinstance(hidden, tuple) else (hidden,) * len(net.hidden)
+    """First weights and biases, uniform within Glorot's bounds, as scikit-learn draws them from `rng`.
+
+    The bounds of the last layer go by the activation before it, or by the only one named if there is no hidden layer.
+    """
+    names = hidden if isinstance(hidden, tuple) else (hidden,) * max(1, len(net.hidden))
     coefs, intercepts = [], []
     for number, (n_in, n_out) in enumerate(pairwise(net.sizes)):
         name = names[min(number, len(names) - 1)] if names else ""
