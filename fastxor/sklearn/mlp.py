@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
-from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run
 from fastxor.sklearn import networks, solving
 from fastxor.sklearn.labels import Labels, found
 from fastxor.sklearn.networks import Parameters
@@ -138,7 +138,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             self._begin((X.shape[1], *hidden, self.n_outputs_), X.dtype)
         parameters = self._parameters()
         if isinstance(self.solver, Optimizer):
-            self._check_optimizer(parameters, weights)
+            self._check_optimizer(parameters)
         core, passed = resolve(self.backend), self._reports(*given)
         dtype = np.result_type(parameters.theta, X)  # of a model that goes on, on other data
         X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
@@ -228,13 +228,9 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         of_outputs = self._scoring(y_out, w_out)
         return data, lambda theta: of_outputs(_outputs(core, net, theta, X_out))
 
-    def _check_optimizer(self, parameters: Parameters, weights: Array | None) -> None:
+    def _check_optimizer(self, parameters: Parameters) -> None:
         """Refuse what an optimizer of the user's own cannot do."""
         check_run(self.solver, parameters.network, None if self.batch_size == "auto" else self.batch_size)
-        if isinstance(self.solver, SecondOrder) and self.alpha:
-            raise ValueError(f"alpha must be 0 with solver={self.solver!r}, which takes no penalty, got {self.alpha}")
-        if isinstance(self.solver, LevenbergMarquardt) and weights is not None:
-            raise ValueError("sample_weight must be left out with LevenbergMarquardt")
         if self.learning_rate != "constant":
             raise ValueError(
                 f"learning_rate must be 'constant' with solver={self.solver!r}, got {self.learning_rate!r}"
@@ -439,8 +435,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
         Also "sigmoid" (the same as "logistic"), "leaky_relu", "elu", "softplus", "gelu" and "sin"; or a list of one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimizer, default="adam"
-        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. `LBFGS` and
-        `LevenbergMarquardt` want ``alpha=0``.
+        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. To `LBFGS` and
+        `LevenbergMarquardt`, `alpha` and weights mean what they mean to "lbfgs".
     alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun
@@ -648,8 +644,8 @@ class MLPRegressor(RegressorMixin, _MLP):
         Also "sigmoid" (the same as "logistic"), "leaky_relu", "elu", "softplus", "gelu" and "sin"; or a list of one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimizer, default="adam"
-        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. `LBFGS` and
-        `LevenbergMarquardt` want ``alpha=0``.
+        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. To `LBFGS` and
+        `LevenbergMarquardt`, `alpha` and weights mean what they mean to "lbfgs".
     alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun

@@ -182,6 +182,9 @@ def epochs(
         batch_size = min(int(estimator.batch_size), samples)
     orders: Orders = Shuffles(estimator._random_state, samples) if estimator.shuffle else InOrder(samples)
     steps = 1 if batch_size is None else -(-samples // batch_size)
+    alpha, weights = float(estimator.alpha), data.weights
+    if isinstance(solver.optimizer, SecondOrder):  # whose sessions know nothing of `Job.scikit`
+        alpha, weights = alpha / _total(data), _of_mean_1(data)
     job = Job(
         net,
         np.ascontiguousarray(data.X).T,
@@ -190,17 +193,23 @@ def epochs(
         most * steps,
         batch_size,
         threads=estimator.threads,
-        penalties=Penalties(l2=float(estimator.alpha)),
-        weights=_of_mean_1(data.weights) if isinstance(solver.optimizer, SecondOrder) else data.weights,
+        penalties=Penalties(l2=alpha),
+        weights=weights,
         orders=orders,
         scikit=True,
     )
     return Epochs(core, job, solver, theta)
 
 
-def _of_mean_1(weights: Array | None) -> Array | None:
-    """Weights as sessions have them that know nothing of `Job.scikit`, for all samples are their batch."""
-    return None if weights is None else (weights * (len(weights) / weights.sum())).astype(weights.dtype)
+def _total(data: Data) -> float:
+    """What scikit-learn divides the loss of all samples, and their penalty, by."""
+    return float(len(data.X) if data.weights is None else data.weights.sum())
+
+
+def _of_mean_1(data: Data) -> Array | None:
+    """The weights, so that samples divided by their number are what they are divided by their weights' sum."""
+    weights = data.weights
+    return None if weights is None else (weights * (len(weights) / _total(data))).astype(weights.dtype)
 
 
 class Ending:
@@ -312,9 +321,7 @@ def quasi_newton(
     from scipy.optimize import minimize
 
     model, mask = estimator, net._weight_mask(theta.dtype)
-    total = float(len(data.X) if data.weights is None else data.weights.sum())
-    shares = None if data.weights is None else (data.weights * (len(data.X) / total)).astype(theta.dtype)
-    X, Y, alpha = data.X.T, data.Y.T, float(model.alpha) / total
+    X, Y, shares, alpha = data.X.T, data.Y.T, _of_mean_1(data), float(model.alpha) / _total(data)
     outputs = len(Y) if net.loss == "squared_error" else 1  # of which scikit-learn's loss is the mean
 
     def objective(at: Array) -> tuple[float, Array]:
