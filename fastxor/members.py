@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ from fastxor.views import Array
 from fastxor.weights import relative
 
 _WEYL = 2654435769  # an odd number near 2**32 / golden ratio: its multiples are all different, and far from each other
+
+
+class AtEnd(NamedTuple):
+    """What a population is validated on, as `train_population` takes it, where the costs at the end are all that is
+    wanted.
+    """
+
+    validation: Any
 
 
 @dataclass(eq=False)
@@ -43,6 +51,7 @@ class Terms:
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on
+    watched: bool = True  # whether that is done at every record, or only at the end
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
@@ -106,8 +115,7 @@ def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms:
         samples[group.members] = group.cohort.counted()
         steps[group.members] = group.cohort.steps_per_epoch()
         iterations[group.members] = group.cohort.iterations
-    held = any(group.held is not None for group in groups)
-    history = Columns.fresh(terms.interval, steps, iterations, held)
+    history = Columns.fresh(terms.interval, steps, iterations, _watched(groups, terms))
     return Crowd(groups, history, terms.seeds, terms.weights, X.shape[-1], terms.fraction, terms.target)
 
 
@@ -147,7 +155,7 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
         iterations[old.members] = end
-    history = crowd.history.extended(iterations, any(group.held is not None for group in groups))
+    history = crowd.history.extended(iterations, _watched(groups, terms))
     history.until(crowd.completed())
     fresh: dict[str, Any] = {
         "reached": crowd.reached.copy(),
@@ -156,6 +164,11 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
     }
     costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
     return replace(crowd, groups=groups, history=history, target=terms.target, digest=None, **fresh, **costs)
+
+
+def _watched(groups: Sequence[Group], terms: Terms) -> bool:
+    """Whether validation costs are recorded."""
+    return terms.watched and any(group.held is not None for group in groups)
 
 
 def _data(

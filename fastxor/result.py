@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +18,15 @@ from fastxor.views import Array
 
 class DivergenceWarning(RuntimeWarning):
     """Training blew up: the learning rate is too large for the data, or the data are too large."""
+
+
+def users_level() -> int:
+    """The `stacklevel` of a warning that names the line outside this package from which the caller was come to."""
+    here = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, is_classifier
-from sklearn.metrics import r2_score
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -22,7 +23,7 @@ from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import Optimizer, SecondOrder, check_run
 from fastxor.sklearn import networks, solving
-from fastxor.sklearn.labels import Labels, found
+from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
 from fastxor.sklearn.solving import Data
 from fastxor.views import Array
@@ -76,6 +77,12 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         "threads": [Interval(Integral, 1, None, closed="left"), None],
         "backend": [StrOptions(set(get_args(BackendName))), None],
     }
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _get_param_names(cls) -> list[str]:
+        """As scikit-learn finds them, which it does several times in a fit, but found once for a class."""
+        return super()._get_param_names()
 
     # ------------------------------------------------------------ fitting
 
@@ -590,6 +597,28 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
     def _meaning(self, A: Array) -> Array:
         """Labels from the outputs (n_y, m)."""
         return self._labels.meaning(A)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy on data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each sample counts.
+
+        Returns
+        -------
+        float
+        """
+        answers = self.predict(X)
+        same_kind = is_plain(y) and is_plain(answers) and y.dtype.kind == answers.dtype.kind
+        if same_kind and sample_weight is None and len(y) == len(answers):
+            return float(np.mean(y == answers))  # without looking at each label several times
+        return accuracy_score(y, answers, sample_weight=sample_weight)
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class.
