@@ -207,7 +207,7 @@ def train_population(
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
     if resume is None:
-        crowd = begun(networks, X, Y, parameters, _fresh(terms, random_state, K))
+        crowd = begun(core, networks, X, Y, parameters, _fresh(terms, random_state, K))
     else:
         crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
     if early_stopping is not None and any(group.held is None for group in crowd.groups):

@@ -43,6 +43,7 @@ def test_the_kernels_are_found():
         "substitute",
         "input_derivatives",
         "hessian",
+        "draw",
     }
 
 
@@ -61,6 +62,16 @@ def test_every_kernel_has_them(kernel):
     assert options == {**_jit.FLAGS, "nopython": True} | {
         key: options[key] for key in options.keys() - _jit.FLAGS.keys()
     }
+
+
+def test_an_exact_kernel_does_what_is_written(kernel):
+    """No operation is joined with another, whose result would then be rounded once."""
+    made = _jit.kernel("float64(T, T, T)", "a kernel of the tests", exact=True)(lambda x, y, z: x * y + z)
+    x = 1 + 2.0**-30
+    assert made[np.dtype(float)](x, x, -1 - 2.0**-29) == 0
+    options = made.dispatchers[np.dtype(float)].targetoptions
+    assert not options["fastmath"]
+    assert options["error_model"] == "numpy"
 
 
 def test_only_one_file_names_the_flags():

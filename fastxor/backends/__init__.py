@@ -22,6 +22,9 @@ from fastxor.state import Job, State
 from fastxor.views import Array
 
 if TYPE_CHECKING:  # few programs have populations
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastxor.cohort import Cohort, CohortSession
 
 # To add a backend, write the module, and name it here and in names.py.
@@ -174,6 +177,9 @@ class Backend(Protocol):
         X is (n_x, m) or (k, n_x, m), Y likewise, and so are the weights, (k, m), of samples, by which their losses are
         multiplied before they are averaged over those of a weight that is not 0; None: of all, as they are.
         """
+
+    def drawn(self, seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+        """What a RandomState of each of k seeds draws: see `fastxor.initialization.drawn`. The bits are numpy's."""
 
     def warmup(self, network: Architecture | None, samples: int) -> None:
         """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fastxor import initialization
 from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
 from fastxor.backends import Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
@@ -580,6 +582,11 @@ def cohort_losses(
 
 
 _self = sys.modules[__name__]
+
+
+def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+    """What a RandomState of each seed draws."""
+    return initialization.drawn(seeds.tolist(), count)
 
 
 def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | None, Penalties]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastxor.architecture import Architecture
 from fastxor.backends import Pullback, one_by_one
@@ -16,7 +17,7 @@ from fastxor.optimizers import SGD
 from fastxor.pace import patiently
 from fastxor.views import Array
 
-from . import choices, derivatives, jacobian, kernels, population, specialised, workspace
+from . import choices, derivatives, draws, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
 from .population import forward as forward_in_lanes
@@ -149,6 +150,11 @@ def cohort_losses(
     if forward_in_lanes.pays_off(network, X.shape[-1]):
         return forward_in_lanes.losses(network, theta, X, Y, weights, threads)
     return one_by_one.losses(_self, network, theta, X, Y, weights, threads)
+
+
+def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+    """What a RandomState of each seed draws."""
+    return draws.drawn(seeds, count, threads or available_cores())
 
 
 _self = sys.modules[__name__]
