@@ -83,6 +83,7 @@ SMALL_ONES = tuple(
 )
 BATCHED_ONES = tuple(Case(sizes, 500, 32, members=64) for sizes in ((2, 8, 1), (4, 16, 3), (13, 16, 1), (64, 32, 10)))
 LONGER_ONES = tuple(replace(TINY_ONES[0], iterations=n, first=True) for n in (30_000, 300_000))
+DRAWN_ONES = tuple(Case((2, 2, 1), 4, threads=2, iterations=1, dtype="float64", members=n) for n in (500, 20_000))
 SEEN_ONES = tuple(Case((4, n, 3), m, iterations=0, members=500) for n, m in ((8, 10), (32, 100), (128, 2000)))
 
 CHOICES = {
@@ -120,6 +121,7 @@ CHOICES = {
     "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
+    "WORTH_DRAWING": Choice((1000, 1 << 30), DRAWN_ONES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),

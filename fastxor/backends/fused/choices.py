@@ -91,9 +91,8 @@ GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
 GROUP_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
-
 # Random numbers, and words of a generator's state, that are worth a thread.
-DRAWN = 10_000
+WORTH_DRAWING = 10_000
 
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
