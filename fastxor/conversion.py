@@ -68,14 +68,17 @@ def from_sklearn(mlp: Any) -> Trained:
         raise TypeError(f"mlp must be scikit-learn's MLPClassifier or MLPRegressor, got {type(mlp).__name__}{hint}")
     if not all(hasattr(mlp, name) for name in ("coefs_", "intercepts_", "out_activation_")):
         raise ValueError("mlp is not fitted: call its fit first")
-    hidden, output = (_SKLEARN.get(name, name) for name in (mlp.activation, mlp.out_activation_))
-    if hidden not in ACTIVATIONS:
+    output = _SKLEARN.get(mlp.out_activation_, mlp.out_activation_)
+    each = [mlp.activation] if isinstance(mlp.activation, str) else mlp.activation  # as fastxor.sklearn may have it
+    hidden = [_SKLEARN.get(name, name) for name in each]
+    if not set(hidden) <= set(ACTIVATIONS):
         raise ValueError(f"mlp has the activation {mlp.activation!r}, and there are {', '.join(ACTIVATIONS)}")
     if output not in OUTPUTS:
         raise ValueError(f"mlp has the output {mlp.out_activation_!r}, and there are {', '.join(OUTPUTS)}")
     sizes = [len(mlp.coefs_[0]), *(W.shape[1] for W in mlp.coefs_)]
     arrays = [(W.T, b) for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)]
-    return _trained(Network(sizes, hidden, output), arrays)
+    names: Any = hidden if len(hidden) > 1 else hidden[0]
+    return _trained(Network(sizes, names, output), arrays)
 
 
 def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:

@@ -489,7 +489,10 @@ def _outputs(core: Any, group: Group, X: ArrayLike, K: int, threads: int | None)
         validation.check_values(X=X)
         for member, own in zip(group.members.tolist(), theta, strict=True):
             if core.outputs(network, own, X if X.ndim == 2 else X[member]) is None:
-                raise OverflowError(f"the outputs of member {member} are not finite in {theta.dtype}")
+                raise OverflowError(
+                    f"the outputs of member {member} are not finite in {theta.dtype}; pop[~pop.diverged] leaves out "
+                    "those that diverged"
+                )
         raise OverflowError(f"an output is not finite in {theta.dtype}")
     return cast(Array, A)
 

@@ -50,9 +50,16 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     _sync(folder)
 
 
+def named(path: Path) -> str:
+    """The path as text."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"path must be a path, got {path!r}")
+    return os.fsdecode(path)
+
+
 def place(path: Path) -> tuple[str, str]:
     """The folder, which must be there, and the name of a file to be written; where a link leads."""
-    where = os.path.realpath(os.fsdecode(path))
+    where = os.path.realpath(named(path))
     if os.path.isdir(where):
         raise IsADirectoryError(f"{os.fsdecode(path)!r} is a folder: name a file in it to save in")
     folder, name = os.path.split(where)

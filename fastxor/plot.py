@@ -13,7 +13,7 @@ picture is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,7 @@ from fastxor.architecture import Architecture
 from fastxor.views import Array
 
 MOST_UNITS = 32  # in a layer of a diagram
+_NAMED = 20  # runs that are told apart by a legend
 _DIVERGING = "RdBu_r"  # red is positive, blue negative
 
 
@@ -33,8 +34,8 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
 
     Parameters
     ----------
-    runs : Result or History, or a sequence or dict of them
-        One run, or several to be compared; the keys of a dict are their names.
+    runs : Result or History, or a sequence or dict of them, or Population
+        One run, or several to be compared; the keys of a dict are their names. Many have thin lines, and no legend.
     ax : matplotlib.axes.Axes, optional
         Where to draw; default: axes of a new figure.
 
@@ -61,20 +62,21 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
     """
     histories = _histories(runs)
     ax = _axes(ax)
-    positive = True
+    positive, many = True, len(histories) > _NAMED
     for name, history in histories.items():
-        (line,) = ax.plot(history.iteration, history.cost, label=name)
+        (line,) = ax.plot(history.iteration, history.cost, label=name, linewidth=0.5 if many else None)
         known = ~np.isnan(history.validation_cost)
         if known.any():
             label = f"{name}, validation" if len(histories) > 1 else "validation cost"
-            style = {"linestyle": "--", "color": line.get_color(), "label": label}
+            style = {"linestyle": "--", "color": line.get_color(), "label": label, "linewidth": line.get_linewidth()}
             ax.plot(history.iteration[known], history.validation_cost[known], **style)
         positive = positive and bool((history.cost > 0).all() and (history.validation_cost[known] > 0).all())
     ax.set_xlabel("iteration")
     ax.set_ylabel("cost")
     if positive and any(map(len, histories.values())):
         ax.set_yscale("log")
-    ax.legend()
+    if not many:
+        ax.legend()
     return ax
 
 
@@ -120,8 +122,8 @@ def decision_boundary(
     points = validation.integer("points", points, 2)
     if network.sizes[0] != 2:
         raise ValueError(f"run must have two inputs to be drawn over them, got a network of sizes {network.sizes}")
-    if network.output == "identity":
-        raise ValueError("run must have classes or labels, output 'softmax' or 'sigmoid', got output 'identity'")
+    if network.output not in ("sigmoid", "softmax"):
+        raise ValueError(f"run must have classes or labels, output 'softmax' or 'sigmoid', got {network.output!r}")
     if X is not None:
         X = validation.inputs(X, 2)
         validation.check_values(X=X)
@@ -276,13 +278,14 @@ def _axes(ax: Any) -> Any:
 
 
 def _histories(runs: Any) -> dict[str, Any]:
-    """By name; a history is a mapping, too."""
-    if _is_history(getattr(runs, "history", runs)):
+    """By name; a history is a mapping, too, and a population a sequence."""
+    if not isinstance(runs, Sequence) and _is_history(getattr(runs, "history", runs)):
         return {"cost": getattr(runs, "history", runs)}
     if isinstance(runs, Mapping):
         named: dict[str, Any] = {str(name): run for name, run in runs.items()}
     elif isinstance(runs, Iterable) and not isinstance(runs, str):
-        named = {f"run {number}": run for number, run in enumerate(runs, 1)}
+        kind, first = ("member", 0) if hasattr(runs, "networks") else ("run", 1)
+        named = {f"{kind} {number}": run for number, run in enumerate(runs, first)}
     else:
         named = {"": runs}
     histories = {name: getattr(run, "history", run) for name, run in named.items()}
@@ -295,7 +298,7 @@ def _histories(runs: Any) -> dict[str, Any]:
 
 
 def _is_history(value: Any) -> bool:
-    return all(hasattr(value, name) for name in ("iteration", "cost", "validation_cost"))
+    return all(hasattr(value, name) for name in ("iteration", "cost", "validation_cost")) and value.cost.ndim == 1
 
 
 def _window(X: Array | None) -> list[tuple[float, float]]:

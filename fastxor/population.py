@@ -417,6 +417,13 @@ def _networks(network: Any) -> list[Network]:
     networks = [network] if isinstance(network, Network) else network
     if not (isinstance(networks, list | tuple) and networks and all(isinstance(each, Network) for each in networks)):
         raise TypeError(f"network must be a Network or a list of Networks, got {network!r}")
+    n_x = networks[0].sizes[0]
+    for number, each in enumerate(networks):
+        if each.sizes[0] != n_x:
+            raise ValueError(
+                f"network, as a list, must have as many inputs everywhere, the rows of X; got {n_x} at 0 and "
+                f"{each.sizes[0]} at {number}"
+            )
     return list(networks)
 
 
@@ -456,12 +463,14 @@ def _entries(
     """How many members the data and the starts are of, where they say so."""
     first = next(iter(parameters.values()), None) if isinstance(parameters, Mapping) else parameters
     seeds = random_state if isinstance(random_state, Sequence | np.ndarray) else None
-    mask = None if isinstance(validation, tuple) or np.ndim(validation) != 2 else validation
+    pair = validation if _is_pair(validation) else ()
+    mask = None if pair or np.ndim(validation) != 2 else validation
+    apart = [len(array) for array in pair if np.ndim(array) == 3]
     return {
         "parameters": None if first is None else len(first),
         **{name: len(array) if np.ndim(array) == 3 else None for name, array in zip("XY", data, strict=True)},
         "sample_weight": len(sample_weight) if np.ndim(sample_weight) == 2 else None,
-        "validation": None if mask is None else len(mask),
+        "validation": len(mask) if mask is not None else apart[0] if apart else None,
         "random_state": None if seeds is None or not np.ndim(seeds) else len(seeds),
     }
 
@@ -480,11 +489,18 @@ def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
     return table
 
 
+def _is_pair(validation: Any) -> bool:
+    """Whether this is (X, Y), or was meant to be."""
+    return isinstance(validation, tuple) or (
+        isinstance(validation, list) and len(validation) == 2 and np.ndim(validation[0]) > 1
+    )
+
+
 def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None, Any]:
     """A fraction, or which samples (K, m), or a pair; two of them None."""
     if value is None:
         return None, None, None
-    if isinstance(value, tuple) or (isinstance(value, list) and len(value) == 2 and np.ndim(value[0]) > 1):
+    if _is_pair(value):
         if len(value) != 2:
             raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
         return None, None, tuple(value)

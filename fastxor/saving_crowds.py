@@ -130,6 +130,9 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     }
     numbers = array(arrays, prefix + "numbers", (k, len(like._numbers)), _FLOAT)
     optimizer_of(like, numbers[0])  # or it is refused
+    penalties = array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False)  # where nothing is clipped, infinite
+    if not (penalties >= 0).all():
+        raise ValueError("its array 'penalties' must not be negative")
     batch_size = None if entry["batch_size"] is None else validation.integer("batch_size", entry["batch_size"], 1)
     cohort = Cohort(
         network,
@@ -137,7 +140,7 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
         np.empty((network.sizes[-1], 0), dtype),
         like,
         numbers,
-        array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False),
+        penalties,
         integers["orders"],
         integers["iterations"],
         batch_size,

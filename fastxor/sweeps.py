@@ -23,6 +23,9 @@ from fastxor.views import Array
 # Outputs that are held at a time while scores are worked out.
 _OUTPUTS = 10_000_000
 
+# Rows that are printed at most.
+_PRINTED = 60
+
 # What a setting may be beside the optimizer's numbers.
 _OWN = ("l2", "l1", "clip_norm", "random_state")
 
@@ -30,8 +33,9 @@ _OWN = ("l2", "l1", "clip_norm", "random_state")
 class Table(Sequence[dict[str, Any]]):
     """What `cross_validate` and `sweep` return: rows of named values, and the population that they are of.
 
-    ``table[i]`` is a row, a dict; ``table["cost"]`` a column; ``len(table)`` the number of rows. `pandas` makes a frame
-    of it: ``pandas.DataFrame(table)``, or of its columns, ``pandas.DataFrame(table.to_dict())``.
+    ``table[i]`` is a row, a dict; ``table["cost"]`` a column; ``len(table)`` the number of rows; ``print(table)`` shows
+    them. `pandas` makes a frame of it: ``pandas.DataFrame(table)``, or of its columns,
+    ``pandas.DataFrame(table.to_dict())``.
 
     Attributes
     ----------
@@ -87,6 +91,17 @@ class Table(Sequence[dict[str, Any]]):
         best = ", ".join(f"{name} {value}" for name, value in shown.items())
         return f"Table({len(self)} row{'s' * (len(self) != 1)}, best: {best})"
 
+    def __str__(self) -> str:
+        """The rows below the names of the columns; of very many, the first and the last."""
+        half = _PRINTED // 2
+        numbers = [*range(len(self))] if len(self) <= _PRINTED else [*range(half), *range(len(self) - half, len(self))]
+        rows = [["", *self.columns], *([str(i), *map(_written, self[i].values())] for i in numbers)]
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        if len(self) > _PRINTED:
+            lines.insert(half + 1, "…".rjust(widths[0]))
+        return "\n".join(lines)
+
 
 def cross_validate(
     network: Network,
@@ -119,7 +134,7 @@ def cross_validate(
     Table
         A row for each fold: ``fold``, ``samples`` held out, ``cost`` of those trained on, ``validation_cost`` and
         ``score`` of those held out, ``iterations``. The score is the share of right answers, or for output="identity"
-        the share of the variance that is explained.
+        and "exponential" the share of the variance that is explained.
 
     Raises
     ------
@@ -254,18 +269,21 @@ def _data(network: Any, X: Any, Y: Any) -> tuple[Array, Array]:
 def _folds(network: Network, Y: Array, folds: Any, random_state: Any) -> tuple[Array, Integers]:
     """Which samples each fold holds out, (folds, m), and a seed for each."""
     m = Y.shape[1]
-    if np.ndim(folds) == 0:
+    if isinstance(folds, int | float | np.number):
         count = checks.integer("folds", folds, 2, m)
         starts = seeds(random_state, count)
         numbers = _dealt(network, Y, count, int(starts[0]))
     else:
-        given = np.asarray(folds)
+        try:
+            given = np.asarray(folds)
+        except ValueError:  # rows of different lengths
+            given = np.empty((), object)
         if given.dtype == np.bool_ and given.ndim == 2 and given.shape[1] == m:
             return given, seeds(random_state, len(given))
         if given.dtype.kind not in "iu" or given.shape != (m,):
             raise ValueError(
-                f"folds must be an int, or an array of int (m,) = {(m,)} or of bool (folds, m), got {given.dtype} of "
-                f"shape {given.shape}"
+                f"folds must be an int, or an array of int (m,) = {(m,)} or of bool (folds, m), got "
+                + (f"{given.dtype} of shape {given.shape}" if given.ndim else type(folds).__name__)
             )
         numbers = np.unique(given, return_inverse=True)[1]
         count = checks.integer("the number of folds", int(numbers.max()) + 1, 2)
@@ -289,9 +307,18 @@ def _scores(population: Population, X: Array, Y: Array, masks: Array) -> Array:
     at_once = max(1, _OUTPUTS // Y.size)
     for begin in range(0, len(population), at_once):
         some = population[begin : begin + at_once]
-        for i, answer in enumerate(some.predict(X), begin):
-            scores[i] = _score(some.networks[i - begin].output, answer, Y, masks[i])
+        for i, answer in enumerate(_answers(some, X), begin):
+            output = some.networks[i - begin].output
+            scores[i] = np.nan if answer is None else _score(output, answer, Y, masks[i])
     return scores
+
+
+def _answers(population: Population, X: Array) -> list[Array | None]:
+    """What each member predicts; None for one that diverged so far that its outputs are not finite."""
+    try:
+        return [*population.predict(X)]
+    except OverflowError:
+        return [_answers(population[[i]], X)[0] for i in range(len(population))] if len(population) > 1 else [None]
 
 
 def _score(output: str, answer: Array, Y: Array, mask: Array) -> float:
@@ -301,7 +328,8 @@ def _score(output: str, answer: Array, Y: Array, mask: Array) -> float:
         return float((answer == (Y >= 0.5)).all(axis=0)[mask].mean())
     wanted = Y[:, mask]
     spread = np.sum((wanted - wanted.mean(axis=1, keepdims=True)) ** 2)
-    return float(1 - np.sum((answer[:, mask] - wanted) ** 2) / spread) if spread else float("nan")
+    with np.errstate(over="ignore"):  # of a member that diverged
+        return float(1 - np.sum((answer[:, mask] - wanted) ** 2) / spread) if spread else float("nan")
 
 
 # ---------------------------------------------------------------- settings
@@ -405,6 +433,10 @@ def _listed(values: list[Any]) -> Any:
     if all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in values):
         return np.array(values)
     return values
+
+
+def _written(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -208,14 +208,19 @@ def float_dtype(value: DTypeLike) -> np.dtype[Any]:
 
 def trained(name: str, value: Any) -> tuple[Architecture, Mapping[str, ArrayLike]]:
     """The network and the parameters of `value`, a Result or a Trained."""
+    hint = ""
+    if isinstance(value, Sequence):
+        hint = ", which are several; pass one, such as its best" if hasattr(value, "best") else ""
+        raise TypeError(f"{name} must be a Result or a Trained, got {type(value).__name__}{hint}")
     network, parameters = getattr(value, "network", None), getattr(value, "parameters", None)
     if isinstance(network, Architecture) and isinstance(parameters, Mapping):
         return network, parameters
-    hint = ""
     if isinstance(value, Architecture):
         hint = ", which has no parameters of its own; pass fx.Trained(network, parameters)"
     elif isinstance(value, Mapping):
         hint = "; of a dict, pass fx.Trained(fx.Network([…]), parameters)"
+    elif hasattr(value, "coefs_"):
+        hint = "; pass fx.from_sklearn(…) of it"
     raise TypeError(f"{name} must be a Result or a Trained, got {type(value).__name__}{hint}")
 
 

@@ -50,6 +50,16 @@ def test_it_computes_what_scikit_learn_does(kind, activation):
     np.testing.assert_array_equal(named.get(kind, lambda: found.T)(), wanted)
 
 
+@pytest.mark.parametrize("activation", ["gelu", ["sin", "logistic"]])
+def test_this_packages_estimators_are_taken_over_with_their_activations(activation):
+    from fastxor.sklearn import MLPClassifier
+
+    mlp = fitted(MLPClassifier, THREE, activation=activation)
+    run = fx.from_sklearn(mlp)
+    assert run.network.hidden == (("sin", "sigmoid") if isinstance(activation, list) else ("gelu", "gelu"))
+    np.testing.assert_array_equal(run.forward(TABLE.T).T, mlp.predict_proba(TABLE))
+
+
 def test_precision_is_kept_and_nothing_is_shared():
     mlp = fitted(MLPClassifier, THREE, TABLE.astype(np.float32))
     run = fx.from_sklearn(mlp)

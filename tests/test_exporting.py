@@ -56,6 +56,7 @@ def test_an_unknown_ending_is_answered_with_those_that_there_are(tmp_path, name,
         ((RUN,), {"parameters": RUN.parameters}, TypeError, "parameters go with a Network"),
         ((RUN.parameters,), {}, TypeError, "run must be a Result or a Trained, got Views; of a dict, pass fx.Trained"),
         ((3,), {}, TypeError, "got int"),
+        ((SimpleNamespace(coefs_=[]),), {}, TypeError, "got SimpleNamespace; pass fx.from_sklearn(…) of it"),
         ((RUN.network,), {"parameters": {"W1": [[1.0]]}}, ValueError, "missing 'b1'"),
         ((RUN,), {"prefix": "tiny"}, TypeError, "prefix is for names in C, '.c' and '.h', got 'tiny' for '.json'"),
     ],
@@ -64,6 +65,12 @@ def test_what_is_wrong_is_named(tmp_path, arguments, options, kind, words):
     with pytest.raises(kind, match=re.escape(words)):
         fx.export(*arguments, tmp_path / "a.json", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_path_is_named():
+    for write in (RUN.export, RUN.save):
+        with pytest.raises(TypeError, match="path must be a path, got 3"):
+            write(3)
 
 
 @pytest.mark.parametrize("prefix", ["", "2nd", "a-b", "a b", "_a", "é", 3])
@@ -155,6 +162,7 @@ def module(path):
 def test_python(tmp_path, case):
     run = trained(case)
     run.export(tmp_path / "run.py")
+    assert not re.search(r"[^\n]\n\n(def|@)|\n{4}", (tmp_path / "run.py").read_text())  # two lines, as is the custom
     program = module(tmp_path / "run.py")
     for m in (1, 33):
         X = samples(run, max(m, 3))[:, :m]

@@ -16,6 +16,7 @@ from fastxor.__main__ import main
 
 NET = fx.Network([2, 4, 1])
 RUN = fx.train(NET, X, Y, optimizer=fx.Adam(0.05), iterations=500, interval=50, random_state=0, backend="numpy")
+CROWD = fx.train_population(NET, X, Y, members=25, iterations=60, interval=20, random_state=0, backend="numpy")
 DRAW = np.random.RandomState(0)
 NUMBERS = DRAW.randint(3, size=90)
 POINTS = np.array([[0.0, 4.0, 8.0], [0.0, 4.0, 0.0]])[:, NUMBERS] + DRAW.randn(2, 90)
@@ -97,6 +98,7 @@ def test_the_package_imports_no_matplotlib(tmp_path):
     [
         (NET, "run must be a Result or a Trained, got Network, which has no parameters of its own; pass fx.Trained("),
         (RUN.parameters, "got Views; of a dict, pass fx.Trained(fx.Network("),
+        (CROWD, "got Population, which are several; pass one, such as its best"),
         (None, "got NoneType"),
     ],
 )
@@ -144,6 +146,17 @@ def test_costs_of_several_runs(runs, labels):
     assert ax.get_lines()[0].get_color() != ax.get_lines()[1].get_color()
 
 
+def test_costs_of_a_population():
+    ax = fx.plot.cost(CROWD[:3])
+    assert legend(ax) == ["member 0", "member 1", "member 2"]
+    for line, run in zip(ax.get_lines(), CROWD, strict=False):
+        np.testing.assert_array_equal(line.get_ydata(), run.history.cost)
+    many = fx.plot.cost(CROWD)
+    assert many.get_legend() is None
+    assert len(many.get_lines()) == 25
+    assert many.get_lines()[0].get_linewidth() < ax.get_lines()[0].get_linewidth()
+
+
 def test_costs_that_a_logarithm_cannot_show():
     X = np.zeros((1, 1))
     run = fx.train(
@@ -160,7 +173,7 @@ def test_a_run_of_no_steps_is_an_empty_picture():
     assert ax.get_yscale() == "linear"
 
 
-@pytest.mark.parametrize("runs", [3, "run", [], {}, [3], [RUN, None], fx.Trained(NET, RUN.parameters)])
+@pytest.mark.parametrize("runs", [3, "run", [], {}, [3], [RUN, None], fx.Trained(NET, RUN.parameters), CROWD.history])
 def test_what_has_no_costs_is_refused(runs):
     with pytest.raises(TypeError, match="runs must be a Result or a History, or several of them, got"):
         fx.plot.cost(runs)
@@ -238,6 +251,12 @@ def test_decision_boundary_among_many_classes_and_in_float32():
     [
         (fx.Trained(net := fx.Network([3, 1]), net.initialize(0)), (), ValueError, "two inputs to be drawn over them"),
         (fx.Trained(net := fx.Network([2, 1], output="identity"), net.initialize(0)), (), ValueError, "'identity'"),
+        (
+            fx.Trained(net := fx.Network([2, 1], "tanh", "exponential"), net.initialize(0)),
+            (),
+            ValueError,
+            "'exponential'",
+        ),
         (RUN, (X.T,), ValueError, "X must have n_x = 2 rows"),
         (RUN, (X, [1, 2, 3]), ValueError, "Y must have shape"),
         (RUN, ([[np.nan], [1.0]],), ValueError, "X must be finite"),

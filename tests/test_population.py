@@ -313,6 +313,17 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         fx.load(path)
 
 
+def test_a_file_with_penalties_that_there_are_not_is_refused(tmp_path):
+    path = tmp_path / "population.npz"
+    fx.train_population(TINY, *XOR, members=2, random_state=0, iterations=10, backend="numpy").save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["penalties"][1, 0] = np.nan
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="'penalties' must not be negative"):
+        fx.load(path)
+
+
 # ---------------------------------------------------------------- who is in, and who is out
 
 
@@ -443,6 +454,14 @@ def test_several_architectures_in_one_call(core):
     assert "2 architectures" in repr(population)
 
 
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_sets_to_validate_on_say_how_many_members_there_are(kind):
+    sets = kind((np.stack([X, X + 1]), np.stack([Y, 1 - Y])))
+    population = fx.train_population(NET, X, Y, validation=sets, random_state=0, iterations=5, backend="numpy")
+    costs = [run.cost(*data) for run, data in zip(population, zip(*sets, strict=True), strict=True)]
+    np.testing.assert_allclose(population.validation_cost, costs)
+
+
 def test_starts_of_their_own(core):
     starts = [NET.initialize(i) for i in range(3)]
     together = {name: np.stack([start[name] for start in starts]) for name in starts[0]}
@@ -564,6 +583,10 @@ REFUSALS = {
     "rate": ({"members": 2, "learning_rate": 0.1}, "the learning rate is the optimizer's"),
     "network": ({"members": 2, "network": [NET, 3]}, "network must be a Network or a list"),
     "networks": ({"members": 3, "network": [NET, NET]}, "network must have an entry for each of the 3"),
+    "inputs": (
+        {"network": [NET, TINY]},
+        "as many inputs everywhere, the rows of X; got 3 at 0 and 2 at 1",
+    ),
 }
 
 

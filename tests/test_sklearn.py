@@ -252,6 +252,12 @@ def test_wrong_parameters_are_named(wrong):
         ours.MLPClassifier(**wrong).fit(X, y)
 
 
+def test_half_a_unit_is_an_error():
+    for sizes in ((2.5,), (4, None), [[3]]):
+        with pytest.raises(TypeError, match="integer"):
+            ours.MLPClassifier(sizes).fit(X, y)
+
+
 def test_divergence_is_an_error():
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
         ours.MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1e3, random_state=0).fit(1e3 * X, y)

@@ -311,6 +311,8 @@ def test_validation_data_of_ones_own():
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X, y_val=y[1:])
     with pytest.raises(ValueError, match="go together"):
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X)
+    with pytest.raises(ValueError, match="sample_weight_val is for X_val and y_val"):
+        MLPClassifier(**QUICK, early_stopping=True).fit(X, y, sample_weight_val=np.ones(len(X)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 import pytest
-from test_population import NET, X, Y, flat
+from test_population import NET, TINY, XOR, X, Y, flat
 
 import fastxor as fx
 
@@ -139,6 +139,19 @@ def test_settings_on_folds():
     assert table.best == table[int(best)]
 
 
+@pytest.mark.filterwarnings("ignore::fastxor.DivergenceWarning")
+def test_settings_that_diverge_cost_the_others_nothing(core):
+    net, asked = fx.Network([3, 5, 1], "relu", "identity"), {"iterations": 300, "random_state": 0, "backend": core}
+    table = fx.sweep(net, X, Y, {"learning_rate": [0.01, 1e3, 1e200]}, folds=2, optimizer=fx.SGD(), **asked)
+    assert table.population.diverged.tolist() == [False] * 2 + [True] * 4
+    assert table["score"][1] < -1e100 or np.isnan(table["score"][1])
+    assert np.isnan(table["score"][2])  # whose outputs are not finite
+    np.testing.assert_allclose(
+        table["score"][0], fx.cross_validate(net, X, Y, folds=2, optimizer=fx.SGD(0.01), **asked)["score"].mean()
+    )
+    assert table.best == table[0]
+
+
 def test_settings_one_by_one_and_seeds():
     rows = [{"learning_rate": 0.1, "random_state": 3}, {"learning_rate": 0.2, "random_state": 4}]
     table = fx.sweep(NET, X, Y, rows, target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
@@ -161,13 +174,25 @@ def test_it_is_short_to_look_at():
     assert repr(table).startswith("Table(2 rows, best: hidden ")
     assert len(repr(table)) < 100
     assert table[0:1] == [table[0]]
+    lines = str(table).split("\n")
+    assert [line.split()[0] for line in lines] == ["hidden", "0", "1"]
+    assert {line.split()[2] for line in lines[1:]} == {f"{cost:.6g}" for cost in table["cost"]}
+    assert len({len(line) for line in lines}) == 1
     with pytest.raises(ValueError, match="column must be one of 'hidden', 'cost', 'iterations', got 'costs'"):
         table["costs"]
+
+
+def test_of_a_long_table_the_ends_are_printed():
+    rows = fx.sweep(TINY, *XOR, {"l2": np.linspace(0, 1, 100)}, backend="numpy", iterations=1, random_state=0)
+    numbers = [line.split()[0] for line in str(rows).split("\n")]
+    assert numbers == ["l2", *map(str, range(30)), "…", *map(str, range(70, 100))]
 
 
 REFUSALS = {
     "one fold": (fx.cross_validate, {"folds": 1}, "folds must be at least 2"),
     "too many": (fx.cross_validate, {"folds": 41}, "folds must be at most 40"),
+    "ragged": (fx.cross_validate, {"folds": [[0, 1], [2]]}, "folds must be an int, or an array .* got list"),
+    "kind": (fx.cross_validate, {"folds": object()}, "folds must be an int, or an array .* got object"),
     "shape": (fx.cross_validate, {"folds": np.arange(39)}, "folds must be an int, or an array"),
     "same": (fx.cross_validate, {"folds": np.zeros(40, int)}, "the number of folds must be at least 2"),
     "empty": (fx.cross_validate, {"folds": np.zeros((2, 40), bool)}, "must be True for a sample of each"),

@@ -46,6 +46,7 @@ def test_it_is_trained_by_torch_and_shares_nothing():
         np.testing.assert_array_equal(again.parameters[name], array + 1)
     again.parameters["W1"][:] = 0
     assert float(model[0].weight.detach().abs().min()) > 0
+    net.to_torch(parameters)  # another of the same class
     for same in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert repr(same) == repr(model)
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fastxor import hints, validation
 from fastxor.architecture import Architecture
-from fastxor.files import Path, place, whole
+from fastxor.files import Path, named, place, whole
 
 # The endings, and the module of each.
 FORMATS = {
@@ -108,7 +108,7 @@ def _what(run: Any, parameters: Mapping[str, ArrayLike] | None) -> tuple[Archite
 
 
 def _suffix(path: Path) -> str:
-    name = os.fsdecode(path)
+    name = named(path)
     suffix = os.path.splitext(name)[1].lower()
     if suffix in FORMATS:
         return suffix

@@ -18,34 +18,28 @@ _CALLS = {
 }
 _FUNCTIONS = {
     "sigmoid": """
-
 @np.errstate(over="ignore")  # of e**-z, where the result is 0
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 """,
     "leaky_relu": """
-
 def leaky_relu(z):
     return np.where(z > 0, z, 0.01 * z)
 """,
     "elu": """
-
 def elu(z):
     return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
 """,
     "softplus": """
-
 def softplus(z):
     return np.logaddexp(z, 0)
 """,
     "gelu": """
-
 def gelu(z):
     erfc = np.array([math.erfc(x) for x in (-z * math.sqrt(0.5)).ravel()], z.dtype)
     return np.maximum(z, -40) * erfc.reshape(z.shape) / 2
 """,
     "softmax": """
-
 def softmax(Z):
     E = np.exp(Z - Z.max(axis=0))
     return E / E.sum(axis=0)
@@ -68,19 +62,25 @@ def content(network: Architecture, parameters: Mapping[str, Array], suffix: str)
     sizes = "-".join(map(str, network.sizes))
     used = dict.fromkeys(layer.activation for layer in network.layers)
     value, meaning = _PREDICT[network.output]
-    parts = [
+    head = [
         f'"""A dense network, {sizes}, trained and written by fastxor. It needs numpy alone.\n',
         "X is (n_x, m): features down, samples across, or X.T of an array of rows.",
         '"""\n',
         *["import math\n"] * ("gelu" in used),
         "import numpy as np\n",
         *_arrays(parameters),
-        *[_FUNCTIONS[activation] for activation in used if activation in _FUNCTIONS],
-        f'\n\ndef forward(X):\n    """The outputs ({network.sizes[-1]}, m) of samples X ({network.sizes[0]}, m)."""',
-        *_layers(network),
-        f'\n\ndef predict(X):\n    """{meaning}"""\n    A = forward(X)\n    return {value}\n',
     ]
-    return "\n".join(parts).encode()
+    forward = [
+        f'def forward(X):\n    """The outputs ({network.sizes[-1]}, m) of samples X ({network.sizes[0]}, m)."""',
+        *_layers(network),
+    ]
+    parts = [
+        "\n".join(head),
+        *[_FUNCTIONS[activation].strip() for activation in used if activation in _FUNCTIONS],
+        "\n".join(forward),
+        f'def predict(X):\n    """{meaning}"""\n    A = forward(X)\n    return {value}\n',
+    ]
+    return "\n\n\n".join(parts).encode()
 
 
 def _arrays(parameters: Mapping[str, Array]) -> Iterator[str]:

@@ -49,11 +49,16 @@ def sequential(network: Architecture, parameters: Mapping[str, Array]) -> Any:
 
 def _module(torch: Any, activation: str) -> Any:
     kind, settings = MODULES[activation]
-    return (__getattr__(kind) if kind in OURS else getattr(torch.nn, kind))(**settings)
+    return (_ours(kind) if kind in OURS else getattr(torch.nn, kind))(**settings)
 
 
 # Classes of modules that torch has not, and its functions.
 OURS = {"Sin": "sin", "Exp": "exp"}
+
+
+def _ours(name: str) -> Any:
+    """The one class of that name: what is pickled must be found again."""
+    return globals().get(name) or __getattr__(name)
 
 
 def __getattr__(name: str) -> Any:

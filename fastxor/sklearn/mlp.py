@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from numbers import Integral, Real
+from operator import index
 from typing import Any, get_args
 
 import numpy as np
@@ -126,11 +127,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             if X_val is None or y_val is None:
                 raise ValueError("X_val and y_val go together, got one of them alone")
             held = X_val, y_val, sample_weight_val
+        elif sample_weight_val is not None:
+            raise ValueError("sample_weight_val is for X_val and y_val, got it alone")
         return self._fit(X, y, sample_weight, held=held)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, held: Any = None) -> Any:
         sizes = self.hidden_layer_sizes
-        hidden = [int(size) for size in sizes] if isinstance(sizes, Iterable) else [int(sizes)]
+        hidden = [index(size) for size in sizes] if isinstance(sizes, Iterable) else [index(sizes)]
         if any(size <= 0 for size in hidden):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         if incremental and self.early_stopping:
