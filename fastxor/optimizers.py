@@ -588,6 +588,17 @@ def schedule_of(optimizer: Optimizer) -> schedules.Schedule | None:
 
 
 def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
+    """Refuse an optimizer for another kind of run, and one that lacks what it is built on."""
+    check_fit(optimizer, network, batch_size)
+    if isinstance(optimizer, LBFGS):
+        try:
+            import scipy.optimize  # noqa: F401 - is it there?
+        except ImportError as error:
+            needs = "optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install scipy"
+            raise ImportError(needs) from error
+
+
+def check_fit(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
     """Refuse an optimizer for another kind of run."""
     name = type(optimizer).__name__
     if isinstance(optimizer, LevenbergMarquardt):
@@ -598,11 +609,6 @@ def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | Non
                 f"optimizer {name} needs a network of at most {optimizer._most_parameters} parameters, for it solves "
                 f"as many equations in every step, got {network.count}"
             )
-    if isinstance(optimizer, LBFGS):
-        try:
-            import scipy.optimize  # noqa: F401 - is it there?
-        except ImportError as error:
-            raise ImportError(f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install scipy") from error
     if optimizer._full_batches and batch_size is not None:
         raise ValueError(
             f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"

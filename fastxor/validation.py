@@ -278,7 +278,13 @@ def numeric(name: str, value: ArrayLike) -> Array:
         if numbers and all(isinstance(number, int) and abs(number) < 2**1023 for number in numbers):
             return array.astype(FLOAT64)
     if array.dtype.kind != "f":
-        hint = _NUMBERED if name in ("Y", "labels") and _holds_text(array) else ""
+        hint = ""
+        if _holds_text(array):
+            hint = _NUMBERED * (name in ("Y", "labels"))
+        elif array.dtype.kind == "O" and array.ndim:  # as of pandas' frames with columns of several kinds
+            hint = f"; where all of them are numbers, pass np.asarray({name}, float)"
+        if name == "sample_weight" and array.ndim == 0 and array.dtype.kind == "U":
+            hint = f"; by class, it is class_weight={str(value)!r}"
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
     with np.errstate(over="ignore"):  # too large for float64 is refused as infinite
         return array.astype(FLOAT32 if array.dtype.type is np.float32 else FLOAT64)  # in this machine's byte order
@@ -436,7 +442,8 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
                 raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
             if argument in ("A2", "Y") and loss in ENTROPIES:
                 if not (low >= 0 and high <= 1):
-                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}")
+                    signs = "; of labels -1 and 1, pass Y > 0" * bool(argument == "Y" and (abs(array) == 1).all())
+                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}{signs}")
                 if loss == "cross_entropy":
                     _check_sums(label, array)
             if argument == "Y" and loss == "poisson" and low < 0:

@@ -528,7 +528,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_lose_the_run(tmp_path, mon
         ({"validation": -0.1}, ValueError, "validation must be below 1 and not negative"),
         ({"validation": True}, TypeError, r"validation must be a pair \(X, Y\) or a fraction of the samples, got bool"),
         ({"validation": X}, TypeError, r"validation must be a pair \(X, Y\) or a fraction of the samples, got ndarray"),
-        ({"validation": (X,)}, TypeError, r"validation must be a pair \(X, Y\)"),
+        ({"validation": (X,)}, TypeError, r"validation must be a pair \(X, Y\) .* got tuple of 1"),
         ({"validation": (X.T, Y)}, ValueError, "validation: X must have n_x = 2 rows"),
         ({"validation": (X, Y[:, 1:])}, ValueError, "validation: Y must have shape"),
         ({"validation": (X, 2 * Y)}, ValueError, "validation: Y must lie between 0 and 1"),
