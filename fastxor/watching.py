@@ -136,6 +136,8 @@ class Watching(Watch):
     def begin(self, run: Run) -> None:
         self.at_records = run.held is not None or self.norm
         self.looks = self.at_records or self.target > -inf
+        if run.held is not None:
+            self.loss = run.core.loss_on(run.job.network, *run.held)
         if self.patience is not None:
             self.patience.begin(run)
         for part in self.spans:
@@ -150,7 +152,7 @@ class Watching(Watch):
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         value, stop = nan, cost <= self.target
         if run.held is not None:
-            found = run.core.loss(run.job.network, run.at(iteration).theta, *run.held)
+            found = self.loss(run.at(iteration).theta)
             value = run.history._validation[iteration] = inf if found is None or not isfinite(found) else found
             if self.patience is not None and self.patience.record(run, iteration, value):
                 stop = True

@@ -82,6 +82,9 @@ class Compiled(NamedTuple):
     gradient: Callable[[Array, Array, Array, Array], None]  # (theta, x, dout, dtheta)
 
 
+# From flat parameters to the loss of some samples; None, or a number that is not finite, if it is not.
+Loss = Callable[[Array], float | None]
+
 # From the derivative dA (n_y, m) of a number by the outputs to its flat gradient and its derivative (n_x, m) by X; or
 # None, if one of them is not finite.
 Pullback = Callable[[Array], tuple[Array, Array] | None]
@@ -124,6 +127,9 @@ class Backend(Protocol):
 
     def loss(self, network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
         """The network's loss, from the last activation's input, averaged over samples; or None."""
+
+    def loss_on(self, network: Architecture, X: Array, Y: Array) -> Loss:
+        """The same as a function of theta, for samples that have been checked and stay as they are."""
 
     def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""

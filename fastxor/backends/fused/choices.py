@@ -98,6 +98,8 @@ KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
 DRAWN = 20_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
 SMALL_BYTES = 1024 * 1024
+# Bytes of samples for validation up to which they are copied once, and not at every look at them.
+STAYING_BYTES = 64 * 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
 KEPT_BYTES = 1024 * 1024
 

@@ -213,6 +213,24 @@ def engine(
     return good
 
 
+@kernel("float64(int64[::1], T[::1], T[::1], T[::1], int64, int64, float64[::1], int64[::1], boolean)", "validation")
+def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
+    """The cost of all samples, or, with `fetch`, put them into their tiles, where they stay for the next calls.
+
+    Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty.
+    """
+    data, total = Data(X, Y, by_sample, samples, order, work), 0.0
+    step = _first_step(plan, _call(COST, plan, work, hyper, 0, 1, order), data, samples, 0)
+    for number in range(step.tiles):
+        call = _call(COST, plan, work, hyper, number, 1, order)
+        tile = _cut(work, plan, step, number)
+        if fetch:
+            _load(work, plan, call, data, tile)
+        else:
+            total += _forward(work, plan, call, data, tile, plan[THETA], True)[0]
+    return total
+
+
 @inlined
 def is_finite(x):
     """Not `math.isfinite`, which subtracts x from itself: under `FLAGS`, the terms of a sum may cancel one by one."""
