@@ -484,6 +484,7 @@ def test_a_checkpoint_is_there_at_the_end(tmp_path, core, length):
 def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, length):
     """Any of them leads to the end."""
     monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.setattr("fastxor.pace.SPAN", 1e-6)  # so that there are many spans
     path, kept = tmp_path / "run.npz", []
 
     def keep(moment):
@@ -492,7 +493,7 @@ def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, l
 
     options = {"checkpoint": path, "checkpoint_every": 0, "validation": OTHERS}
     whole = train(**length, **options, callback=keep, backend=core)
-    assert {run.iterations for run in kept} >= {int(whole.history.iteration[1])}
+    assert any(0 < run.iterations < whole.iterations for run in kept)
     for run in kept:
         assert_same_run(fx.train(NET, X, Y, resume=run, validation=OTHERS, backend=core), whole)
 

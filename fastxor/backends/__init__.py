@@ -52,6 +52,8 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
+    room: int  # so many states can be kept on the way in an `advance`
+    every: int  # whose are those at each multiple of so many steps; 0: none
 
     @property
     def recorded(self) -> dict[int, float]:
@@ -68,11 +70,33 @@ class Session(Protocol):
         the cost is there too, if it is finite. Or the session is `finished`.
         """
 
+    @property
+    def thetas(self) -> dict[int, Array]:
+        """The parameters in the states that the last `advance` has kept, by iteration; good until the next one."""
+
+    def kept(self, iteration: int) -> State:
+        """One of these states, and nobody changes what is returned."""
+
     def state(self) -> State:
         """How far it is: after the last good step, and nobody changes what is returned."""
 
     def close(self) -> None:
         """No more steps are to come. Sessions that are not closed are let go like any object."""
+
+
+class KeepsNothing:
+    """What a session says that has the state alone in which an `advance` ends."""
+
+    room = every = 0
+
+    @property
+    def thetas(self) -> dict[int, Array]:
+        """None."""
+        return {}
+
+    def kept(self, iteration: int) -> State:
+        """Not to be called."""
+        raise KeyError(iteration)
 
 
 class Compiled(NamedTuple):

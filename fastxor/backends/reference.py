@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
-from fastxor.backends import Loss, Pullback, one_by_one
+from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, with_rate
@@ -517,7 +517,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
-class Session:
+class Session(KeepsNothing):
     """A run, one step after the other."""
 
     finished = False

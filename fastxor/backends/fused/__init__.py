@@ -211,6 +211,7 @@ def _pass(
         ALL,
         samples,
         beside,
+        theta,
         desk.cost,
         desk.hyper,
         1,
