@@ -47,12 +47,14 @@ class Case:
     iterations: int = -1  # as many as fill a sample
     dtype: str = "float32"
     members: int = 0  # of a population; with `iterations` 0, calls of its pass forward
+    validation: int = 0  # samples whose cost is looked at once an epoch
     first: bool = False  # only the first run of a process counts, with what it loads and compiles
 
     @property
     def label(self) -> str:
         parts = ["-".join(map(str, self.sizes)), f"{self.samples:,} samples"]
         parts += [f"{self.members:,} networks"] * bool(self.members)
+        parts += [f"{self.validation:,} for validation"] * bool(self.validation)
         parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
         parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
         parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
@@ -73,6 +75,7 @@ FEW_STEPS = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n) for n in (10
 LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for n in (300_000, 3_000_000, 30_000_000))
 GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
 LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
+SEEN = tuple(replace(DIGITS, samples=5000, validation=n) for n in (30, 360, 5000))
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
 
 DTYPES = "float64", "float32"
@@ -123,6 +126,9 @@ CHOICES = {
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
     "WORTH_DRAWING": Choice((1000, 1 << 30), DRAWN_ONES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "MOST_ASIDE": Choice((1, 4, 64), SEEN),
+    "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
+    "STAYING_BYTES": Choice((0,), SEEN),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
     "PATIENCE": Choice((0, 10**6), CALLS),
@@ -183,9 +189,11 @@ def seconds(case: Case, length: int) -> float:
         for _ in range(length):
             network.gradient(parameters, X, Y)
     else:
+        seen = (X[:, : case.validation], Y[:, : case.validation]) if case.validation else None
+        interval = case.samples // (case.batch or case.samples) if seen else length
         fx.train(
             network, X, Y, parameters=parameters, optimizer=optimizer, iterations=length, batch_size=case.batch,
-            random_state=0, interval=length, threads=case.threads,
+            random_state=0, interval=interval, validation=seen, threads=case.threads,
         )  # fmt: skip
     return time.perf_counter() - began
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastxor import initialization
 from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
-from fastxor.backends import Pullback, one_by_one
+from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, with_rate
@@ -208,6 +208,11 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
         Z, A = _forward(network, weights, x)
         cost += _cost(network, Z[-1], A[-1], y, X.shape[1])
     return cost if math.isfinite(cost) else None
+
+
+def loss_on(network: Architecture, X: Array, Y: Array) -> Loss:
+    """The same as a function of theta."""
+    return lambda theta: loss(network, theta, X, Y)
 
 
 @_quiet
@@ -514,7 +519,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
-class Session:
+class Session(KeepsNothing):
     """A run, one step after the other."""
 
     finished = False

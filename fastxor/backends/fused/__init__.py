@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor.architecture import Architecture
-from fastxor.backends import Pullback, one_by_one
+from fastxor.backends import Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort, CohortSession
 from fastxor.optimizers import SGD
 from fastxor.pace import patiently
 from fastxor.views import Array
 
-from . import choices, derivatives, draws, jacobian, kernels, population, specialised, workspace
+from . import choices, derivatives, draws, evaluation, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
 from .population import forward as forward_in_lanes
@@ -54,6 +54,13 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     """The cost."""
     result = _pass(kernels.COST, network, theta, X, Y, theta)
     return result and result[0]
+
+
+def loss_on(network: Architecture, X: Array, Y: Array) -> Loss:
+    """The same as a function of theta."""
+    if X.nbytes > choices.STAYING_BYTES:
+        return lambda theta: loss(network, theta, X, Y)
+    return evaluation.loss_on(network, X, Y)
 
 
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
@@ -210,6 +217,7 @@ def _pass(
         ALL,
         samples,
         beside,
+        theta,
         desk.cost,
         desk.hyper,
         1,

@@ -100,6 +100,12 @@ WORTH_DRAWING = 10_000
 DRAWN = 20_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
 SMALL_BYTES = 1024 * 1024
+# States that are put aside on the way, for who looks at records, at most; and their bytes, which stay in the
+# second-level cache until they have been looked at.
+MOST_ASIDE = 16
+ASIDE_BYTES = 256 * 1024
+# Bytes of samples for validation up to which they are copied once, and not at every look at them.
+STAYING_BYTES = 64 * 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
 KEPT_BYTES = 1024 * 1024
 

@@ -11,7 +11,7 @@ from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
 from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
-from .vectors import add, all_finite, copy, fill
+from .vectors import add, all_finite, copy, copy_out, fill
 from .workspace import (
     AFTER,
     AHEAD,
@@ -114,21 +114,22 @@ class Tile(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the tiles of a step add up to."""
+    """What the tiles of a step add up to, and where what becomes of it goes."""
 
     costs: object
     hyper: object
+    aside: object
     steps: int
     in_ring: bool  # other threads have tiles of their own
 
 
 @kernel(
-    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], float64[::1], "
-    "float64[::1], int64, int64, int64, int64[::1], int64)"
+    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], T[::1], "
+    "float64[::1], float64[::1], int64, int64, int64, int64[::1], int64)"
 )
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, beside, costs, hyper, steps, first, interval,
-    shared, thread,
+    task, plan, work, X, Y, by_sample, samples, order, batch, beside, aside, costs, hyper, steps, first,
+    interval, shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
 
@@ -137,7 +138,8 @@ def engine(
 
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
-              cost, was not finite; THETA then holds the parameters before it.
+              cost, was not finite; THETA then holds the parameters before it. After some steps, as `hyper` says, the
+              state is put aside: the parameters and the optimizer's two vectors to `aside`, one after the other.
     FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `beside`.
     PREDICT   writes those of the last layer alone.
     COST      puts the cost in costs[0].
@@ -162,7 +164,7 @@ def engine(
     in_ring = thread >= 0 and shares == 1
     call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
     data = Data(X, Y, by_sample, samples, order, beside)
-    sums = Sums(costs, hyper, steps, in_ring)
+    sums = Sums(costs, hyper, aside, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
     good = steps
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
@@ -211,6 +213,24 @@ def engine(
         fit = fit and is_finite(costs[0]) and (call.only_forward or all_finite(work, plan[GRADIENT], call.length))
         good = 1 if fit else 0
     return good
+
+
+@kernel("float64(int64[::1], T[::1], T[::1], T[::1], int64, int64, float64[::1], int64[::1], boolean)", "validation")
+def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
+    """The cost of all samples, or, with `fetch`, put them into their tiles, where they stay for the next calls.
+
+    Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty.
+    """
+    data, total = Data(X, Y, by_sample, samples, order, work), 0.0
+    step = _first_step(plan, _call(COST, plan, work, hyper, 0, 1, order), data, samples, 0)
+    for number in range(step.tiles):
+        call = _call(COST, plan, work, hyper, number, 1, order)
+        tile = _cut(work, plan, step, number)
+        if fetch:
+            _load(work, plan, call, data, tile)
+        else:
+            total += _forward(work, plan, call, data, tile, plan[THETA], True)[0]
+    return total
 
 
 @inlined
@@ -609,12 +629,26 @@ def _update(work, plan, call, sums, step, cost):
         finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step)
         if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
             good = step.number
+        elif sums.hyper[update.ASIDE] != 0.0 and call.share == 0:
+            _put_aside(work, plan, call, sums, step.number + 1, step.after)
     if good == sums.steps and not is_end:
         return GOES_ON
     result = step.before if good < step.number else step.theta if good < sums.steps else step.after
     if result != plan[THETA] and call.share == 0:
         copy(work, plan[THETA], result, call.length)
     return good
+
+
+@inlined
+def _put_aside(work, plan, call, sums, steps, theta):
+    """The state after so many steps, if it is one of those wanted."""
+    hyper, to = sums.hyper, update.POWERS_ASIDE
+    since, interval = steps - int(hyper[update.FIRST_ASIDE]), int(hyper[update.ASIDE])
+    number, size = since // interval, 3 * call.length
+    if since >= 0 and since % interval == 0 and (number + 1) * size <= sums.aside.size:
+        copy_out(sums.aside, number * size, work, theta, call.length)
+        copy_out(sums.aside, number * size + call.length, work, plan[MOMENTS], 2 * call.length)
+        hyper[to + 2 * number], hyper[to + 2 * number + 1] = hyper[update.POWER1], hyper[update.POWER2]
 
 
 @inlined
