@@ -81,9 +81,15 @@ MOST_WRITTEN_OUT = 400
 WORTH_WRITING_OUT = 2.0
 # Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.
 CALL = 0.02
-# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call.
+# Seconds that such a call should take where threads share the networks: at most, lest they wait for the last one; and
+# at least.
+PIECE = 0.001
+SHORT_PIECE = 0.0002
+# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call:
+# at most, lest Ctrl-C waits, and where threads share the networks at least.
 GROUP_PASS = 1_000_000
 PASS = 10_000_000
+SHORT_PASS = 500_000
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 GROUP_ROWS = 4
 GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
@@ -92,7 +98,7 @@ GROUP_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
 # Random numbers, and words of a generator's state, that are worth a thread.
-WORTH_DRAWING = 10_000
+DRAWS = 50_000
 
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 

@@ -117,7 +117,7 @@ def _drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, N
     k = len(seeds)
     normal, integers = np.empty((k, count)), np.empty(k, np.int64)
     compiled, seeds, flat = draw[_INTEGERS], np.ascontiguousarray(seeds), normal.ravel()
-    wanted = max(-(-k // (4 * threads)), choices.WORTH_DRAWING // (count + WORDS // SIDE_BY_SIDE))
+    wanted = max(-(-k // (4 * threads)), choices.DRAWS // (count + WORDS // SIDE_BY_SIDE))
     at_once = -(-wanted // SIDE_BY_SIDE) * SIDE_BY_SIDE
 
     def some(number: int) -> None:

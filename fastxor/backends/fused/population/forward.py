@@ -195,7 +195,9 @@ def _look_at(
     outputs = np.empty(0, dtype) if found is None else found.ravel()
     arrays = np.ascontiguousarray(theta).ravel(), *flat(X, Y, weights, shared), outputs
     compiled = look[dtype]
-    at_once = -(-max(1, min(-(-k // (4 * threads)), choices.PASS // (network.count * m))) // V) * V
+    work = network.count * m
+    wanted = min(max(-(-k // (4 * threads)), choices.SHORT_PASS // work), choices.PASS // work)
+    at_once = -(-max(1, wanted) // V) * V
 
     def some(number: int) -> None:
         desk = Desk(network, dtype, plan, length)

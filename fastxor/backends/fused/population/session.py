@@ -135,10 +135,12 @@ class Session:
         return self._train
 
     def _at_once(self, steps: int, n: int) -> int:
-        """Networks in one call of the kernel: whole groups, that take a moment, and for several threads a short one."""
+        """Networks in one call of the kernel: whole groups; for several threads so few that these end together."""
         in_a_second = self.speed / self._threads / steps
-        wanted = n if self._threads == 1 else max(n / (16 * self._threads), in_a_second * choices.CALL / 100)
-        return math.ceil(max(1, min(wanted, in_a_second * choices.CALL)) / self._lanes) * self._lanes
+        wanted = in_a_second * choices.CALL
+        if self._threads > 1:
+            wanted = max(in_a_second * choices.SHORT_PIECE, min(in_a_second * choices.PIECE, n / (16 * self._threads)))
+        return math.ceil(max(1, wanted) / self._lanes) * self._lanes
 
     def _took(self, steps: int, seconds: float, train: Callable) -> None:
         """So many steps, of all networks together, took so long."""
