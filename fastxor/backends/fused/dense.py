@@ -72,7 +72,7 @@ def backward(work, T, w, n_out, n_in, rows, d, slope, to, is_tanh):
 
 @traced
 def backward_out(work, columns, w, n_out, n_in, d, T, out, at, samples, count):
-    """W^T D, of which the first `count` columns go to the array `out`, (n_in, samples) from `at` on. Returns whether they
+    """W^T D, whose first `count` columns go to the array `out`, (n_in, samples) from `at` on. Returns whether they
     are finite. `columns` are as many, rounded up to whole vectors.
 
     Many arguments: see tracing.py.
