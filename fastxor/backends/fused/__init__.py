@@ -79,16 +79,6 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     return result and result[1]
 
 
-def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
-    """The derivatives of the outputs by the inputs."""
-    return derivatives.input_jacobian(network, theta, X)
-
-
-def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
-    """The Hessian of the cost times a direction."""
-    return derivatives.hvp(network, theta, X, Y, direction)
-
-
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
     """The outputs, and the way back from them, which begins with what all layers gave."""
     theta, values = theta.copy(), np.empty((sum(network.sizes), X.shape[1]), theta.dtype)
@@ -129,6 +119,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
 
 
 residuals, solve = jacobian.Residuals, jacobian.solve
+input_jacobian, hvp = derivatives.input_jacobian, derivatives.hvp
 open = Session
 
 

@@ -13,8 +13,11 @@ from .choices import COLUMNS, GROUP_BYTES, HALF, ROWS, TURNING
 from .simd import (
     lanes,
     load,
+    scratch,
     store,
+    sum_lanes,
     tile_add,
+    tile_check,
     tile_derive_tanh,
     tile_fill,
     tile_inner,
@@ -50,8 +53,8 @@ def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
 
 
 @traced
-def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
-    """Rows at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former.
+def backward(work, T, w, n_out, n_in, rows, d, slope, to, is_tanh):
+    """W^T D times the derivatives at `slope` where, with `is_tanh`, stand its values; result at `to`, perhaps the same.
 
     They are `rows` of the n_in that there are, whose weights (n_out, n_in) have their first column at w.
 
@@ -60,10 +63,32 @@ def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
 
     def block(r, s, size, vectors):
         tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
-        to = a + r * T + s
-        cond(is_tanh, lambda: tile_derive_tanh(tile, work, to, T), lambda: tile_scale(tile, work, to, T))
+        row = r * T + s
+        places = to + row, slope + row
+        cond(is_tanh, lambda: tile_derive_tanh(tile, work, *places, T), lambda: tile_scale(tile, work, *places, T))
 
     _in_blocks(work, rows, T, n_out, block)
+
+
+@traced
+def backward_out(work, columns, w, n_out, n_in, d, T, out, at, samples, count):
+    """W^T D, whose first `count` columns go to the array `out`, (n_in, samples) from `at` on. Returns whether they
+    are finite. `columns` are as many, rounded up to whole vectors.
+
+    Many arguments: see tracing.py.
+    """
+    bad = scratch(work, lanes(work))
+    store(bad, 0, 0.0)
+
+    def block(r, s, size, vectors):
+        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
+        to, left = at + r * samples + s, count - s
+        whole = left >= vectors * lanes(work)
+        cond(whole, lambda: tile_store(tile, out, to, samples), lambda: tile_store_part(tile, out, to, samples, left))
+        tile_check(tile, bad, 0)
+
+    _in_blocks(work, n_in, columns, n_out, block)
+    return sum_lanes(load(bad, 0)) == 0.0
 
 
 def _in_blocks(work, rows, columns, terms, block, finish=None):

@@ -553,7 +553,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
                 narrow.backward(work, w, n_out, n_in, d, a, is_tanh)
             else:
                 a += first * tile.width
-                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, is_tanh)
+                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, a, is_tanh)
                 _meet(call)
 
 

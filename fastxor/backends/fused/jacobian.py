@@ -139,8 +139,7 @@ def jacobian(plan, work, space, count, J):
             _multiply(work, J, T, delta, a, n_out, n_in, w * columns + column, b * columns + column, columns)
             if layer > LAYERS + STRIDE:
                 here -= n_in * T
-                copy(work, here + size, here, n_in * T)
-                dense.backward(work, T, theta + w, n_out, n_in, n_in, delta, here + size, False)
+                dense.backward(work, T, theta + w, n_out, n_in, n_in, delta, here, here + size, False)
 
 
 @traced

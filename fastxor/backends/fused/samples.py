@@ -29,6 +29,8 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
 
     Many arguments: see tracing.py.
     """
+    V = lanes(work)
+    whole = count // V * V
 
     def rows():
         for r in steps(first, stop):
@@ -39,7 +41,9 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
                     put(work, line + s, get(source, row + get(order, start + s)))
 
             def copy(row=row, line=line):
-                for s in steps(0, T, lanes(work)):
+                for s in steps(0, whole, V):
+                    store(work, line + s, load(source, row + start + s))
+                for s in steps(whole, T, V):
                     store(work, line + s, load_part(source, row + start + s, count - s))
 
             cond(shuffled, gather, copy)
