@@ -176,7 +176,7 @@ def _values(plan, work):
     for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
         n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
         w, b = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B]
-        dense.forward(work, T, w, b, n, n_in, a, z, False)
+        dense.forward(work, T, w, b, n, n_in, a, z, elementwise.IDENTITY)
         if layer == plan[LAST]:
             elementwise.output(work, plan[layer + CODE], z, n, T)
         else:
@@ -204,10 +204,10 @@ def _through_layers(plan, work, output):
             w, d, terms = w + output * n_in, d + output * T, 1
             turned = w
         if below == LAYERS:
-            dense.forward(work, T, turned, plan[BY_VALUES], n_in, terms, d, to, False)
+            dense.forward(work, T, turned, plan[BY_VALUES], n_in, terms, d, to, elementwise.IDENTITY)
         else:
             copy(work, to, plan[below + SLOPE], n_in * T)
-            dense.backward(work, T, w, terms, n_in, n_in, d, to, False)
+            dense.backward(work, T, w, terms, n_in, n_in, d, to, elementwise.IDENTITY)
         d = to
     return d
 
@@ -240,8 +240,8 @@ def _forward(plan, work):
     for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
         n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
         w, b, code, tangents = plan[THETA] + plan[layer + W], plan[layer + B], plan[layer + CODE], z + n * T
-        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, False)
-        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, False)
+        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, elementwise.IDENTITY)
+        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, elementwise.IDENTITY)
         if layer == plan[LAST]:
             elementwise.output(work, code, z, n, T)
             elementwise.bend_loss(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
@@ -267,7 +267,7 @@ def _backward(plan, work):
             slopes, curves = plan[below + SLOPE], plan[below + CURVE]
             copy(work, a, slopes, n_in * T)
             copy(work, a_tangents, slopes, n_in * T)
-            dense.backward(work, T, weights, n, n_in, n_in, d, a, False)
-            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, a_tangents, False)
-            dense.backward(work, T, weights, n, n_in, n_in, d, curves, False)
+            dense.backward(work, T, weights, n, n_in, n_in, d, a, elementwise.IDENTITY)
+            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, a_tangents, elementwise.IDENTITY)
+            dense.backward(work, T, weights, n, n_in, n_in, d, curves, elementwise.IDENTITY)
             add(work, a_tangents, curves, n_in * T)

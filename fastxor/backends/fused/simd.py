@@ -705,6 +705,17 @@ def _(tile, array, i, stride):
     _combine(tile, array, i, stride, lambda vector, old: vector)
 
 
+@operation
+def tile_store_from(tile, least, array, i, stride):
+    """array[i + r * stride :] = row r of the tile, or the number `least` where that is more; NaN stays."""
+    tile_store(np.where(tile < least, array.dtype.type(least), tile), array, i, stride)
+
+
+@tile_store_from.traced
+def _(tile, least, array, i, stride):
+    _combine(tile, array, i, stride, lambda vector, old: select_less(vector, least, least, vector))
+
+
 def _combine(tile, array, i, stride, function):
     """Store ``function(vector of the tile, what stands in its place)``."""
     for row in tile:
@@ -762,6 +773,20 @@ def tile_derive_tanh(tile, array, i, stride):
 @tile_derive_tanh.traced
 def _(tile, array, i, stride):
     _combine(tile, array, i, stride, lambda vector, a: _scaled(vector, fma(-a, a, 1.0)))
+
+
+@operation
+def tile_derive_relu(tile, array, i, stride):
+    """array[i + r * stride :] = row r of the tile where it is positive itself, 0 elsewhere; NaN where not finite."""
+    rows, cols, n = tile.shape
+    for r in range(rows):
+        a = array[i + r * stride : i + r * stride + cols * n]
+        a[:] = np.where(a > 0, tile[r].ravel(), 0) + (a - a)
+
+
+@tile_derive_relu.traced
+def _(tile, array, i, stride):
+    _combine(tile, array, i, stride, lambda vector, a: select_less(0.0, a, vector, 0.0) + (a - a))
 
 
 @operation
