@@ -167,18 +167,20 @@ def input_derivatives(plan, work, X, by_sample, samples, J):
 
 @inlined
 def _values(plan, work):
-    """The outputs, unless they are identities; and of all hidden layers the slopes or, if it is tanh, the values."""
+    """The outputs, unless they are identities; and of all hidden layers the slopes or, of activations that the products
+    apply themselves, the values.
+    """
     T, n_in, a, before = plan[WIDTH], plan[LAYERS + ROWS], plan[LAYERS + TILE], elementwise.TANH
     for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
         n, z, code = plan[layer + ROWS], plan[layer + TILE], plan[layer + CODE]
-        w, b, is_tanh = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], code == elementwise.TANH
-        if layer < plan[LAST] or code != elementwise.IDENTITY:
-            dense.forward(work, T, w, b, n, n_in, a, z, is_tanh)
-        if before != elementwise.TANH:  # the values below are no longer needed
+        w, b, is_last = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], layer == plan[LAST]
+        if not is_last or code != elementwise.IDENTITY:
+            dense.forward(work, T, w, b, n, n_in, a, z, elementwise.IDENTITY if is_last else code)
+        if not dense.does_at_once(before):  # the values below are no longer needed
             elementwise.differentiate(work, before, a, n_in * T, plan[layer - STRIDE + SLOPE])
-        if layer == plan[LAST]:
+        if is_last:
             elementwise.output(work, code, z, n, T)
-        elif not is_tanh:
+        elif not dense.does_at_once(code):
             if code == elementwise.SIN:
                 elementwise.turn_back(work, z, n * T)
             elementwise.activate(work, code, z, n * T, plan[layer + SLOPE])
@@ -197,7 +199,7 @@ def _through_layers(plan, work, output, count, J, place, samples):
         if layer > LAYERS + STRIDE:
             below = layer - STRIDE
             slope, to = plan[below + TILE], plan[below + TILE] + n_in * T
-            dense.backward(work, T, w, terms, n_in, n_in, d, slope, to, plan[below + CODE] == elementwise.TANH)
+            dense.backward(work, T, w, terms, n_in, n_in, d, slope, to, plan[below + CODE])
             d = to
     return dense.backward_out(work, (count + V - 1) // V * V, w, terms, n_in, d, T, J, place, samples, count)
 
@@ -239,8 +241,8 @@ def _forward(plan, work):
     for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
         n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
         w, b, code, tangents = plan[THETA] + plan[layer + W], plan[layer + B], plan[layer + CODE], z + n * T
-        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, False)
-        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, False)
+        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, elementwise.IDENTITY)
+        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, elementwise.IDENTITY)
         if layer == plan[LAST]:
             elementwise.output(work, code, z, n, T)
             elementwise.bend_loss(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
@@ -264,7 +266,7 @@ def _backward(plan, work):
         dense.gradient(work, T, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
         if below > LAYERS:
             slopes, curves = plan[below + SLOPE], plan[below + CURVE]
-            dense.backward(work, T, weights, n, n_in, n_in, d, slopes, a, False)
-            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, slopes, a_tangents, False)
-            dense.backward(work, T, weights, n, n_in, n_in, d, curves, curves, False)
+            dense.backward(work, T, weights, n, n_in, n_in, d, slopes, a, elementwise.IDENTITY)
+            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, slopes, a_tangents, elementwise.IDENTITY)
+            dense.backward(work, T, weights, n, n_in, n_in, d, curves, curves, elementwise.IDENTITY)
             add(work, a_tangents, curves, n_in * T)

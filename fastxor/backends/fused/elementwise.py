@@ -197,9 +197,9 @@ def output(work, code, at, rows, T):
                 store(work, i, e)
                 return total + e
 
-            total = fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
+            share = 1.0 / fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
             for i in steps(s, s + rows * T, T):
-                store(work, i, load(work, i) / total)
+                store(work, i, load(work, i) * share)
 
     def each(function):
         for i in steps(at, at + rows * T, lanes(work)):
@@ -256,8 +256,9 @@ def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place
 
         mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
         if in_place:
+            share = 1.0 / mass
             for i in steps(at + s, at + s + rows * T, T):
-                store(work, i, load(work, i) / mass)
+                store(work, i, load(work, i) * share)
         column = column + log(mass)
         return cond(scikit, lambda: select_less(most, column, most, column), lambda: column)
 
@@ -304,11 +305,20 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 def errors(work, loss, code, at, target, weight, rows, T, logistic):
     """The same; what is returned is 0 in each lane where all was finite, else NaN."""
 
+    def straight(r, bad):
+        def samples(s, bad):
+            i = r * T + s
+            a = load(work, at + i)
+            store(work, at + i, (a - load(work, target + i)) * load(work, weight + s))
+            return bad + (a - a)
+
+        return fori_loop(0, T, lanes(work), samples, bad)
+
     def by_logit(error, a):
         through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
         return cond(is_canonical(loss), lambda: error, lambda: through)
 
-    def row(r, bad):
+    def others(r, bad):
         def samples(s, bad):
             i = r * T + s
             z = load(work, at + i)
@@ -320,7 +330,11 @@ def errors(work, loss, code, at, target, weight, rows, T, logistic):
 
         return fori_loop(0, T, lanes(work), samples, bad)
 
-    return fori_loop(0, rows, 1, row, full(work, 0.0))
+    def all_rows(row):
+        return fori_loop(0, rows, 1, row, full(work, 0.0))
+
+    one_formula = is_straight(loss, code) & (logistic == 0)  # without a branch at every vector
+    return cond(one_formula, lambda: all_rows(straight), lambda: all_rows(others))
 
 
 @traced

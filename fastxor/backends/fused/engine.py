@@ -399,10 +399,10 @@ def _load(work, plan, call, data, tile):
     """Copy the tile's samples into the workspace; whether they are what a single pass may have."""
     n_in = get(plan, LAYERS + ROWS)
     a = _x(plan, call)
-    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
+    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept if _keeps(work, plan, tile) else -1)
     with_targets = call.task not in (FORWARD, PREDICT)
     if with_targets:
-        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
+        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, -1)
         if call.share == 0:
             weigh(work, tile.width, call.weight, tile.count, 1.0 if call.task == PULLBACK else tile.of)
             if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
@@ -416,6 +416,13 @@ def _load(work, plan, call, data, tile):
         unfit = elementwise.unfit(work, call.loss, call.target, call.weight, call.rows, tile.width, 1e-3)
         fit = fit and unfit == 0.0
     return fit
+
+
+@inlined
+def _keeps(work, plan, tile):
+    """Whether the samples are wanted as they came, too: for a first gradient by columns."""
+    first = LAYERS + STRIDE
+    return dense.sooner_by_columns(work, tile.width, get(plan, first + ROWS), get(plan, LAYERS + ROWS))
 
 
 @inlined
@@ -442,7 +449,7 @@ def _forward(work, plan, call, data, tile, theta, record):
         z = get(plan, layer + TILE) + call.base
         if call.task == BACKWARD or (call.task == PULLBACK and not elementwise.needs_slope(get(plan, layer + CODE))):
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, values, 0, n_out, z, call.scratch)
+            _rows(work, call, data, there, values, 0, n_out, z, -1)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
@@ -491,8 +498,9 @@ def _layer(work, plan, call, tile, theta, layer):
     else:
         first, stop = _share(call, n_out, choices.ROWS)
         z += first * tile.width
-        dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, is_tanh)
-    if layer < call.last and not is_tanh:
+        applied = code if layer < call.last else elementwise.IDENTITY
+        dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, applied)
+    if layer < call.last and not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
         size = (stop - first) * tile.width
         if code == elementwise.SIN:
             elementwise.turn_back(work, z, size)
@@ -538,7 +546,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
             code = get(plan, below + CODE)
             is_tanh = code == elementwise.TANH
             first, stop = _share(call, n_in, choices.ROWS)
-            if not is_tanh:
+            if not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
                 here = first * tile.width
                 slopes = get(plan, below + SLOPE) + call.base + here
                 elementwise.differentiate(work, code, a + here, (stop - first) * tile.width, slopes)
@@ -553,7 +561,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
                 narrow.backward(work, w, n_out, n_in, d, a, is_tanh)
             else:
                 a += first * tile.width
-                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, a, is_tanh)
+                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, a, code)
                 _meet(call)
 
 
@@ -653,6 +661,9 @@ def _put_aside(work, plan, call, sums, steps, theta):
 
 @inlined
 def _share_of_penalties(call, step):
+    """How much of l2 and l1 counts."""
+    if not call.is_penalized:
+        return 0.0
     return 1.0 / step.weight if call.is_scikit else 1.0
 
 
@@ -662,14 +673,16 @@ def _move(work, plan, call, sums, step):
     if call.shares == 1:
         update.begin(sums.hyper, step.number)
     first, stop = _share(call, call.length, lanes(work))
-    gradient = plan[GRADIENT]
-    if call.is_penalized:
+    gradient, share = plan[GRADIENT], _share_of_penalties(call, step)
+    if sums.hyper[update.CLIP] < math.inf:
         gradient = step.after  # where there is room for another one, that the step reads before it writes
-        update.penalize(
-            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper,
-            _share_of_penalties(call, step),
-        )  # fmt: skip
-    finite = update.step(work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper)
+        update.clip(
+            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper, share
+        )
+        share = 0.0
+    finite = update.step(
+        work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper, share
+    )
     if call.shares > 1:
         finite = ring.all_say(call.shared, call.share, call.shares, finite)
     return finite

@@ -709,6 +709,17 @@ def _(tile, array, i, stride):
 
 
 @operation
+def tile_store_from(tile, least, array, i, stride):
+    """array[i + r * stride :] = row r of the tile, or the number `least` where that is more; NaN stays."""
+    tile_store(np.where(tile < least, array.dtype.type(least), tile), array, i, stride)
+
+
+@tile_store_from.traced
+def _(tile, least, array, i, stride):
+    tile_store([[select_less(vector, least, least, vector) for vector in row] for row in tile], array, i, stride)
+
+
+@operation
 def tile_store_part(tile, array, i, stride, count):
     """The same for the first `count` numbers of each row."""
     for r in range(tile.shape[0]):
@@ -785,6 +796,17 @@ def tile_derive_tanh(tile, array, i, j, stride):
 @tile_derive_tanh.traced
 def _(tile, array, i, j, stride):
     _combine(tile, array, i, j, stride, lambda vector, a: _scaled(vector, fma(-a, a, 1.0)))
+
+
+@operation
+def tile_derive_relu(tile, array, i, j, stride):
+    """The same for those of relu; NaN where a value is not finite."""
+    _each_row(tile, array, i, j, stride, lambda row, a: np.where(a > 0, row, 0) + (a - a))
+
+
+@tile_derive_relu.traced
+def _(tile, array, i, j, stride):
+    _combine(tile, array, i, j, stride, lambda vector, a: select_less(0.0, a, vector, 0.0) + (a - a))
 
 
 @operation

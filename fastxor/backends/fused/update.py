@@ -4,7 +4,6 @@ What a step needs beside vectors stands in `hyper`, an array of float64 that `nu
 """
 
 from functools import partial
-from math import inf
 
 import numpy as np
 
@@ -67,30 +66,40 @@ def begin(hyper, step):
 
 
 @traced
-def step(work, n, first, stop, theta, after, gradient, moments, hyper):
+def step(work, n, first, stop, theta, after, gradient, moments, hyper, share):
     """One step of the parameters `first` to `stop`: those at `theta` and the gradient in, those at `after` out; are
     they finite?
 
-    The optimizer's two vectors, of n numbers, stand one after the other at `moments`; then comes one with a 1 for
-    each weight, 0 for biases.
+    Unless `share` is 0, so much of l2 and l1 adds to the gradient. The optimizer's two vectors, of n numbers, stand one
+    after the other at `moments`; then comes one with a 1 for each weight, 0 for biases.
 
     Many arguments: see tracing.py.
     """
     kind, number = get(hyper, KIND), partial(get, hyper)
-    return sum_lanes(moved(work, n, first, stop, theta, after, gradient, moments, kind, number)) == 0.0
+
+    def penalized():
+        objective = _objective(work, n, theta, gradient, moments, lambda i: number(i) * share)
+        return moved(work, n, first, stop, theta, after, gradient, moments, kind, number, objective)
+
+    def plain():
+        return moved(work, n, first, stop, theta, after, gradient, moments, kind, number)
+
+    return sum_lanes(cond(share != 0.0, penalized, plain)) == 0.0
 
 
-def moved(work, n, first, stop, theta, after, gradient, moments, kind, number):
+def moved(work, n, first, stop, theta, after, gradient, moments, kind, number, objective=None):
     """The same; what is returned is 0 in each lane where all are finite, else NaN.
 
-    ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own.
+    ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own. With
+    ``objective(i)``, that is the gradient.
     """
 
     def apply(begin):
         move = begin(work, n, moments, number)
 
         def vector(i, bad):
-            x = move(i, load(work, theta + i), load(work, gradient + i))
+            g = load(work, gradient + i) if objective is None else objective(i)
+            x = move(i, load(work, theta + i), g)
             store(work, after + i, x)
             return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
 
@@ -121,7 +130,7 @@ def penalties(work, n, theta, moments, number):
 
 
 @traced
-def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
+def clip(work, n, first, stop, theta, to, gradient, moments, hyper, share):
     """Put the objective's gradient, clipped, at `to`, for the parameters `first` to `stop`; as `fastxor.penalties`, of
     whose l2 and l1 `share` counts.
 
@@ -135,20 +144,10 @@ def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
     def all_lanes(vector):
         return full(work, 0.0) + sum_lanes(vector)
 
-    def factors():
-        return _factors(work, n, objective, clip, lambda tops: all_lanes(tops * (1.0 / lanes(work))), all_lanes)
-
-    def clipped():
-        divisor, factor = factors()
-        for i in steps(first, stop, lanes(work)):
-            store(work, to + i, objective(i) / divisor * factor)
-
-    def whole():  # without a division, which takes longer than all the rest
-        for i in steps(first, stop, lanes(work)):
-            store(work, to + i, objective(i))
-
-    clip = get(hyper, CLIP)
-    cond(clip < inf, clipped, whole)
+    limit = get(hyper, CLIP)
+    divisor, factor = _factors(work, n, objective, limit, lambda tops: all_lanes(tops * (1.0 / lanes(work))), all_lanes)
+    for i in steps(first, stop, lanes(work)):
+        store(work, to + i, objective(i) / divisor * factor)
 
 
 def penalize_each(work, n, theta, gradient, moments, number):
