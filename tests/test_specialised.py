@@ -303,6 +303,7 @@ print(tests.VECTOR_BITS)
 """
 
 
+@pytest.mark.takes_seconds
 @pytest.mark.parametrize("bits", sorted({128, 256, 512} - {VECTOR_BITS}))
 def test_at_another_width_of_a_vector(request, tmp_path, bits):
     cache = getattr(request.config, "cache", None)

@@ -40,6 +40,7 @@ print(json.dumps([dict(zip(words, numbers)) for numbers in counts]))
 """
 
 
+@pytest.mark.takes_seconds
 @pytest.mark.parametrize(
     ("bits", "triple", "cpu", "features", "instruction"),
     [
