@@ -232,8 +232,11 @@ def calls_during(function):
 
 
 def child_environment(path=ROOT, **changes):
-    """This process's environment without the package's own settings, with `path` and these tests to import from."""
-    ours = ("FASTXOR_", "NUMBA_DISABLE_JIT", "PYTHONWARNINGS", "PYTHONPATH")
+    """This process's environment without the package's own settings, with `path` and these tests to import from.
+
+    Bytecode is kept, whatever this process does: there are a hundred children that would compile the package again.
+    """
+    ours = ("FASTXOR_", "NUMBA_DISABLE_JIT", "PYTHONWARNINGS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment["PYTHONPATH"] = f"{path}{os.pathsep}{TESTS}"
     for key, value in changes.items():
@@ -244,7 +247,7 @@ def child_environment(path=ROOT, **changes):
     return environment
 
 
-def run_python(*arguments, cwd, path=ROOT, env=None, fails=False, timeout=120):
+def run_python(*arguments, cwd, path=ROOT, env=None, fails=False, timeout=300):
     """Run Python with these arguments in `cwd`; `env` changes the environment, None removes a name."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
