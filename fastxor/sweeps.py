@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,6 +75,15 @@ class Table(Sequence[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self._columns["cost"])
+
+    @overload
+    def __getitem__(self, which: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> list[dict[str, Any]]: ...
+
+    @overload
+    def __getitem__(self, which: str) -> Any: ...
 
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, str):

@@ -169,6 +169,8 @@ def populations(folder: Path) -> None:
         net, [[0, 1], [1, 0]], [[0, 1]], {"learning_rate": [0.1, 0.2], "hidden": [2, (3, 3)]}, iterations=3
     )
     assert_type(table, fx.Table)
+    assert_type(table[0], dict[str, Any])
+    assert_type(table[:2], list[dict[str, Any]])
     print(table.best["cost"], table.to_dict(), [run.iterations for run in pop.top(1)])
 
 
