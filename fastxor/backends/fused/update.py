@@ -81,6 +81,8 @@ def moved(work, n, first, stop, theta, after, gradient, moments, kind, number):
     """The same; what is returned is 0 in each lane where all are finite, else NaN.
 
     ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own.
+
+    Many arguments: see tracing.py.
     """
 
     def apply(begin):
