@@ -62,8 +62,10 @@ class Result(Trained):
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.network.sizes))
-        costs = [*self.history.values()]
-        span = f", cost {costs[0]:g} to {costs[-1]:g}" if costs else ""
+        records = [*self.history.items()]
+        span = f", cost {records[0][1]:g} to {records[-1][1]:g}" if records else ""
+        if len(records) == 1:  # which says nothing about where the run has ended
+            span = f", cost {records[0][1]:g} at iteration {records[0][0]}"
         return f"Result({sizes} network, {self.iterations} iteration{'s' * (self.iterations != 1)}{span})"
 
     def save(self, path: Path) -> None:

@@ -71,6 +71,8 @@ def test_it_is_printed_in_a_line():
     assert repr(run.history).startswith("History(10000 records, iteration 0 to 9999, cost ")
     assert repr(train(iterations=1)).startswith("Result(2-3-1 network, 1 iteration, cost ")
     assert repr(train(iterations=1).history).startswith("History(1 record, ")
+    assert repr(train(iterations=50)).endswith(" at iteration 0)")  # and not from this cost to the same
+    assert repr(train(epochs=1)).endswith(" at iteration 1)")
     assert repr(train(iterations=0)) == "Result(2-3-1 network, 0 iterations)"
 
 

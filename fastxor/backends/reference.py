@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import initialization
-from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
+from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
 from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
@@ -79,7 +79,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
     "sigmoid": (sigmoid, lambda z, a: a * (1 - a)),
     "relu": (lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01).astype(z.dtype)),
+    "leaky_relu": (lambda z: np.where(z > 0, z, LEAK * z), lambda z, a: np.where(z > 0, 1, LEAK).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
     "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
@@ -532,7 +532,7 @@ class Session(KeepsNothing):
         self._samples = [job.X.T, job.Y.T]
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
             self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
-        self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
+        self.speed = one_by_one.speed(job.network, min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state

@@ -60,7 +60,7 @@ SPINS = 10_000
 TRIAL = 0.01
 TRUSTED = 0.3
 
-# ---------------------------------------------------------------- kernels for one network (specialised.py)
+# ---------------------------------------------------------------- kernels for one network (specialised/)
 
 # Above so many parameters the registers overflow and compiling gets slow.
 MOST_PARAMETERS = 160

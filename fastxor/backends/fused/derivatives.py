@@ -133,7 +133,10 @@ def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Arra
 
 @inlined
 def _fetch(plan, work, source, by_sample, samples, n, to, start, count):
-    """Put a tile's samples, or targets, in their place."""
+    """Put a tile's samples, or targets, in their place.
+
+    Many arguments: which of the two, how it lies and where it goes are one too many.
+    """
     T, turned, spill = plan[WIDTH], plan[SCRATCH], plan[SPILL]
     load_rows(work, T, source, by_sample, samples, n, 0, n, to, plan, False, start, count, turned, spill)
 

@@ -10,7 +10,7 @@ import math
 import operator
 from functools import partial
 
-from fastxor.architecture import CANONICAL, ENTROPIES
+from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
 
 from ._jit import inlined
 from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes
@@ -75,7 +75,7 @@ def needs_slope(code):
 VALUES = {
     SIGMOID: sigmoid,
     RELU: lambda z: maximum(z, 0.0),
-    LEAKY_RELU: lambda z: select_less(z, 0.0, z * 0.01, z),
+    LEAKY_RELU: lambda z: select_less(z, 0.0, z * LEAK, z),
     ELU: lambda z: select_less(z, 0.0, expm1(z), z),
     SOFTPLUS: softplus,
     GELU: gelu,
@@ -85,7 +85,7 @@ VALUES = {
 DERIVATIVES = {
     SIGMOID: lambda a: a * (1.0 - a),
     RELU: lambda a: _where_positive(a, 1.0, 0.0),
-    LEAKY_RELU: lambda a: _where_positive(a, 1.0, 0.01),
+    LEAKY_RELU: lambda a: _where_positive(a, 1.0, LEAK),
     ELU: lambda a: _where_positive(a, 1.0, a + 1.0),
     SOFTPLUS: lambda a: -expm1(-a),  # sigmoid(z) = 1 - e**-softplus(z)
     IDENTITY: lambda a: 1.0,
@@ -224,7 +224,10 @@ def cost(work, loss, code, at, target, weight, rows, T, scikit):
 
 
 def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place=False):
-    """The same for each lane by itself; the outputs take the logits' place only if that is said."""
+    """The same for each lane by itself; the outputs take the logits' place only if that is said.
+
+    Many arguments: see tracing.py. Many lines: a loss is a few of them, and all have those arguments at hand.
+    """
     least = by_dtype(work, 2.0**-23, 2.0**-52)  # what scikit-learn clips probabilities to
     most = -math.log(least)
 
@@ -303,7 +306,10 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
 
 def errors(work, loss, code, at, target, weight, rows, T, logistic):
-    """The same; what is returned is 0 in each lane where all was finite, else NaN."""
+    """The same; what is returned is 0 in each lane where all was finite, else NaN.
+
+    Many arguments: see tracing.py.
+    """
 
     def straight(r, bad):
         def samples(s, bad):
@@ -339,7 +345,10 @@ def errors(work, loss, code, at, target, weight, rows, T, logistic):
 
 @traced
 def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
-    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's."""
+    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's.
+
+    Many arguments: see tracing.py.
+    """
 
     def softmax(s):
         def product(i, total):

@@ -92,6 +92,8 @@ def moved(work, n, first, stop, theta, after, gradient, moments, kind, number, o
 
     ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own. With
     ``objective(i)``, that is the gradient.
+
+    Many arguments: see tracing.py.
     """
 
     def apply(begin):

@@ -60,6 +60,8 @@ def look(plan, work, book, call, members, theta, X, Y, weights, outputs, losses,
     """Put the outputs (n_y, m) of networks `first` to `stop` into `outputs`, or their losses into `losses`.
 
     A loss is NaN where a parameter, or the last layer's input, is not finite.
+
+    Many arguments: see engine.py.
     """
     group = Group(plan, work, losses, book)
     cohort = Cohort(call, members, losses, theta, X, Y, weights, members, losses, losses)

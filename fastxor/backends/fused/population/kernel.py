@@ -200,7 +200,10 @@ def trainer(advance):
     def train(
         plan, work, hyper, book, call, members, numbers, state, X, Y, weights, orders, rates, costs, first, stop
     ):  # fmt: skip
-        """Train networks `first` to `stop`; see `Group` and `Cohort`."""
+        """Train networks `first` to `stop`; see `Group` and `Cohort`.
+
+        Many arguments: see engine.py.
+        """
         group = Group(plan, work, hyper, book)
         cohort = Cohort(call, members, numbers, state, X, Y, weights, orders, rates, costs)
         for begin in range(first, stop, lanes(work)):
