@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from shutil import which
 
 import pytest
+import support
 import threadpoolctl
 import unjitted
 
@@ -13,8 +14,9 @@ import fastxor as fx
 unjitted.install()
 
 # Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
-# than Python, and not every system has gcc.
+# than Python, and not every system has gcc or MPI.
 WANTED = {
+    "test_mpi.py": find_spec("mpi4py") and support.MPIEXEC,
     "test_torch.py": find_spec("torch"),
     "test_onnx.py": find_spec("onnxruntime"),
     "test_exporting_c.py": which("gcc"),
