@@ -127,6 +127,7 @@ CHOICES = {
     "GROUP_PASS": Choice((0, math.inf), SEEN_ONES),
     "PASS": Choice((1_000_000, 100_000_000), SEEN_ONES),
     "SHORT_PASS": Choice((0, 5_000_000), tuple(replace(case, threads=2) for case in SEEN_ONES)),
+    "UNSEEN": Choice((20, 2000), TINY_ONES[:4]),
     "GROUP_ROWS": Choice((2, 8), SMALL_ONES),
     "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),

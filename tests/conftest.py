@@ -8,6 +8,7 @@ from shutil import which
 
 import numpy as np
 import pytest
+import support
 import threadpoolctl
 import unjitted
 
@@ -17,8 +18,9 @@ from fastxor.backends.fused import kernels
 unjitted.install()
 
 # Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
-# than Python, and not every system has gcc.
+# than Python, and not every system has gcc or MPI.
 WANTED = {
+    "test_mpi.py": find_spec("mpi4py") and support.MPIEXEC,
     "test_torch.py": find_spec("torch"),
     "test_onnx.py": find_spec("onnxruntime"),
     "test_exporting_c.py": which("gcc"),

@@ -10,6 +10,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 from allpairspy import AllPairs
@@ -40,6 +41,9 @@ Cost after iteration# 1000: 0.011831
 GOLDEN_PREDICTION = "Neural Network prediction for example (1, 1) is 0\n"
 
 KEYS = ("W1", "b1", "W2", "b2")
+
+# Starts the processes of an MPI program, that of this environment first.
+MPIEXEC = which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 # ---------------------------------------------------------------- the tutorial's program
@@ -247,12 +251,17 @@ def child_environment(path=ROOT, **changes):
     return environment
 
 
-def run_python(*arguments, cwd, path=ROOT, env=None, fails=False, timeout=300):
+def run_python(*arguments, path=ROOT, env=None, **how):
     """Run Python with these arguments in `cwd`; `env` changes the environment, None removes a name."""
+    return run(sys.executable, *arguments, env=child_environment(path, **(env or {})), **how)
+
+
+def run(*command, cwd, env, fails=False, timeout=300):
+    """Run a program in `cwd`; whether it is to fail."""
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [*map(str, command)],
         cwd=cwd,
-        env=child_environment(path, **(env or {})),
+        env=env,
         capture_output=True,
         text=True,
         timeout=timeout,

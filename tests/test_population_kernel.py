@@ -375,6 +375,38 @@ def test_one_that_diverges_ends_and_spoils_nobody(optimizer, interval):
     same(got, taken(in_lanes(cohort), state.take(which), 3000, which=which, interval=interval), which)
 
 
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("optimizer", [fx.SGD(0.0), fx.SGD(fx.schedules.cosine(1.0, steps=2000))], ids=["all", "rates"])
+@pytest.mark.parametrize("interval", [1, 7, 10_000])
+def test_some_that_diverge_sooner_or_later_leave_the_others_together(monkeypatch, optimizer, interval, batch_size):
+    """Those pause and go on in groups that are full, each with the bits and records that it has alone."""
+    calls, advance = [], population.Session.advance
+
+    def counted(self, state, which, *rest):
+        calls.append(len(which))
+        return advance(self, state, which, *rest)
+
+    monkeypatch.setattr(population.Session, "advance", counted)
+    rates = np.random.RandomState(0).permutation(np.concatenate([np.linspace(0.5, 1.4, 9), 10.0 ** np.arange(9)]))
+    optimizers = [dataclasses.replace(optimizer, momentum=0.0) for _ in rates]
+    numbers = np.stack([rates, np.zeros(len(rates))], axis=1)
+    x, y = X.astype("float32"), Y.astype("float32")
+    cohort = cohort_of(fx.Network([2, 1], output="identity"), x, y, optimizers, numbers=numbers, batch_size=batch_size)
+    state, settings = beginning(cohort), {"steps": 1500 + np.arange(len(rates)), "first": 2, "interval": interval}
+    got = taken(in_lanes(cohort), state, **settings)
+    together = len(calls)
+    for i, steps in enumerate(settings["steps"]):
+        alone = taken(in_lanes(cohort), state.take(np.array([i])), steps, [i], 2, interval)
+        same(got, alone, slice(i, i + 1))
+        assert not np.isfinite(got.costs[i, alone.costs.shape[1] :]).any()
+    if optimizer.learning_rate == 0.0:
+        diverged = got.good < settings["steps"]
+        assert diverged.any()
+        assert not diverged.all()
+        assert together > 2
+        assert calls[1] < len(rates)
+
+
 def test_a_cost_that_is_not_finite_ends_a_run():
     cohort = cohort_of(WILD, X, 1e200 * Y, [fx.SGD(0.0)] * MEMBERS)
     got = taken(in_lanes(cohort), beginning(cohort), 20, first=[5, 6, 7, 30, 5])

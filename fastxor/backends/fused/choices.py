@@ -90,6 +90,8 @@ SHORT_PIECE = 0.0002
 GROUP_PASS = 1_000_000
 PASS = 10_000_000
 SHORT_PASS = 500_000
+# Steps that a group takes before anybody looks whether a network in it has diverged: these are done again, one by one.
+UNSEEN = 200
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 GROUP_ROWS = 4
 GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2

@@ -57,7 +57,7 @@ class Desk:
         mask = self.work[plan[MOMENTS] + 2 * plan[COUNT] * V :]
         mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
         self.hyper = np.zeros(update.RING * V)
-        self.book = np.zeros(kernel.BOOK * V, np.int64)
+        self.book = np.zeros(2 * kernel.BOOK * V, np.int64)
 
 
 class Session:
@@ -119,11 +119,27 @@ class Session:
             self._desks.put(desk)
 
         deal(-(-n // at_once), self._threads, some)
-        self._took(int(steps.sum()), time.perf_counter() - began, train)
         good = members[:, kernel.GOOD].copy()
+        self._took(int(good.sum()), time.perf_counter() - began, train)
         powers = numbers[:, update.POWERS].copy()
         after = CohortState(both[:, 0].copy(), both[:, 1:].copy(), powers, state.completed + good)
-        return Advance(after, good, costs.reshape(n, most))
+        moved = Advance(after, good, costs.reshape(n, most))
+        pauses = np.flatnonzero(members[:, kernel.PAUSES])
+        if len(pauses):
+            self._go_on(pauses, moved, (which, steps, first), interval)
+        return moved
+
+    def _go_on(self, some: Integers, moved: Advance, asked: tuple[Integers, Integers, Integers], interval: int) -> None:
+        """Have some of those that were asked take the rest of their steps, and add these to how far all have moved."""
+        which, steps, first = (column[some] for column in asked)
+        done = moved.good[some]
+        following = np.where(done < first, first - done, (first - done) % interval)
+        more = self.advance(moved.state.take(some), which, steps - done, following, interval)
+        moved.state.put(some, more.state)
+        moved.good[some] += more.good
+        recorded = -(-np.maximum(done - first, 0) // interval)
+        rows, columns = np.nonzero(more.costs == more.costs)
+        moved.costs[some[rows], recorded[rows] + columns] = more.costs[rows, columns]
 
     def _kernel(self, which: Integers, completed: Integers) -> Callable:
         """The one for these exact sizes, where that pays."""
