@@ -22,7 +22,7 @@ from fastxor.views import Array, Views
 BLOWN_UP = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-LOOKED_AT = 64
+LOOKED_AT = 32
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
 _CAUTION = 4
@@ -274,7 +274,7 @@ class Run:
         """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
         than it trains on, and these tell whether it blew up.
         """
-        every = 1 if self.job.batch_size is None else max(1, self.job.samples // LOOKED_AT)
+        every = 1 if self.job.batch_size is None else -(-self.job.samples // LOOKED_AT)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)

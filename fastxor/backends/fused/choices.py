@@ -106,7 +106,8 @@ DRAWS = 50_000
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 DRAWN = 20_000
-# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
+# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
+# where they go over a part of it.
 SMALL_BYTES = 1024 * 1024
 # States that are put aside on the way, for who looks at records, at most; and their bytes, which stay in the
 # second-level cache until they have been looked at.

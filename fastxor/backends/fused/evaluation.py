@@ -24,7 +24,8 @@ def loss_on(network: Architecture, X: Array, Y: Array) -> Callable[[Array], floa
     """
     samples, dtype = X.shape[1], X.dtype
     plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
-    work = workspace.allocate(plan, -(-samples // int(plan.entries[WIDTH])), dtype)
+    tiles = -(-samples // int(plan.entries[WIDTH]))
+    work = workspace.zeros(plan.common + tiles * plan.private, dtype)  # of which little is ever touched
     (X_flat, X_by_sample), (Y_flat, Y_by_sample) = laid_out(X), laid_out(Y)
     none, run = work[:0], kernels.cost_of_tiles[dtype]
     theta, hyper = work[: network.count], np.zeros(RING)  # THETA stands first

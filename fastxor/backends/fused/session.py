@@ -97,8 +97,9 @@ class Session:
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
         turned = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
-        self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= choices.SMALL_BYTES))
-        self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
+        small = choices.SMALL_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
+        self._X, X_by_sample = laid_out(job.X, turned or job.X.nbytes <= small)
+        self._Y, Y_by_sample = laid_out(job.Y, turned or job.Y.nbytes <= small)
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
         plain = job.penalties == NONE and job.weights is None and not self._scheduled
