@@ -18,7 +18,7 @@ from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
 from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
-from fastxor.optimizers import Optimizer, SecondOrder, with_rate
+from fastxor.optimizers import Optimizer, SecondOrder, fade, with_rate
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
@@ -31,8 +31,10 @@ _PART_VALUES = 2**15
 _PART_SAMPLES = 256
 
 _SQUARE = 64  # unknowns
+_FADES = 32  # steps after which moments that die away are set to 0
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
+Flat = tuple[Array, Weights]  # a vector, and they as views of it
 
 # Overflow and its like are answered with infinity and NaN, as a compiled kernel does, and reported by the caller.
 _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
@@ -241,8 +243,12 @@ def _cost_and_gradient(
     with_cost: bool = True,
     sample_weights: Array | None = None,
     scikit: bool = False,
+    space: Flat | None = None,
 ) -> tuple[float, Array, bool]:
-    """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
+    """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite.
+
+    The gradient may stand in a `space` that is given for it.
+    """
     weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
     for x, y, w in _parts(network, X, Y, sample_weights):
@@ -250,8 +256,8 @@ def _cost_and_gradient(
         fine = fine and finite(Z[-1])
         if with_cost:
             cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w, scikit)
-        part = _backward(network, weights, Z, A, y, X.shape[1], w)
-        gradient = part if gradient is None else gradient + part
+        part = _backward(network, weights, Z, A, y, X.shape[1], w, space if gradient is None else None)
+        gradient = part if gradient is None else np.add(gradient, part, out=gradient)
     return cost, gradient, fine
 
 
@@ -260,9 +266,9 @@ def _parts(
 ) -> list[tuple[Array, Array, Array | None]]:
     """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
-    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
-    if samples <= most:
+    if samples <= _PART_SAMPLES or samples <= _PART_VALUES // max(network.sizes[1:]):
         return [(X, Y, weights)]
+    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
     size = -(-samples // -(-samples // most))  # all parts about as large
     cuts = [slice(start, start + size) for start in range(0, samples, size)]
     return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
@@ -276,16 +282,18 @@ def _backward(
     Y: Array,
     samples: int,
     sample_weights: Array | None = None,
+    space: Flat | None = None,
 ) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
-    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights)[0]
+    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights, space)[0]
 
 
-def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
+def _spread(
+    network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array, space: Flat | None = None
+) -> tuple[Array, Array]:
     """The flat gradient that follows from dZ, the derivative by the last layer's input, and that by the first's."""
-    gradient = np.empty(network.count, dZ.dtype)
-    derivatives = _weights(network, gradient)
+    gradient, derivatives = _space(network, dZ.dtype) if space is None else space
     for number in reversed(range(len(network.layers))):
         dW, db = derivatives[number]
         np.dot(dZ, A[number].T, out=dW)
@@ -527,6 +535,7 @@ class Session(KeepsNothing):
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
         self._weights = job.network._weight_mask(state.theta.dtype)
+        self._space = _space(job.network, state.theta.dtype)  # the system takes long to give, and take back, much of it
         self.recorded: dict[int, float] = {}
         # (m, n_x) and (m, n_y): a sample in one piece is sooner read.
         self._samples = [job.X.T, job.Y.T]
@@ -548,10 +557,11 @@ class Session(KeepsNothing):
             state, record = self._state, step >= first and (step - first) % interval == 0
             optimizer = _optimizer(job, state.completed)
             batch = job.batch(state.completed)
-            # In one layout, however the data lie: BLAS rounds differently in each.
-            X, Y = (np.ascontiguousarray(rows[batch]).T for rows in self._samples)
+            X, Y = [_gathered(rows, batch).T for rows in self._samples]
             weights, penalties = _of_batch(job, batch, X.shape[1])
-            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights, job.scikit)
+            cost, gradient, fine = _cost_and_gradient(
+                job.network, state.theta, X, Y, record, weights, job.scikit, self._space
+            )
             if record:
                 cost += penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
@@ -562,6 +572,8 @@ class Session(KeepsNothing):
             theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]
+            if state.completed % _FADES == 0:
+                fade(optimizer, memory)
             self._state = State(theta, memory, state.completed + 1)
         return steps, [*self.recorded.values()]
 
@@ -592,6 +604,13 @@ _self = sys.modules[__name__]
 def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
     """What a RandomState of each seed draws."""
     return initialization.drawn(seeds.tolist(), count)
+
+
+def _gathered(rows: Array, batch: slice | Array) -> Array:
+    """A batch's rows, in one layout, however the data lie: BLAS rounds differently in each."""
+    if isinstance(batch, slice) or not rows.flags.c_contiguous:  # of which `take` would copy all
+        return np.ascontiguousarray(rows[batch])
+    return rows.take(batch, axis=0)
 
 
 def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | None, Penalties]:
@@ -641,6 +660,12 @@ def _weights(network: Architecture, theta: Array) -> Weights:
         (theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias].reshape(layer.n_out, 1))
         for layer in network.layers
     ]
+
+
+def _space(network: Architecture, dtype: np.dtype[Any]) -> Flat:
+    """For a gradient."""
+    vector = np.empty(network.count, dtype)
+    return vector, _weights(network, vector)
 
 
 def _if_finite(array: Array) -> Array | None:
