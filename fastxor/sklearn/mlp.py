@@ -22,10 +22,11 @@ from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
-from fastxor.sklearn import networks, solving
+from fastxor.sklearn import meetings, networks, solving
 from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
-from fastxor.sklearn.solving import Data
+from fastxor.sklearn.side_by_side import Member
+from fastxor.sklearn.solving import Data, Epochs
 from fastxor.views import Array
 
 try:
@@ -201,9 +202,12 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         score = None
         if self.early_stopping:
             data, score = self._held_out(core, net, data, labels, held)
-        most = 1 if incremental else self.max_iter
-        running = solving.epochs(self, core, net, theta, data, self._optimizer, most)
-        theta = solving.descend(self, running, solving.Ending(self, score), incremental, passed)
+        job = solving.job_of(self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        meeting = None if passed is not None else meetings.here(job)
+        kind: Any = Epochs if meeting is None else Member
+        running = kind(core, job, self._optimizer, theta)
+        course = solving.descend(self, running, job.samples, solving.Ending(self, score), incremental, passed)
+        theta = solving.alone(course, running) if meeting is None else meeting.attend(course, running)
         return self._best_theta if self.early_stopping else theta
 
     def _held_out(

@@ -1,23 +1,25 @@
 """`GridSearchCV` and `RandomizedSearchCV`: scikit-learn's, whose candidates train side by side in this process.
 
 The cores let other threads run while they work, so that candidates and folds need no processes of their own, into which
-data and estimators would have to be copied, and Python and the kernels to be loaded.
+data and estimators would have to be copied, and Python and the kernels to be loaded. Small networks are one population.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from joblib import parallel_config
 from sklearn import model_selection
 
+from fastxor.sklearn.meetings import Meeting
+from fastxor.sklearn.mlp import _MLP
+
 
 class _InThreads:
-    """Before a search of scikit-learn's: its ``n_jobs`` are threads.
+    """Before a search of scikit-learn's: its ``n_jobs`` are threads, in which fits may meet."""
 
-    This is the one place through which all fits of a search go. Candidates that differ in numbers alone, and their
-    folds, could be handed to a population here.
-    """
+    estimator: Any
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit every candidate on every fold, and the best one on all data.
@@ -35,8 +37,19 @@ class _InThreads:
         -------
         self
         """
-        with parallel_config(backend="threading"):
+        backend = Meeting(_bytes(X)) if self._has_networks() else "threading"
+        with parallel_config(backend=backend):
             return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
+
+    def _has_networks(self) -> bool:
+        """Whether there are estimators of this package in it, as far as is known before candidates are."""
+        parts = self.estimator.get_params().values() if hasattr(self.estimator, "get_params") else ()
+        return any(isinstance(part, _MLP) for part in (self.estimator, *parts))
+
+
+def _bytes(X: Any) -> int:
+    """About what the samples take."""
+    return int(getattr(X, "nbytes", 0) or 8 * np.size(X))
 
 
 class GridSearchCV(_InThreads, model_selection.GridSearchCV):
