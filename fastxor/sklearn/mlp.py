@@ -276,16 +276,19 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X: Any, y: Any, incremental: bool, first: bool) -> tuple[Array, Array, Array]:
         """X (m, n_x), the targets (m, n_y) of its dtype, and as they came."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=_FLOATS,
-            reset=first,
-        )
+        if first and is_classifier(self) and _is_ready(X, y) and not hasattr(self, "feature_names_in_"):
+            self.n_features_in_ = X.shape[1]
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=not is_classifier(self),
+                dtype=_FLOATS,
+                reset=first,
+            )
         X = self._dense(X)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -385,6 +388,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_ready(X: Any, y: Any) -> bool:
+    """Whether these are samples and labels of which scikit-learn would say nothing, and change nothing."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.type not in _FLOATS or not is_plain(y):
+        return False
+    return len(X) == len(y) and X.size > 0 and X.dtype.isnative and bool(np.isfinite(X).all())
 
 
 def _same(there: Any, shown: list[Array]) -> bool:

@@ -53,10 +53,21 @@ def _bytes(X: Any) -> int:
 
 
 class GridSearchCV(_InThreads, model_selection.GridSearchCV):
-    """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process.
+    """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process, and whose small networks are trained
+    as populations.
 
     Parameters, attributes and results are scikit-learn's. It is for estimators of `fastxor.sklearn`, alone or in a
     pipeline; others work as well, but most of them keep Python to themselves, and are served better by processes.
+
+    Candidates, folds and seeds that differ in numbers alone, of a network that is small (its parameters times the
+    samples of a batch up to 20,000), are trained together. Their scores are those of scikit-learn's search over the
+    same estimator to rounding, which may decide whether a loss is better by ``tol``, and on which side of a boundary a
+    sample is; ``fit_time`` is the time until all that were trained together were fitted. The others have the same bits,
+    and go on side by side in ``n_jobs`` threads: those of larger networks, of ``solver="lbfgs"``, with weights, with a
+    schedule of learning rates, or with callbacks.
+
+    ``pre_dispatch`` limits how many fits are begun, and have their part of the data, at a time. By default these are
+    some hundreds, or fewer if the data are large.
 
     Examples
     --------

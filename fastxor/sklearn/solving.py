@@ -50,14 +50,15 @@ class Shuffles:
 
     def orders(self, first: int, count: int) -> NDArray[np.int64]:
         """Those of so many epochs, of which the first is the last one asked for, or the next."""
-        return np.stack([self._next(epoch) for epoch in range(first, first + count)])
-
-    def _next(self, epoch: int) -> NDArray[np.int64]:
-        if epoch > self._epoch:
-            self._order = self._order.copy()
-            self._rng.shuffle(self._order)
-            self._epoch = epoch
-        return self._order
+        orders = np.empty((count, self._order.size), np.int64)
+        before = self._order
+        for epoch, order in enumerate(orders, first):
+            order[:] = before
+            if epoch > self._epoch:
+                self._rng.shuffle(order)
+            before = order
+        self._order, self._epoch = before.copy(), first + count - 1
+        return orders
 
 
 class Solver:
@@ -216,7 +217,7 @@ class Ending:
         left = self._estimator.n_iter_no_change - self._estimator._no_improvement_count + 1
         return 2**31 if left == inf else max(1, int(left))
 
-    def note(self, loss: float, theta: Array) -> None:
+    def note(self, loss: float, running: Any) -> None:
         """An epoch is over."""
         model = self._estimator
         model.n_iter_ += 1
@@ -228,14 +229,14 @@ class Ending:
             stale = loss > model.best_loss_ - model.tol
             model.best_loss_ = min(model.best_loss_, loss) if loss == loss else model.best_loss_
         else:
-            score = self._score(theta) if loss == loss else nan
+            score = self._score(running.theta) if loss == loss else nan
             model.validation_scores_.append(score)
             if model.verbose:
                 print(f"Validation score: {score:f}")
             stale = score < model.best_validation_score_ + model.tol
             if score > model.best_validation_score_:
                 model.best_validation_score_ = score
-                model._best_theta = theta.copy()
+                model._best_theta = running.theta.copy()
         model._no_improvement_count = model._no_improvement_count + 1 if stale else 0
 
     def come(self, running: Any) -> bool:
@@ -300,7 +301,7 @@ def descend(
             diverged = diverged or (bool(losses) and losses[-1] != losses[-1])
             for loss in losses:
                 model.t_ += samples
-                ending.note(loss, running.theta)
+                ending.note(loss, running)
             if model.solver == "sgd" and model.learning_rate == "invscaling":
                 running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
             if diverged and ending._score is None:
@@ -317,7 +318,7 @@ def descend(
     except KeyboardInterrupt as error:
         for loss in getattr(error, "losses", ()):
             model.t_ += samples
-            ending.note(loss, running.theta)
+            ending.note(loss, running)
         warnings.warn("Training interrupted by user.", stacklevel=5)
     running.close()
     return np.full_like(running.theta, nan) if diverged else running.theta

@@ -46,6 +46,10 @@ def seconds(count: int, samples: int, lanes: int) -> float:
     return (100 + (2 * samples + 6) * count) * 1e-9 / lanes
 
 
+def _orders(seed: int, samples: int, shuffled: bool) -> Orders:
+    return Shuffle(seed, samples) if shuffled else InOrder(samples)
+
+
 class Desk:
     """What a thread works on."""
 
@@ -165,6 +169,7 @@ class Session:
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
         """For each network the samples of its next steps, (n, most); and in `members`, where its epochs end."""
         cohort, rows = self._cohort, []
+        known: dict[tuple[int, ...], Array] = {}  # members that differ in numbers often have the same seed
         for i, member in enumerate(which.tolist()):
             done, wanted = int(completed[i]), int(steps[i])
             there = None if cohort.weights is None else np.flatnonzero(cohort.weights[member])
@@ -174,11 +179,15 @@ class Session:
             batch = min(cohort.batch_size or samples, samples)
             per_epoch = samples // batch if cohort.drop_last else -(-samples // batch)
             in_epoch = per_epoch * batch if cohort.drop_last else samples
-            shuffle: Orders = Shuffle(int(cohort.seeds[member]), samples) if cohort.shuffled else InOrder(samples)
-            if own is not None:
-                shuffle = own.orders
             epoch, number = divmod(done, per_epoch)
-            drawn = shuffle.orders(epoch, max(1, -(-(number + wanted) // per_epoch)))
+            span = epoch, max(1, -(-(number + wanted) // per_epoch))
+            if own is not None:
+                drawn = own.orders.orders(*span)
+            else:
+                key = int(cohort.seeds[member]), samples, *span
+                if key not in known:
+                    known[key] = _orders(key[0], samples, cohort.shuffled).orders(*span)
+                drawn = known[key]
             order = drawn[:, :in_epoch].ravel()[number * batch :]
             order = order if there is None else there[order]
             rows.append(order if own is None else order + own.first)
