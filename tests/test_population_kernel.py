@@ -18,7 +18,7 @@ from fastxor.backends.fused import _jit, choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
 from fastxor.backends.fused.threads import deal
 from fastxor.backends.one_by_one import OneByOne
-from fastxor.cohort import NO_LIMIT, Cohort, CohortState
+from fastxor.cohort import NO_LIMIT, Cohort, CohortState, Own
 
 MEMBERS = 5
 LANES = {"float64": VECTOR_BITS // 64, "float32": VECTOR_BITS // 32}
@@ -553,3 +553,60 @@ def test_the_backend_chooses(monkeypatch, is_small):
     np.testing.assert_allclose(got, other.cohort_outputs(XOR, state.theta, X, None), rtol=1e-12)
     got = core.cohort_losses(XOR, state.theta, X, Y, weights, 2)
     np.testing.assert_allclose(got, other.cohort_losses(XOR, state.theta, X, Y, weights, 2), rtol=1e-12)
+
+
+class Turned:
+    """Orders that follow from the epoch alone, and are asked for in turn."""
+
+    def __init__(self, samples, shift):
+        self.samples, self.shift = samples, shift
+
+    def orders(self, first, count):
+        return np.stack([np.roll(np.arange(self.samples), self.shift * (first + i + 1)) for i in range(count)])
+
+
+ENDS = [
+    ("sigmoid", "binary_cross_entropy", 1),
+    ("softmax", "cross_entropy", 3),
+    ("identity", "squared_error", 2),
+    ("exponential", "poisson", 1),
+]
+
+
+@pytest.mark.parametrize(("output", "loss", "n_y"), ENDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_members_with_samples_and_orders_of_their_own(core_of_both, output, loss, n_y, dtype, l2):
+    """As scikit-learn's estimators are trained: their batches' losses and penalties, in a lane as by itself."""
+    rng = np.random.RandomState(0)
+    x = rng.randn(3, 40).astype(dtype)
+    y = np.eye(n_y)[rng.randint(n_y, size=40)].T if n_y == 3 else rng.randint(2, size=(n_y, 40))
+    parts = [(0, 13), (13, 20), (0, 13), (5, 33), (33, 7)]
+    optimizers = [fx.optimizers.EpsilonHatAdam(rate) for rate in np.linspace(0.001, 0.1, len(parts))]
+    cohort = cohort_of(
+        fx.Network([3, 4, n_y], "relu", output, loss),
+        x,
+        y.astype(dtype),
+        optimizers,
+        penalties=np.array([(i * l2, 0.0, np.inf) for i in range(len(parts))]),
+        batch_size=8,
+        own=[Own(first, count, Turned(count, i + 1)) for i, (first, count) in enumerate(parts)],
+        scikit=True,
+    )
+    assert cohort.counted().tolist() == [13, 20, 13, 33, 7]
+    state, steps = beginning(cohort), cohort.steps_per_epoch() * 3
+    lanes = population.Session(cohort, 1)
+    got = taken(lanes, state, steps, interval=1)
+    wanted = taken(OneByOne(cohort, core_of_both.open), state, steps, interval=1)
+    tolerance = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 2e-3, "atol": 2e-5}
+    np.testing.assert_allclose(got.costs, wanted.costs, **tolerance)
+    np.testing.assert_allclose(got.state.theta, wanted.state.theta, **tolerance)
+    for i in (0, 3):  # by itself, and from where it was
+        alone = taken(lanes, state.take([i]), [2], [i], interval=1)
+        alone = taken(lanes, alone.state, steps[[i]] - 2, [i], interval=1)
+        np.testing.assert_array_equal(alone.state.theta[0], got.state.theta[i])
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def core_of_both(request):
+    return backends.resolve(request.param)

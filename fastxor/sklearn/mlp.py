@@ -23,10 +23,11 @@ from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import Optimizer, SecondOrder, check_run
-from fastxor.sklearn import networks, solving
+from fastxor.sklearn import meetings, networks, solving
 from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
-from fastxor.sklearn.solving import Data
+from fastxor.sklearn.side_by_side import Member
+from fastxor.sklearn.solving import Data, Epochs
 from fastxor.views import Array
 
 try:
@@ -206,9 +207,12 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
-        most = 1 if incremental else self.max_iter
-        running = solving.epochs(self, core, net, theta, data, self._optimizer, most)
-        theta = solving.descend(self, running, solving.Ending(self, score), incremental, passed)
+        job = solving.job_of(self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        meeting = None if passed is not None else meetings.here(job)
+        kind: Any = Epochs if meeting is None else Member
+        running = kind(core, job, self._optimizer, theta)
+        course = solving.descend(self, running, job.samples, solving.Ending(self, score), incremental, passed)
+        theta = solving.alone(course, running) if meeting is None else meeting.attend(course, running)
         return self._best_theta if self.early_stopping and self._best_theta is not None else theta
 
     def _held_out(
@@ -273,16 +277,19 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X: Any, y: Any, incremental: bool, first: bool) -> tuple[Array, Array, Array]:
         """X (m, n_x), the targets (m, n_y) of its dtype, and as they came."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=_FLOATS,
-            reset=first,
-        )
+        if first and is_classifier(self) and _is_ready(X, y) and not hasattr(self, "feature_names_in_"):
+            self.n_features_in_ = X.shape[1]
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=not is_classifier(self),
+                dtype=_FLOATS,
+                reset=first,
+            )
         X = self._dense(X)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -382,6 +389,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_ready(X: Any, y: Any) -> bool:
+    """Whether these are samples and labels of which scikit-learn would say nothing, and change nothing."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.type not in _FLOATS or not is_plain(y):
+        return False
+    return len(X) == len(y) and X.size > 0 and X.dtype.isnative and bool(np.isfinite(X).all())
 
 
 def _same(there: Any, shown: list[Array]) -> bool:

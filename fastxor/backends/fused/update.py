@@ -4,6 +4,7 @@ What a step needs beside vectors stands in `hyper`, an array of float64 that `nu
 """
 
 from functools import partial
+from math import inf
 
 import numpy as np
 
@@ -155,9 +156,19 @@ def clip(work, n, first, stop, theta, to, gradient, moments, hyper, share):
 def penalize_each(work, n, theta, gradient, moments, number):
     """The same in its place and for each lane by itself; `number` as in `moved`."""
     objective = _objective(work, n, theta, gradient, moments, number)
-    divisor, factor = _factors(work, n, objective, number(CLIP), lambda top: top, lambda total: total)
-    for i in steps(0, n, lanes(work)):
-        store(work, gradient + i, objective(i) / divisor * factor)
+    limits = number(CLIP)
+
+    def clipped():
+        divisor, factor = _factors(work, n, objective, limits, lambda top: top, lambda total: total)
+        for i in steps(0, n, lanes(work)):
+            store(work, gradient + i, objective(i) / divisor * factor)
+
+    def whole():
+        for i in steps(0, n, lanes(work)):
+            store(work, gradient + i, objective(i))
+
+    has_limits = sum_lanes(select_less(rounded(work, limits), inf, full(work, 1.0), full(work, 0.0)))
+    cond(has_limits > 0.0, clipped, whole)
 
 
 def _objective(work, n, theta, gradient, moments, number):

@@ -39,7 +39,7 @@ from .layout import (
 )
 
 # Of a call: how the networks are trained.
-KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, CALL = range(13)
+KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, SCIKIT, CALL = range(14)
 # Of a network: its number in the cohort; how many steps it is to take, and which is recorded first; the samples of an
 # epoch, and how many are left of the present one; how many steps it had taken; how many were good; whether it pauses.
 NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, PAUSES, MEMBER = range(9)
@@ -376,8 +376,8 @@ def _begin(work, hyper, kind):
 
 
 @traced
-def _tile(work, X, plan, place, tile, start, size, record):
-    step.one_tile(work, X, step.Read(plan), place, tile, start, size, record)
+def _tile(work, X, plan, place, tile, start, size, record, scikit):
+    step.one_tile(work, X, step.Read(plan), place, tile, start, size, record, scikit)
 
 
 @traced
@@ -390,10 +390,12 @@ def _finish(work, plan, hyper, kind, record, penalized):
 def advance(group, cohort, count, record):
     """So many steps, of all samples or of the next in each lane's order; the first one is recorded or not."""
     plan, work, hyper, _book = group
-    kind, penalized = cohort.call[KIND], cohort.call[PENALIZED] != 0
+    kind, penalized, scikit = cohort.call[KIND], cohort.call[PENALIZED] != 0, cohort.call[SCIKIT] != 0
     for number in range(count):
         with_cost = record and number == 0
         size = _next_samples(group, cohort)
+        if scikit and penalized:
+            _share_penalties(group, cohort)
         _begin(work, hyper, kind)
         for tile in range((size + plan[WIDTH] - 1) // plan[WIDTH]):
             start = tile * plan[WIDTH]
@@ -402,7 +404,7 @@ def advance(group, cohort, count, record):
             if not plan[KEPT]:
                 place = 0
                 load_tile(group, cohort, 0, start, width)
-            _tile(work, cohort.X, plan, place, tile, start, width, with_cost)
+            _tile(work, cohort.X, plan, place, tile, start, width, with_cost, scikit)
         _finish(work, plan, hyper, kind, with_cost, penalized)
 
 
@@ -425,6 +427,17 @@ def _next_samples(group, cohort):
         put(book, REST * V + lane, rest - size)
         most = max(most, size)
     return most
+
+
+@inlined
+def _share_penalties(group, cohort):
+    """Divide each lane's penalties by the samples of its batch; see `fastxor.state.Job.scikit`."""
+    V, book = lanes(group.work), group.book
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            numbers, size = get(book, PLACE * V + lane) * update.RING, get(book, SIZE * V + lane)
+            for i in (update.L2, update.L1):
+                put(group.hyper, i * V + lane, get(cohort.numbers, numbers + i) * (1.0 / size))
 
 
 train = kernel(SIGNATURE, "the core for populations")(trainer(advance))

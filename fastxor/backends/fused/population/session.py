@@ -14,7 +14,7 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.cohort import Advance, Cohort, CohortState, Integers
 from fastxor.optimizers import schedule_of
-from fastxor.state import InOrder, Shuffle
+from fastxor.state import InOrder, Orders, Shuffle
 from fastxor.views import Array
 
 from .. import choices, update
@@ -44,6 +44,10 @@ def flat(X: Array, Y: Array, weights: Array | None, shared: bool) -> tuple[Array
 def seconds(count: int, samples: int, lanes: int) -> float:
     """About what a step of one network of so many parameters takes the general kernel."""
     return (100 + (2 * samples + 6) * count) * 1e-9 / lanes
+
+
+def _orders(seed: int, samples: int, shuffled: bool) -> Orders:
+    return Shuffle(seed, samples) if shuffled else InOrder(samples)
 
 
 class Desk:
@@ -92,7 +96,7 @@ class Session:
         call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
         call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
         call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
-        call[kernel.WEIGHED] = cohort.weights is not None
+        call[kernel.WEIGHED], call[kernel.SCIKIT] = cohort.weights is not None, cohort.scikit
         call[kernel.OWN_X], call[kernel.OWN_Y] = cohort.X.ndim == 3, cohort.Y.ndim == 3
         members[:, kernel.NUMBER], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
         members[:, kernel.TAKEN], members[:, kernel.GOOD] = state.completed, -1
@@ -183,18 +187,28 @@ class Session:
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
         """For each network the samples of its next steps, (n, most); and in `members`, where its epochs end."""
         cohort, rows = self._cohort, []
+        known: dict[tuple[int, ...], Array] = {}  # members that differ in numbers often have the same seed
         for i, member in enumerate(which.tolist()):
             done, wanted = int(completed[i]), int(steps[i])
             there = None if cohort.weights is None else np.flatnonzero(cohort.weights[member])
+            own = None if cohort.own is None else cohort.own[member]
             samples = cohort.X.shape[-1] if there is None else len(there)
+            samples = samples if own is None else own.samples
             batch = min(cohort.batch_size or samples, samples)
             per_epoch = samples // batch if cohort.drop_last else -(-samples // batch)
             in_epoch = per_epoch * batch if cohort.drop_last else samples
-            shuffle = Shuffle(int(cohort.seeds[member]), samples) if cohort.shuffled else InOrder(samples)
             epoch, number = divmod(done, per_epoch)
-            drawn = shuffle.orders(epoch, max(1, -(-(number + wanted) // per_epoch)))
+            span = epoch, max(1, -(-(number + wanted) // per_epoch))
+            if own is not None:
+                drawn = own.orders.orders(*span)
+            else:
+                key = int(cohort.seeds[member]), samples, *span
+                if key not in known:
+                    known[key] = _orders(key[0], samples, cohort.shuffled).orders(*span)
+                drawn = known[key]
             order = drawn[:, :in_epoch].ravel()[number * batch :]
-            rows.append(order if there is None else there[order])
+            order = order if there is None else there[order]
+            rows.append(order if own is None else order + own.first)
             members[i, kernel.EPOCH], members[i, kernel.LEFT] = in_epoch, in_epoch - number * batch
         orders = np.zeros((len(rows), max(map(len, rows))), np.int64)
         for row, order in zip(orders, rows, strict=True):
