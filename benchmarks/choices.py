@@ -73,6 +73,11 @@ FEW_STEPS = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n) for n in (10
 LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for n in (300_000, 3_000_000, 30_000_000))
 GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
 LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
+HALVED = tuple(
+    Case((n, 32, 10), 1200, 200, adam=True, threads=threads, dtype=dtype)
+    for threads in (1, 2)
+    for n, dtype in ((16, "float64"), (64, "float64"), (64, "float32"))
+)
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
 
 DTYPES = "float64", "float32"
@@ -98,6 +103,8 @@ CHOICES = {
     "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
     "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
     "SAME_PLACES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
+    "WORTH_HALVING": Choice((0.0, math.inf), HALVED),
+    "HALVED_BYTES": Choice((0, 2048), HALVED),
     "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),
