@@ -159,14 +159,17 @@ def engine(
 
     Or they go in lockstep, and each has its share of every row of neurons, and of the parameters; the first one does
     what is not worth sharing. Or, two of them where a step is two tiles, abreast: each has a tile, and its share of the
-    parameters, and fetches its samples of the next step before it waits for the other.
+    parameters, and fetches its samples of the next step before it waits for the other. Until the second one comes, the
+    first one takes steps alone.
     """
     parts = ring.set_off(shared, thread, int(hyper[update.SHARES])) if thread >= 0 else 1
     if parts == ring.GONE:
         return 0
     in_ring = thread >= 0 and parts == 1
-    is_abreast = parts > 1 and _tiles(plan, min(batch, samples)) > 1
-    call = _call(task, plan, work, hyper, max(thread, 0), parts, 1 if is_abreast else parts, shared)
+    in_pair = parts > 1 and _tiles(plan, min(batch, samples)) > 1
+    is_abreast = in_pair and thread > 0
+    shares = 1 if in_pair else parts
+    call = _call(task, plan, work, hyper, max(thread, 0), parts if is_abreast else shares, shares, shared)
     data = Data(X, Y, by_sample, samples, order, beside)
     sums = Sums(costs, hyper, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
@@ -174,6 +177,10 @@ def engine(
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
     ticket = -1
     fetched = False
+    if is_abreast:
+        begin = ring.join(shared)
+        while step.number < min(begin, steps):
+            step = _next_step(plan, call, data, batch, step, interval)
     while True:
         if is_abreast:
             ticket = step.passed + _own_tile(call, step)
@@ -183,6 +190,10 @@ def engine(
             step = _next_step(plan, call, data, batch, step, interval)
         if step.number == steps:
             break
+        if in_pair and not is_abreast and ticket == step.passed and ring.has_come(shared):
+            ring.let_join(shared, step.number)
+            is_abreast, fetched = True, False
+            call = _call(task, plan, work, hyper, thread, parts, shares, shared)
         gradient = plan[OWN] + call.base
         if in_ring:
             place = ring.room(shared, thread, plan[AHEAD], step.passed, ticket)
@@ -192,10 +203,10 @@ def engine(
         if ticket == step.passed and not (is_abreast and thread > 0):  # the step's first tile
             gradient = plan[GRADIENT]
         tile = _cut(work, plan, step, ticket - step.passed)
-        others = in_ring or (step.tiles > 1 and not is_abreast)  # have been in the place of its samples
-        if not fetched and (step.number == 0 or others or order.size > 0):
+        if not fetched:
             _fetch(work, plan, call, data, tile)
             fit = _fits(work, plan, call, tile) and fit
+        fetched = order.size == 0 and step.tiles == 1 and not in_ring  # they stay
         record = step.number == step.record or task in (EVALUATE, COST)
         cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
         fit = fit and good_values
@@ -216,8 +227,8 @@ def engine(
                 update.begin(hyper, step.number)
             come = ring.come(shared, thread)
             following = _next_step(plan, call, data, batch, step, interval)
-            fetched = order.size > 0 and following.number < steps
-            if fetched:
+            fetched = following.number < steps
+            if fetched and order.size > 0:
                 _fetch(work, plan, call, data, _cut(work, plan, following, _own_tile(call, following)))
             ring.wait_for(shared, parts, come)
             end = _conclude(work, plan, call, sums, step)
@@ -234,6 +245,9 @@ def engine(
         if end != GOES_ON:
             good = end
             break
+    if in_pair and not is_abreast:
+        ring.let_join(shared, steps)
+        ring.end(shared, good)
     if task != TRAIN:
         costs[0] = hyper[update.TOTAL]
         fit = fit and is_finite(costs[0]) and (call.only_forward or all_finite(work, plan[GRADIENT], call.length))
