@@ -78,6 +78,11 @@ LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for
 GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
 LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
 SEEN = tuple(replace(DIGITS, samples=5000, validation=n) for n in (30, 360, 5000))
+HALVED = tuple(
+    Case((n, 32, 10), 1200, 200, adam=True, threads=threads, dtype=dtype)
+    for threads in (1, 2)
+    for n, dtype in ((16, "float64"), (64, "float64"), (64, "float32"))
+)
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
 
 DTYPES = "float64", "float32"
@@ -106,6 +111,8 @@ CHOICES = {
     "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
     "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
     "SAME_PLACES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
+    "WORTH_HALVING": Choice((0.0, math.inf), HALVED),
+    "HALVED_BYTES": Choice((0, 2048), HALVED),
     "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),

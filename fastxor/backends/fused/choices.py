@@ -41,6 +41,12 @@ WANTED_TILES = 16
 TILE_BYTES = 2 * 1024 * 1024
 SAME_PLACES = 1024
 
+# Operations of a step, and bytes of a row, from which on what would be one tile is two of half the size: two threads
+# gain a third and more, and one loses a hundredth. Not where the gradient has more bytes than `AHEAD_BYTES`: it is what
+# they exchange. It changes the last bits of a gradient.
+WORTH_HALVING = 2e6
+HALVED_BYTES = 1536
+
 # How many samples before one is copied into a tile its memory is asked for.
 SAMPLES_AHEAD = 6
 

@@ -13,7 +13,7 @@ from functools import partial
 from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
 
 from ._jit import inlined
-from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes
+from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes, times
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
 from .vmath import clamp, exp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
@@ -199,7 +199,7 @@ def output(work, code, at, rows, T):
 
             share = 1.0 / fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
             for i in steps(s, s + rows * T, T):
-                store(work, i, load(work, i) * share)
+                store(work, i, times(load(work, i), share))
 
     def each(function):
         for i in steps(at, at + rows * T, lanes(work)):
@@ -261,7 +261,7 @@ def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place
         if in_place:
             share = 1.0 / mass
             for i in steps(at + s, at + s + rows * T, T):
-                store(work, i, load(work, i) * share)
+                store(work, i, times(load(work, i), share))
         column = column + log(mass)
         return cond(scikit, lambda: select_less(most, column, most, column), lambda: column)
 

@@ -30,11 +30,11 @@ KINDS = {
 }
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
-# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; whether there are
-# penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the learning rates of
-# the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see `fastxor.state.Job`; at how many
-# steps from each other, or 0, states are put aside, and after which step the first one is; the powers of these. The
-# costs of tiles in the threads' ring follow, and then these rates.
+# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep or abreast, or 1; whether
+# there are penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the
+# learning rates of the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see
+# `fastxor.state.Job`; at how many steps from each other, or 0, states are put aside, and after which step the first one
+# is; the powers of these. The costs of tiles in the threads' ring follow, and then these rates.
 KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
 PENALIZED, L2, L1, CLIP, RATES, SCIKIT, ASIDE, FIRST_ASIDE, POWERS_ASIDE = range(10, 19)
 RING = POWERS_ASIDE + 2 * choices.MOST_ASIDE

@@ -75,7 +75,9 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     if samples <= width:
         width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
-    elif width * dtype.itemsize % choices.SAME_PLACES == 0:
+        if not narrow and _worth_halving(network, samples, dtype):
+            width = padded(-(-samples // 2))
+    if samples > width and width * dtype.itemsize % choices.SAME_PLACES == 0:
         width += lanes
     line = max(lanes, _LINE // dtype.itemsize)
     end = 0
@@ -100,6 +102,13 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
     entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
     return Plan(entries, private, end - private, vectors[3], moments, moments + 2 * padded(count), narrow)
+
+
+def _worth_halving(network: Architecture, samples: int, dtype: np.dtype) -> bool:
+    """Whether two tiles are better than one, for two threads: enough work, and little that they have to exchange."""
+    few = network.count * dtype.itemsize <= choices.AHEAD_BYTES
+    long = samples * dtype.itemsize >= choices.HALVED_BYTES
+    return few and long and 6 * network.count * samples > choices.WORTH_HALVING
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
