@@ -602,7 +602,9 @@ def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | Non
         try:
             import scipy.optimize  # noqa: F401 - is it there?
         except ImportError as error:
-            raise ImportError(f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install scipy") from error
+            raise ImportError(
+                f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'"
+            ) from error
     if optimizer._full_batches and batch_size is not None:
         raise ValueError(
             f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"
