@@ -608,7 +608,7 @@ def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | Non
         try:
             import scipy.optimize  # noqa: F401 - is it there?
         except ImportError as error:
-            needs = "optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install scipy"
+            needs = "optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'"
             raise ImportError(needs) from error
 
 

@@ -88,7 +88,7 @@ def train_population(
     X : array_like, shape (n_x, m), or (members, n_x, m)
         Samples that all members share, or a set for each of them.
     Y : array_like, shape (n_y, m), or (members, n_y, m)
-        Likewise; or vectors and class numbers, as in `train`, (m,) or (members, m).
+        Likewise; or vectors and class numbers, as in `train`, (m,) or (members, m). A shape of (n_y, m) is for all.
     members : int, optional
         How many there are; may be left out where an argument has an entry for each.
     parameters : dict, or a list of dict, optional

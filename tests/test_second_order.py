@@ -459,7 +459,7 @@ def test_without_scipy(monkeypatch, core):
     net, X, Y = curve()
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     np.random.seed(3)
-    with pytest.raises(ImportError, match=r"LBFGS needs SciPy.*'scipy': pip install scipy$"):
+    with pytest.raises(ImportError, match=r"LBFGS needs SciPy.*'scipy': pip install 'fastxor-nn\[scipy\]'$"):
         fx.train(net, X, Y, optimizer=fx.LBFGS(), backend=core)
     drawn = np.random.rand()
     np.random.seed(3)

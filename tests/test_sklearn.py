@@ -209,6 +209,13 @@ def test_a_warm_start_that_finds_nothing_better_ends_where_scikit_learns_does():
         assert_same(*models)
 
 
+@pytest.mark.parametrize("kind", ["<U9", object])
+def test_classes_are_as_wide_as_scikit_learns(kind):
+    one, other = both("MLPClassifier", COMMON | ADAM | {"max_iter": 2}, X, np.array(["a", "bcd", "e"])[y].astype(kind))
+    np.testing.assert_array_equal(other.classes_, one.classes_, strict=True)
+    np.testing.assert_array_equal(other.predict(X), one.predict(X), strict=True)
+
+
 def test_labels_of_text():
     one, other = both("MLPClassifier", COMMON | ADAM, X, np.array(["ash", "birch", "cedar"])[y])
     assert_same(one, other)

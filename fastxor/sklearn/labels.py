@@ -77,5 +77,8 @@ def is_plain(y: Any) -> bool:
 
 
 def found(y: Any) -> Array:
-    """The labels that there are, in order."""
-    return np.unique(y) if isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind != "O" else unique_labels(y)
+    """The labels that there are, in order; as text no wider than the longest."""
+    if not (isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind != "O"):
+        return unique_labels(y)
+    classes = np.unique(y)
+    return np.array(classes.tolist()) if classes.dtype.kind in "US" else classes
