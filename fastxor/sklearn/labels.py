@@ -22,9 +22,11 @@ class Labels:
 
     def __init__(self, y: Any, classes: Array | None = None) -> None:
         """Those in y, or these, of which y has some."""
-        self.several = LabelBinarizer().fit(y) if type_of_target(y).startswith("multilabel") else None
+        kind = type_of_target(y)
+        self.several = LabelBinarizer().fit(y) if kind.startswith("multilabel") else None
         if classes is None:
-            check_classification_targets(y)
+            if kind not in ("binary", "multiclass"):  # it would find out the kind again
+                check_classification_targets(y)
             if y.ndim > 1 and self.several is None:
                 LabelBinarizer().fit(y)  # which says that there is one label too many
             classes = found(y)
