@@ -322,15 +322,13 @@ def test_an_output_does_not_depend_on_its_neighbours(dtype):
 
 
 @pytest.fixture(scope="session")
-def at_width(request, tmp_path_factory):
-    """What elementary.py wrote at a vector width. Its kernels are kept from one run of the tests to the next."""
+def at_width(tmp_path_factory):
+    """What elementary.py wrote at a vector width. Its kernels are kept where all are, in a folder of the width's own."""
 
     def results(bits):
         folder = tmp_path_factory.mktemp(f"width{bits}")
-        cache = getattr(request.config, "cache", None)
-        kept = cache.mkdir(f"fastxor-vectors-of-{bits}-bits") if cache else folder
-        settings = {"FASTXOR_VECTOR_BITS": bits, "NUMBA_CACHE_DIR": kept}
-        run_python(TESTS / "elementary.py", folder / "values.npz", cwd=folder, env=settings)
+        env = {"FASTXOR_VECTOR_BITS": bits}
+        run_python(TESTS / "elementary.py", folder / "values.npz", cwd=folder, env=env)
         with np.load(folder / "values.npz") as file:
             return dict(file)
 

@@ -831,7 +831,7 @@ def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
     job.train(core)
     for delay in (0.05, 1, 10):  # a machine with other work may not have begun to train when the signal comes
         timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
-        with pytest.raises(KeyboardInterrupt) as raised:  # noqa: PT012 - it may come while the timer is started
+        with pytest.raises(KeyboardInterrupt) as raised:  # noqa: PT012 - it may come at once
             timer.start()
             job.train(core, iterations=10**9, interval=10**6)
         timer.join()
