@@ -47,14 +47,18 @@ class Case:
     iterations: int = -1  # as many as fill a sample
     dtype: str = "float32"
     members: int = 0  # of a population; with `iterations` 0, calls of its pass forward
+    validation: int = 0  # samples whose cost is looked at once an epoch
+    drawn: bool = False  # by the run that is timed, from seeds
     first: bool = False  # only the first run of a process counts, with what it loads and compiles
 
     @property
     def label(self) -> str:
         parts = ["-".join(map(str, self.sizes)), f"{self.samples:,} samples"]
         parts += [f"{self.members:,} networks"] * bool(self.members)
+        parts += [f"{self.validation:,} for validation"] * bool(self.validation)
         parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
         parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
+        parts += ["drawn"] * self.drawn
         parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
         return ", ".join([*parts, self.dtype])
 
@@ -73,6 +77,12 @@ FEW_STEPS = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n) for n in (10
 LONGER = tuple(Case((2, 2, 1), 4, dtype="float64", iterations=n, first=True) for n in (300_000, 3_000_000, 30_000_000))
 GROWING = tuple(Case((16, n, 4), 2000, threads=2) for n in (4, 16, 64, 256))
 LOCKED = tuple(Case((n, n, 10), 128, 128, threads=2) for n in (64, 128, 256, 512))
+SEEN = tuple(replace(DIGITS, samples=5000, validation=n) for n in (30, 360, 5000))
+HALVED = tuple(
+    Case((n, 32, 10), 1200, 200, adam=True, threads=threads, dtype=dtype)
+    for threads in (1, 2)
+    for n, dtype in ((16, "float64"), (64, "float64"), (64, "float32"))
+)
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
 
 DTYPES = "float64", "float32"
@@ -84,6 +94,9 @@ SMALL_ONES = tuple(
 BATCHED_ONES = tuple(Case(sizes, 500, 32, members=64) for sizes in ((2, 8, 1), (4, 16, 3), (13, 16, 1), (64, 32, 10)))
 LONGER_ONES = tuple(replace(TINY_ONES[0], iterations=n, first=True) for n in (30_000, 300_000))
 SEEN_ONES = tuple(Case((4, n, 3), m, iterations=0, members=500) for n, m in ((8, 10), (32, 100), (128, 2000)))
+SHARED_ONES = tuple(Case((2, 2, 1), 4, dtype=dtype, members=16_384, threads=2) for dtype in DTYPES)
+FEW_ONES = tuple(Case((2, 2, 1), 4, dtype="float64", members=64, threads=2, iterations=n) for n in (100, 1000, 10_000))
+DRAWN_ONES = tuple(Case((2, 2, 1), 4, members=n, threads=2, iterations=1, drawn=True) for n in (100, 1000, 10_000))
 
 CHOICES = {
     "ROWS": Choice((4, 6, 8), (EXPM, MID, WIDE)),
@@ -98,6 +111,8 @@ CHOICES = {
     "WANTED_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
     "TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
     "SAME_PLACES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
+    "WORTH_HALVING": Choice((0.0, math.inf), HALVED),
+    "HALVED_BYTES": Choice((0, 2048), HALVED),
     "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),
@@ -114,13 +129,21 @@ CHOICES = {
     "MOST_WRITTEN_OUT": Choice((0, 100, 1000), TINY_ONES),
     "WORTH_WRITING_OUT": Choice((0.0, math.inf), LONGER_ONES, cold=True),
     "CALL": Choice((0.002, 0.2), TINY_ONES[:2]),
+    "PIECE": Choice((0.0003, 0.01), SHARED_ONES),
+    "SHORT_PIECE": Choice((0.00002, 0.002), FEW_ONES),
     "GROUP_PASS": Choice((0, math.inf), SEEN_ONES),
     "PASS": Choice((1_000_000, 100_000_000), SEEN_ONES),
+    "SHORT_PASS": Choice((0, 5_000_000), tuple(replace(case, threads=2) for case in SEEN_ONES)),
+    "UNSEEN": Choice((20, 2000), TINY_ONES[:4]),
     "GROUP_ROWS": Choice((2, 8), SMALL_ONES),
     "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
+    "DRAWS": Choice((1_000, 10**9), DRAWN_ONES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "MOST_ASIDE": Choice((1, 4, 64), SEEN),
+    "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
+    "STAYING_BYTES": Choice((0,), SEEN),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
     "PATIENCE": Choice((0, 10**6), CALLS),
@@ -181,9 +204,11 @@ def seconds(case: Case, length: int) -> float:
         for _ in range(length):
             network.gradient(parameters, X, Y)
     else:
+        seen = (X[:, : case.validation], Y[:, : case.validation]) if case.validation else None
+        interval = case.samples // (case.batch or case.samples) if seen else length
         fx.train(
             network, X, Y, parameters=parameters, optimizer=optimizer, iterations=length, batch_size=case.batch,
-            random_state=0, interval=length, threads=case.threads,
+            random_state=0, interval=interval, validation=seen, threads=case.threads,
         )  # fmt: skip
     return time.perf_counter() - began
 
@@ -198,13 +223,14 @@ def of_many(case: Case, network: Network, X: np.ndarray, Y: np.ndarray, length: 
     theta = np.random.default_rng(0).standard_normal((case.members, network.count)).astype(case.dtype) / 2
     starts = [network.unflatten(row) for row in theta]
     parameters = {name: np.stack([start[name] for start in starts]) for name in starts[0]}
+    begin = {"members": case.members} if case.drawn else {"parameters": parameters}
     began = time.perf_counter()
     if case.iterations == 0:
         for _ in range(length):
             resolve().cohort_outputs(network, theta, X, case.threads)
     else:
         fx.train_population(
-            network, X, Y, parameters=parameters, optimizer=fx.Adam(1e-4) if case.adam else fx.SGD(1e-4),
+            network, X, Y, **begin, optimizer=fx.Adam(1e-4) if case.adam else fx.SGD(1e-4),
             iterations=length, batch_size=case.batch, random_state=0, interval=length, threads=case.threads,
         )  # fmt: skip
     return time.perf_counter() - began

@@ -17,6 +17,9 @@ from fastxor.views import Array, Slots, Views
 ENTROPIES: tuple[Loss, ...] = ("binary_cross_entropy", "cross_entropy")
 CANONICAL: tuple[Loss, ...] = (*ENTROPIES, "poisson")
 
+# How much of a negative number leaky_relu lets through.
+LEAK = 0.01
+
 
 class Layer(NamedTuple):
     """One layer's size and activation, and where its parameters stand: W row by row, then b."""

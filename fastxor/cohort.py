@@ -18,10 +18,18 @@ from fastxor import schedules
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer, SecondOrder, schedule_of
 from fastxor.penalties import Penalties
-from fastxor.state import Job, State, steps_per_epoch
+from fastxor.state import Job, Orders, State, steps_per_epoch
 from fastxor.views import Array
 
 Integers = NDArray[np.int64]
+
+
+class Own(NamedTuple):
+    """Which samples of X and Y are a member's own, one beside the other, and where their orders come from."""
+
+    first: int
+    samples: int
+    orders: Orders
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +49,8 @@ class Cohort:
     drop_last: bool = False
     weights: Array | None = None  # (k, m); 0: as if the sample was not there; else of mean 1 over the others
     threads: int | None = None  # that share the members, which changes no bit; None leaves it to the backend
+    own: Sequence[Own] | None = None  # (k,), for mini-batches of some of the samples that all share, without weights
+    scikit: bool = False  # see `Job`; for those that have samples of their own
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -51,6 +61,8 @@ class Cohort:
 
     def counted(self) -> Integers:
         """How many samples each member has, without those of weight 0, (k,)."""
+        if self.own is not None:
+            return np.array([own.samples for own in self.own])
         if self.weights is None:
             return np.full(len(self), self.X.shape[-1])
         return np.count_nonzero(self.weights, axis=1)
@@ -69,7 +81,10 @@ class Cohort:
     def job(self, i: int, threads: int | None = 1) -> Job:
         """That of a member by itself; samples of weight 0 are left out."""
         X, Y = self.data(i)
-        weights = None
+        weights = orders = None
+        if self.own is not None:
+            first, samples, orders = self.own[i]
+            X, Y = X[:, first : first + samples], Y[:, first : first + samples]
         if self.weights is not None:
             weights = self.weights[i]
             if not weights.all():
@@ -91,6 +106,8 @@ class Cohort:
             self.drop_last,
             Penalties(l2, l1, clip_norm),
             weights,
+            orders,
+            self.scikit,
         )
 
     def _some(self, array: Array, there: Array) -> Array:

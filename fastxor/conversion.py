@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastxor import validation
+from fastxor.architecture import LEAK
 from fastxor.names import Loss
 from fastxor.network import ACTIVATIONS, LOSSES, OUTPUTS, Network
 from fastxor.trained import Trained
@@ -18,7 +19,7 @@ _SKLEARN = {"logistic": "sigmoid", "exp": "exponential"}
 
 # What a module must have been made with to be the activation: a setting, and whether its value will do.
 _SETTINGS = {
-    "LeakyReLU": ("negative_slope", lambda slope: slope == 0.01),
+    "LeakyReLU": ("negative_slope", lambda slope: slope == LEAK),
     "ELU": ("alpha", lambda alpha: alpha == 1),
     "Softplus": ("beta", lambda beta: beta == 1),
     "GELU": ("approximate", lambda kind: kind == "none"),

@@ -5,6 +5,7 @@ read: with suspicion.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -36,13 +37,17 @@ def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
 def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to be written that takes its name, and the place of another one, when all is in it; else it is gone."""
     folder, name = place(path)
-    passing = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    last = os.path.join(folder, name)
+    # Of a long name a part, for that of the passing file may not be too long where its own is not.
+    passing = os.path.join(folder, f".{name[:32]}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         with open(passing, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(passing, os.path.join(folder, name))
+        with suppress(OSError):  # who may read the old one may read the new one
+            os.chmod(passing, stat.S_IMODE(os.stat(last).st_mode))
+        os.replace(passing, last)
     except BaseException:
         with suppress(OSError):
             os.unlink(passing)
@@ -65,6 +70,8 @@ def place(path: Path) -> tuple[str, str]:
     folder, name = os.path.split(where)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder!r} to save {os.fsdecode(path)!r} in")
+    if os.path.exists(where) and not os.path.isfile(where):  # a device, whose name would go to the file for good
+        raise OSError(f"{os.fsdecode(path)!r} is no ordinary file, whose place another one may take")
     return folder, name
 
 

@@ -8,37 +8,46 @@ from typing import Any
 
 # What other libraries call it, in lower case and without underscores.
 _ELSEWHERE = {
-    "linear": "identity",
-    "logistic": "sigmoid",
-    "lrelu": "leaky_relu",
-    "sine": "sin",
-    "mse": "squared_error",
-    "meansquarederror": "squared_error",
-    "smoothl1": "huber",
-    "exp": "exponential",
-    "poissondeviance": "poisson",
-    "poissonnll": "poisson",
-    "poissonnllloss": "poisson",
-    "bce": "binary_cross_entropy",
-    "logloss": "binary_cross_entropy",
-    "categoricalcrossentropy": "cross_entropy",
-    "sparsecategoricalcrossentropy": "cross_entropy",
-    "kaiming": "he",
-    "xavier": "glorot",
-    "gaussian": "normal",
-    "gd": "SGD",
-    "gradientdescent": "SGD",
-    "seed": "random_state",
-    "rng": "random_state",
-    "steps": "iterations",
-    "maxiter": "iterations",
-    "niter": "iterations",
-    "numofiters": "iterations",
-    "njobs": "threads",
+    other: name
+    for name, others in {
+        "identity": "linear",
+        "sigmoid": "logistic",
+        "leaky_relu": "lrelu",
+        "sin": "sine",
+        "squared_error": "mse meansquarederror",
+        "huber": "smoothl1",
+        "exponential": "exp",
+        "poisson": "poissondeviance poissonnll poissonnllloss",
+        "binary_cross_entropy": "bce logloss",
+        "cross_entropy": "categoricalcrossentropy sparsecategoricalcrossentropy",
+        "he": "kaiming kaimingnormal kaiminguniform henormal heuniform",
+        "glorot": "xavier xaviernormal xavieruniform glorotnormal glorotuniform",
+        "lecun": "lecunnormal lecununiform",
+        "normal": "gaussian randn randomnormal",
+        "SGD": "gd gradientdescent momentum nesterov",
+        "LBFGS": "bfgs lbfgsb",
+        "LevenbergMarquardt": "lm trainlm marquardt",
+        "optimizer": "solver",
+        "random_state": "seed rng",
+        "iterations": "steps maxiter niter numofiters",
+        "interval": "logevery printevery recordevery",
+        "initialization": "init initializer kernelinitializer",
+        "l2": "alpha regularization l2penalty l2reg",
+        "clip_norm": "clip gradclip gradientclip maxnorm maxgradnorm clipgradnorm",
+        "validation": "val",
+        "progress": "verbose printcost",
+        "callback": "metrics",
+        "resume": "warmstart",
+        "threads": "njobs workers numthreads nthreads",
+    }.items()
+    for other in others.split()
 }
 
-# Of these, a learning rate is the optimizer's.
-_RATES = ("lr", "eta", "stepsize", "learningrate", "learningrateinit")
+# Of these, a learning rate is the optimizer's, and so is what is decided there by other names.
+_RATES = ("lr", "eta", "eta0", "stepsize", "learningrate", "learningrateinit", "schedule", "scheduler", "lrscheduler")
+_OPTIMIZERS = {"eps": "epsilon"}
+_NETWORKS = {"activation": "hidden", "activations": "hidden", "layers": "sizes", "hiddenlayersizes": "sizes"}
+_STOPS = {"niternochange": "patience", "tol": "min_delta", "restorebestweights": "restore_best"}
 
 
 def nearest(value: Any, known: Collection[str]) -> str | None:
@@ -62,11 +71,13 @@ def did_you_mean(value: Any, known: Collection[str]) -> str:
 
 
 def optimizer(value: Any, kinds: Mapping[str, type[Any]]) -> str:
-    """The ending for what is no optimizer: a string, or a class."""
+    """The ending for what is no optimizer: a string, a class, or a learning rate."""
     if isinstance(value, str):
         near = nearest(value, kinds) or "Adam"
     elif isinstance(value, type) and value.__name__ in kinds:
         near = value.__name__
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        return f"; write optimizer=fx.SGD({float(value):g})"
     else:
         return ""
     rate = getattr(kinds[near], "learning_rate", None)  # a field's default
@@ -75,16 +86,25 @@ def optimizer(value: Any, kinds: Mapping[str, type[Any]]) -> str:
 
 def keyword(name: str, value: Any, known: Collection[str], kinds: Mapping[str, type[Any]]) -> str:
     """The ending for an argument that `fastxor.train` has not."""
-    if _plain(name) in _RATES:
+    plain = _plain(name)
+    if plain in _RATES:
         rate = float(value) if isinstance(value, Real) else 0.01
         return (
             f"; the learning rate is the optimizer's: write optimizer=fx.Adam({rate:g}) or optimizer=fx.SGD({rate:g})"
         )
+    if _ELSEWHERE.get(plain) in known:
+        return did_you_mean(name, known)
     for kind, optimizer in kinds.items():
-        if name in getattr(optimizer, "__dataclass_fields__", ()):
-            return f"; it is the optimizer's: write optimizer=fx.{kind}({name}={value!r})"
-    if name in ("sizes", "hidden", "output", "loss"):
-        return f"; it is the network's: write fx.Network(…, {name}={value!r})"
+        fields = {_plain(field): field for field in getattr(optimizer, "__dataclass_fields__", ())}
+        field = fields.get(plain, _OPTIMIZERS.get(plain, ""))
+        if field in fields.values():
+            return f"; it is the optimizer's: write optimizer=fx.{kind}({field}={value!r})"
+    if (field := _NETWORKS.get(plain, plain)) in ("sizes", "hidden", "output", "loss"):
+        return f"; it is the network's: write fx.Network(…, {field}={value!r})"
+    if (field := _STOPS.get(plain, name)) in ("patience", "min_delta", "restore_best"):
+        return f"; write early_stopping=fx.EarlyStopping({field}={value!r})"
+    if plain in ("dtype", "precision"):
+        return "; a run has the precision of its data: pass X.astype(np.float32), or float64"
     return did_you_mean(name, known)
 
 

@@ -62,7 +62,14 @@ class History(Mapping[int, float]):
     # ------------------------------------------------------------ a mapping
 
     def __getitem__(self, iteration: int) -> float:
-        return self._costs[iteration]
+        try:
+            return self._costs[iteration]
+        except (KeyError, TypeError) as error:
+            asked: Any = iteration
+            if asked in COLUMNS or isinstance(asked, slice):
+                column = asked if asked in COLUMNS else "cost"
+                error.add_note(f"a history maps an iteration to its cost; the column is an array, history.{column}")
+            raise
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._costs)

@@ -22,10 +22,12 @@ positive: Mezzadri, "How to generate random matrices from the classical compact 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from fastxor import validation
 from fastxor.architecture import Architecture, Layer
 from fastxor.names import Activation, Initialization, Output
 from fastxor.views import Array
@@ -44,7 +46,7 @@ def draw(network: Architecture, rng: Any, kind: Initialization | None, dtype: np
     try:
         theta = np.zeros(network.count, dtype)
         for layer in network.layers:
-            theta[layer.weight] = _weights(layer, rng, kind or suited(layer.activation)).ravel()  # rounded here
+            theta[layer.weight] = _weights(layer, rng.standard_normal((layer.n_out, layer.n_in)), kind).ravel()
     except MemoryError:
         gigabytes = network.count * dtype.itemsize / 1e9
         raise MemoryError(
@@ -54,19 +56,50 @@ def draw(network: Architecture, rng: Any, kind: Initialization | None, dtype: np
     return theta
 
 
-def _weights(layer: Layer, rng: Any, kind: Initialization) -> Array:
-    """The weights (n_out, n_in) of a layer, in float64; each kind takes as many numbers from `rng`."""
+def weights(network: Architecture) -> int:
+    """How many numbers `draw` takes from `rng`."""
+    return sum(layer.n_out * layer.n_in for layer in network.layers)
+
+
+def placed(network: Architecture, normal: Array, kind: Initialization | None, dtype: np.dtype[Any]) -> Array:
+    """The flat parameters (k, P) of k networks, from standard normal numbers (k, weights)."""
+    theta = np.zeros((len(normal), network.count), dtype)
+    start = 0
+    for layer in network.layers:
+        stop = start + layer.n_out * layer.n_in
+        own = normal[:, start:stop].reshape(-1, layer.n_out, layer.n_in)
+        theta[:, layer.weight] = _weights(layer, own, kind).reshape(len(normal), -1)
+        start = stop
+    return theta
+
+
+def drawn(seeds: Sequence[int], count: int) -> tuple[Array, Array]:
+    """What a RandomState of each of k seeds draws: standard normal numbers (k, count), then what `validation.seed`
+    does, (k,).
+    """
+    normal, integers = np.empty((len(seeds), count)), np.empty(len(seeds), np.int64)
+    rng = np.random.RandomState()
+    for i, seed in enumerate(seeds):
+        rng.seed(int(seed))
+        normal[i] = rng.standard_normal(count)
+        integers[i] = validation.seed(rng)
+    return normal, integers
+
+
+def _weights(layer: Layer, normal: Array, kind: Initialization | None) -> Array:
+    """The weights (…, n_out, n_in) of a layer, in float64; each kind takes as many numbers."""
     n_in, n_out = layer.n_in, layer.n_out
-    normal = rng.standard_normal((n_out, n_in))
+    kind = kind or suited(layer.activation)
     if kind == "orthogonal":
         return _orthogonal(normal)
     variance = {"he": 2 / n_in, "glorot": 2 / (n_in + n_out), "lecun": 1 / n_in, "normal": 1.0}[kind]
-    return variance**0.5 * normal
+    weights: Array = variance**0.5 * normal
+    return weights
 
 
 def _orthogonal(normal: Array) -> Array:
-    """The orthogonal factor of a matrix, with the signs that make it unique."""
-    wide = normal.shape[0] < normal.shape[1]
-    Q, R = np.linalg.qr(normal.T if wide else normal)
-    Q *= np.where(R.diagonal() < 0, -1.0, 1.0)  # of each column
-    return Q.T if wide else Q
+    """The orthogonal factors of matrices, with the signs that make them unique."""
+    wide = normal.shape[-2] < normal.shape[-1]
+    Q, R = np.linalg.qr(normal.mT if wide else normal)
+    Q *= np.where(R.diagonal(axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]  # of each column
+    return Q.mT if wide else Q

@@ -22,7 +22,7 @@ from fastxor.views import Array, Views
 BLOWN_UP = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-LOOKED_AT = 64
+LOOKED_AT = 32
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
 _CAUTION = 4
@@ -31,10 +31,12 @@ _CAUTION = 4
 class Watch:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
 
-    at_records = False  # whether spans end at records, so that the state of each is at hand when it is looked at
-
     def begin(self, run: Run) -> None:
         """Before the first step."""
+
+    def ahead(self) -> int:
+        """So many records, whose states are wanted, may come before they are looked at; 0: no state is wanted."""
+        return 0
 
     def look(self, run: Run, records: Mapping[int, float]) -> None:
         """These have been recorded, perhaps some time ago."""
@@ -71,6 +73,7 @@ class Run:
 
     passed: State | None = None  # a state that has been asked for
     best: State | None = None  # that of the lowest validation cost, where this is to be restored
+    thetas: Mapping[int, Array] = {}  # at records of the last span, those that the session has kept
     session: Session | None = None  # within a span, it is further than `state`
     interval: int | None = None
     held: tuple[Array, Array] | None = None  # data for validation
@@ -180,6 +183,8 @@ class Run:
         """
         if iteration == self.state.completed:  # as where spans end at records
             return self.state
+        if self.session is not None and iteration in self.thetas:
+            return self.session.kept(iteration)
         states = [state for state in (self.state, self.before, self.passed, base) if state is not None]
         nearest = max((state for state in states if state.completed <= iteration), key=lambda state: state.completed)
         steps = iteration - nearest.completed
@@ -203,25 +208,29 @@ class Run:
         pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
         began = time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
-            records = self._span(session, pace, watch is not None and watch.at_records)
+            records = self._span(session, pace, 0 if watch is None else watch.ahead())
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
             if watch is not None:
                 watch.look(self, records)
                 self.settled = self.state
                 self.looked_at = None
                 watch.span(self)
+        self.thetas = {}  # what the session has kept, the next one may overwrite
         session.close()
 
-    def _span(self, session: Session, pace: Pace, at_records: bool) -> Mapping[int, float]:
-        """Some steps, no more than to the next record if that is wanted; the records that there are now."""
+    def _span(self, session: Session, pace: Pace, ahead: int) -> Mapping[int, float]:
+        """Some steps, no more than to so many records ahead, if their states are wanted; the records there are now."""
         began, done = time.perf_counter(), self.state.completed
         steps = min(pace.steps, self.job.iterations - done)
-        if at_records:
+        if ahead:
             interval = self.interval or self.job.steps_per_epoch
-            steps = min(steps, interval - done % interval)
+            ahead = max(min(ahead, session.room), 1)
+            steps = min(steps, ahead * interval - done % interval)
+            session.every = interval if ahead > 1 else 0
         every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
+        self.thetas = {}
         good, _costs = session.advance(steps, -done % every, every)
-        state = session.state()
+        state, self.thetas = session.state(), session.thetas
         records = self._note(session, state.completed)  # before the state: what is done again gives the same again
         self.before = self.state
         self.state, self.diverged = state, good < steps and not session.finished
@@ -265,7 +274,7 @@ class Run:
         """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
         than it trains on, and these tell whether it blew up.
         """
-        every = 1 if self.job.batch_size is None else max(1, self.job.samples // LOOKED_AT)
+        every = 1 if self.job.batch_size is None else -(-self.job.samples // LOOKED_AT)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)

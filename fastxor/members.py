@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastxor import validation as checks
+from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, number_names
 from fastxor.crowd import Columns, Crowd, Group, Held
-from fastxor.initialization import draw
+from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
 from fastxor.optimizers import Optimizer, SecondOrder, each_of, schedule_of
@@ -22,6 +23,17 @@ from fastxor.views import Array
 from fastxor.weights import relative
 
 _WEYL = 2654435769  # an odd number near 2**32 / golden ratio: its multiples are all different, and far from each other
+
+# Random numbers that are held at a time while they are made parameters.
+_DRAWN = 1_000_000
+
+
+class AtEnd(NamedTuple):
+    """What a population is validated on, as `train_population` takes it, where the costs at the end are all that is
+    wanted.
+    """
+
+    validation: Any
 
 
 @dataclass(eq=False)
@@ -43,6 +55,7 @@ class Terms:
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on
+    watched: bool = True  # whether that is done at every record, or only at the end
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
@@ -87,7 +100,7 @@ def spread(optimizer: Optimizer, K: int) -> Array:
     return table
 
 
-def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms: Terms) -> Crowd:
+def begun(core: Backend, networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms: Terms) -> Crowd:
     """A crowd at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
     K = len(terms.seeds)
     table = spread(terms.optimizer, K)
@@ -98,7 +111,7 @@ def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms:
         own = None if isinstance(parameters, Mapping) or parameters is None else [parameters[i] for i in which]
         given = parameters if isinstance(parameters, Mapping) else own
         some = slice(None) if len(which) == K else which
-        groups.append(_group(network, all_of[some], X, Y, given, table[some], terms))
+        groups.append(_group(core, network, all_of[some], (X, Y), given, table[some], terms))
     samples = np.empty(K, np.int64)
     steps = np.empty(K, np.int64)
     iterations = np.empty(K, np.int64)
@@ -106,8 +119,7 @@ def begun(networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms:
         samples[group.members] = group.cohort.counted()
         steps[group.members] = group.cohort.steps_per_epoch()
         iterations[group.members] = group.cohort.iterations
-    held = any(group.held is not None for group in groups)
-    history = Columns.fresh(terms.interval, steps, iterations, held)
+    history = Columns.fresh(terms.interval, steps, iterations, _watched(groups, terms))
     return Crowd(groups, history, terms.seeds, terms.weights, X.shape[-1], terms.fraction, terms.target)
 
 
@@ -147,7 +159,7 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
         iterations[old.members] = end
-    history = crowd.history.extended(iterations, any(group.held is not None for group in groups))
+    history = crowd.history.extended(iterations, _watched(groups, terms))
     history.until(crowd.completed())
     fresh: dict[str, Any] = {
         "reached": crowd.reached.copy(),
@@ -156,6 +168,11 @@ def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: 
     }
     costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
     return replace(crowd, groups=groups, history=history, target=terms.target, digest=None, **fresh, **costs)
+
+
+def _watched(groups: Sequence[Group], terms: Terms) -> bool:
+    """Whether validation costs are recorded."""
+    return terms.watched and any(group.held is not None for group in groups)
 
 
 def _data(
@@ -177,17 +194,23 @@ def _data(
 
 
 def _group(
-    network: Network, members: Integers, X: Array, Y: Any, parameters: Any, numbers: Array, terms: Terms
+    core: Backend,
+    network: Network,
+    members: Integers,
+    data: tuple[Array, Any],
+    parameters: Any,
+    numbers: Array,
+    terms: Terms,
 ) -> Group:
     """The members of one architecture and kind of optimizer, where they begin."""
     k = len(members)
-    X, Y, counts, mask = _data(network, members, X, Y, terms)
+    X, Y, counts, mask = _data(network, members, *data, terms)
     theta = None if parameters is None else start_parameters(parameters, network, k, members)
     dtype = X.dtype if theta is None else np.result_type(theta, X)
     like, penalties = _first(terms.optimizer, numbers), terms.penalties[members]
     check_numbers(like, numbers, penalties, dtype)
     X, Y = checks.cast("X", X, dtype), checks.cast("Y", Y, dtype)
-    theta, orders = _drawn(network, theta, terms, members, dtype)
+    theta, orders = _drawn(core, network, theta, terms, members, dtype)
     counts, held = _split(network, X, Y, counts, mask, orders, terms, members)
     how = terms.batch_size, terms.shuffled, terms.drop_last, _shares(counts, k, dtype), terms.threads
     cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
@@ -273,22 +296,21 @@ def check_numbers(like: Optimizer, numbers: Array, penalties: Array, dtype: np.d
 
 
 def _drawn(
-    network: Network, theta: Array | None, terms: Terms, members: Integers, dtype: np.dtype[Any]
+    core: Backend, network: Network, theta: Array | None, terms: Terms, members: Integers, dtype: np.dtype[Any]
 ) -> tuple[Array, Integers]:
     """The first parameters (k, P) and the seeds of the samples' orders, from each member's seed as `train` does it."""
-    orders = np.zeros(len(members), np.int64)
+    k, orders = len(members), np.zeros(len(members), np.int64)
     ordered = terms.batch_size is not None or terms.fraction is not None
-    given = theta is not None
-    first = np.empty((len(members), network.count), dtype) if theta is None else theta.astype(dtype)
-    if given and not ordered:
+    first = np.empty((k, network.count), dtype) if theta is None else theta.astype(dtype)
+    if theta is not None and not ordered:
         return first, orders
-    rng = np.random.RandomState()
-    for i, seed in enumerate(terms.seeds[members].tolist()):
-        rng.seed(seed)
-        if not given:
-            first[i] = draw(network, rng, terms.initialization, dtype)
-        if ordered:
-            orders[i] = checks.seed(rng)
+    count = weights(network) if theta is None else 0
+    at_once = max(1, _DRAWN // (count + 1))
+    for start in range(0, k, at_once):
+        some = slice(start, start + at_once)
+        normal, orders[some] = core.drawn(terms.seeds[members[some]], count, terms.threads)
+        if theta is None:
+            first[some] = placed(network, normal, terms.initialization, dtype)
     return first, orders
 
 

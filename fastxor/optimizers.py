@@ -8,7 +8,7 @@ checked here as float64, and by a run in the dtype of its data.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, sqrt
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -98,6 +98,7 @@ class SGD:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
     _full_batches = False
+    _fading = slice(1)  # rows of the memory whose numbers die away where the gradient is 0
 
     @property
     def _kind(self) -> str:
@@ -116,7 +117,6 @@ class SGD:
         real = theta.dtype.type
         if self.momentum:
             velocity = real(self.momentum) * memory.rows[0] + gradient
-            _flush(velocity)
             memory = memory._replace(rows=velocity[None])
             gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
         return theta - real(_rate(self)) * gradient, memory
@@ -170,6 +170,7 @@ class Adam:
 
     _kind = "adam"
     _rows = 2
+    _fading = slice(1)
     _full_batches = False
 
     @property
@@ -178,16 +179,23 @@ class Adam:
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
-        rows, powers = memory.rows.copy(), memory.powers * (self.beta1, self.beta2)
+        power1, power2 = memory.powers.tolist()
+        powers = power1 * self.beta1, power2 * self.beta2
+        rows = memory.rows.copy()
         m, v = rows
+        step = (1 - self.beta1) * gradient  # an array for all that follows: the nearest cache is small
         m *= self.beta1
-        m += (1 - self.beta1) * gradient
-        _flush(m)
+        m += step
+        np.multiply(gradient, gradient, out=step)
+        step *= 1 - self.beta2
         v *= self.beta2
-        v += (1 - self.beta2) * (gradient * gradient)
-        first, second = (1 / (1 - powers)).tolist()
-        root = np.sqrt(second * v) + self.epsilon
-        return theta - _rate(self) * first * m / root, Memory(rows, powers)
+        v += step
+        corrected = sqrt(1 - powers[1])  # of the root, whose correction numerator and denominator share
+        np.sqrt(v, out=step)
+        step += self.epsilon * corrected
+        np.divide(m, step, out=step)
+        step *= _rate(self) * corrected / (1 - powers[0])
+        return np.subtract(theta, step, out=step), Memory(rows, np.array(powers))
 
 
 @dataclass(frozen=True)
@@ -308,6 +316,7 @@ class RMSprop:
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _full_batches = False
+    _fading = slice(1, 2)
 
     @property
     def _kind(self) -> str:
@@ -330,7 +339,6 @@ class RMSprop:
         if self.momentum:
             rows[1] *= self.momentum
             rows[1] += move
-            _flush(rows[1])
             move = rows[1]
         return theta - _rate(self) * move, memory._replace(rows=rows)
 
@@ -404,6 +412,7 @@ class Rprop:
 
     _kind = "rprop"
     _rows = 2
+    _fading = slice(0)
     _full_batches = True
 
     @property
@@ -425,6 +434,8 @@ class Rprop:
 
 class _NoStep:
     """An optimizer that is more than a step by the gradient: second_order.py has its session."""
+
+    _fading = slice(0)
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
         raise TypeError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
@@ -549,11 +560,14 @@ def _rate(optimizer: SGD | Adam | RMSprop) -> float:
     return cast(float, optimizer.learning_rate)
 
 
-def _flush(moment: Array) -> None:
-    """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
+def fade(optimizer: Optimizer, memory: Memory) -> None:
+    """Set to 0, now and then, what is about to be 0 in a memory that nobody else has yet.
+
+    The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
     0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
     """
-    moment[np.abs(moment) < _SMALLEST_NORMAL[moment.dtype]] = 0
+    moments = memory.rows[optimizer._fading]
+    moments[np.abs(moments) < _SMALLEST_NORMAL[moments.dtype]] = 0
 
 
 _SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
@@ -588,6 +602,17 @@ def schedule_of(optimizer: Optimizer) -> schedules.Schedule | None:
 
 
 def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
+    """Refuse an optimizer for another kind of run, and one that lacks what it is built on."""
+    check_fit(optimizer, network, batch_size)
+    if isinstance(optimizer, LBFGS):
+        try:
+            import scipy.optimize  # noqa: F401 - is it there?
+        except ImportError as error:
+            needs = "optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'"
+            raise ImportError(needs) from error
+
+
+def check_fit(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
     """Refuse an optimizer for another kind of run."""
     name = type(optimizer).__name__
     if isinstance(optimizer, LevenbergMarquardt):
@@ -598,13 +623,6 @@ def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | Non
                 f"optimizer {name} needs a network of at most {optimizer._most_parameters} parameters, for it solves "
                 f"as many equations in every step, got {network.count}"
             )
-    if isinstance(optimizer, LBFGS):
-        try:
-            import scipy.optimize  # noqa: F401 - is it there?
-        except ImportError as error:
-            raise ImportError(
-                f"optimizer {name} needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'"
-            ) from error
     if optimizer._full_batches and batch_size is not None:
         raise ValueError(
             f"batch_size must be left out with {name}, which needs all samples in every step, got {batch_size}"

@@ -22,12 +22,12 @@ from fastxor.cohort import Integers
 from fastxor.crowd import Crowd
 from fastxor.ensemble import Population, load
 from fastxor.files import Path
-from fastxor.members import Terms, begun, how_many, resumed, seeds, spread
+from fastxor.members import AtEnd, Terms, begun, how_many, resumed, seeds, spread
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
 from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
 from fastxor.penalties import NONE
-from fastxor.result import DivergenceWarning, TrainingInterrupted
+from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.rounds import Rounds, Rules
 from fastxor.starting import DESCENT, ITERATIONS
 from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
@@ -177,6 +177,8 @@ def train_population(
         raise TypeError("optimizer LBFGS, whose steps are SciPy's, is not for populations: call train for each member")
     X = checks.cohort_inputs("X", X, networks[0].sizes[0])
     own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
+    watched = not isinstance(validation, AtEnd)
+    validation = validation.validation if isinstance(validation, AtEnd) else validation
     given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
     said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
     said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer) | _lengths(own) | given
@@ -200,11 +202,12 @@ def train_population(
         fraction=fraction,
         mask=mask,
         pair=pair,
+        watched=watched,
         target=None if target_cost is None else rules.target,
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
     if resume is None:
-        crowd = begun(networks, X, Y, parameters, _fresh(terms, random_state, K))
+        crowd = begun(core, networks, X, Y, parameters, _fresh(terms, random_state, K))
     else:
         crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
     if early_stopping is not None and any(group.held is None for group in crowd.groups):
@@ -589,7 +592,7 @@ def _warn(crowd: Crowd) -> None:
             f"{len(bad)} of {len(crowd)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} (see .diverged). "
             "Each keeps its last finite parameters. Try a smaller learning_rate.",
             DivergenceWarning,
-            stacklevel=4,
+            stacklevel=users_level(),
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +18,15 @@ from fastxor.views import Array
 
 class DivergenceWarning(RuntimeWarning):
     """Training blew up: the learning rate is too large for the data, or the data are too large."""
+
+
+def users_level() -> int:
+    """The `stacklevel` of a warning that names the line outside this package from which the caller was come to."""
+    here = os.path.dirname(__file__) + os.sep
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(here):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,8 +62,10 @@ class Result(Trained):
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.network.sizes))
-        costs = [*self.history.values()]
-        span = f", cost {costs[0]:g} to {costs[-1]:g}" if costs else ""
+        records = [*self.history.items()]
+        span = f", cost {records[0][1]:g} to {records[-1][1]:g}" if records else ""
+        if len(records) == 1:  # which says nothing about where the run has ended
+            span = f", cost {records[0][1]:g} at iteration {records[0][0]}"
         return f"Result({sizes} network, {self.iterations} iteration{'s' * (self.iterations != 1)}{span})"
 
     def save(self, path: Path) -> None:

@@ -151,7 +151,7 @@ class Rounds:
         those who go on; but it does not pay to do so all the time.
         """
         interval = self.history.interval
-        watched = group.held is not None or self.look is not None
+        watched = self.history.validation is not None or self.look is not None
         if interval is None and watched:
             every = self.history.steps[group.members[which]]
             return np.minimum(left, every - group.state.completed[which] % every)
@@ -186,7 +186,7 @@ class Rounds:
         else:
             at, costs = self._note_epochs(group, which, before.completed, moved.good, moved.costs)
         ends = self._reach(at, costs, members)
-        if group.held is not None:
+        if self.history.validation is not None:
             ends = np.minimum(ends, wait.record(which, before, after))
         stop = ends <= after.completed
         if stop.any():

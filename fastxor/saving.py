@@ -13,7 +13,7 @@ from fastxor import files, schedules, validation
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
-from fastxor.optimizers import Memory, Optimizer
+from fastxor.optimizers import Memory, Optimizer, check_fit
 from fastxor.penalties import Penalties, checked, held
 from fastxor.state import State, steps_per_epoch
 from fastxor.views import Array, Views
@@ -107,6 +107,7 @@ def _fields(arrays: Known, entry: Known) -> Fields:
     optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
     if not steps:
         raise ValueError("its epochs have no step")
+    check_fit(optimizer, network, settings["batch_size"])
     theta = _theta(arrays, network)
     validation.settings(optimizer, theta.dtype)
     held(settings["penalties"], theta.dtype)

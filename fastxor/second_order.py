@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor.backends import Backend, Session
+from fastxor.backends import Backend, KeepsNothing, Session
 from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
 from fastxor.pace import LONG, patiently
 from fastxor.state import Job, State
@@ -32,7 +32,7 @@ def open(core: Backend, job: Job, state: State) -> Session:
     return session(core, job, state) if session else core.open(job, state)
 
 
-class LevenbergMarquardtSession:
+class LevenbergMarquardtSession(KeepsNothing):
     """Steps that solve (J J' / m + damping I) step = -J r / m for the residuals r and their Jacobian J, and then bend.
 
     An l2 penalty is as good as further residuals, one for each weight: it adds to the matrix's diagonal.
@@ -170,7 +170,7 @@ def _factor(matrix: Array, damping: float) -> Array | None:
         return None
 
 
-class LBFGSSession:
+class LBFGSSession(KeepsNothing):
     """SciPy's L-BFGS-B, as many iterations at a time as are asked for."""
 
     def __init__(self, core: Backend, job: Job, state: State) -> None:

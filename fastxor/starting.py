@@ -195,7 +195,9 @@ def validation_data(value: Any, network: Network) -> float | Pair:
             raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")
         return fraction
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(f"validation must be a pair (X, Y) or a fraction of the samples, got {type(value).__name__}")
+        number = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+        came = f"{type(value).__name__}{number}"
+        raise TypeError(f"validation must be a pair (X, Y) or a fraction of the samples, got {came}")
     try:
         X = checks.inputs(value[0], network.sizes[0])
         Y = checks.answers(value[1], network, X.shape[1])

@@ -138,7 +138,8 @@ class Job:
         if self.batch_size is None:
             return slice(None)
         epoch, number = divmod(step, self.steps_per_epoch)
-        return self.shuffle.orders(epoch, 1)[0, number * self.batch_size :][: self.batch_size]
+        start = number * self.batch_size
+        return self.shuffle.orders(epoch, 1)[0, start : start + self.batch_size]
 
 
 def steps_per_epoch(samples: int, batch_size: int | None, drop_last: bool) -> int:

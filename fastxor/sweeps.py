@@ -14,7 +14,7 @@ from fastxor import hints
 from fastxor import validation as checks
 from fastxor.cohort import Integers
 from fastxor.ensemble import Population
-from fastxor.members import seeds
+from fastxor.members import AtEnd, seeds
 from fastxor.network import Network
 from fastxor.population import train_population
 from fastxor.starting import DESCENT, classes_of
@@ -135,6 +135,8 @@ def cross_validate(
         Where the folds, the first weights and the orders of the samples come from.
     **options
         As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``early_stopping``, ``executor``, …
+        ``population.history`` has costs of validation if there is one of ``early_stopping``, ``callback`` and
+        ``interval``; otherwise they are worked out at the end alone.
 
     Returns
     -------
@@ -164,7 +166,8 @@ def cross_validate(
     _refuse(options, ("members", "network", "parameters", "validation"))
     X, targets = _data(network, X, Y)
     masks, starts = _folds(network, targets, folds, random_state)
-    population = train_population(network, X, Y, validation=masks, random_state=starts, **options)
+    held = _as_wanted(masks, options)
+    population = train_population(network, X, Y, validation=held, random_state=starts, **options)
     columns = {"fold": np.arange(len(masks)), "samples": masks.sum(axis=1)} | _columns(population)
     columns["score"] = _scores(population, X, targets, masks)
     return Table(_in_order(columns), population, 1)
@@ -197,6 +200,7 @@ def sweep(
         Where the folds and the seeds come from. All settings have the same seeds: what differs is not chance.
     **options
         As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ``executor``, …
+        Costs of validation are recorded as in `cross_validate`.
 
     Returns
     -------
@@ -230,14 +234,17 @@ def sweep(
     else:
         _refuse(options, ("validation",))
         masks, starts = _folds(network, targets, folds, random_state)
-        options["validation"] = np.tile(masks, (count, 1))
+        masks = np.tile(masks, (count, 1))
+        options["validation"] = masks
         starts = np.tile(starts, count)
-    each = 1 if masks is None else len(masks)
+    each = 1 if masks is None else len(masks) // count
+    if options.get("validation") is not None:
+        options["validation"] = _as_wanted(options["validation"], options)
     networks, asked = _asked(network, settings, each, options)
     population = train_population(networks, X, Y, **{"random_state": starts} | asked)
     columns = _columns(population)
     if masks is not None:
-        columns["score"] = _scores(population, X, targets, options["validation"])
+        columns["score"] = _scores(population, X, targets, masks)
     over = {name: _over_folds(name, column, each) for name, column in columns.items()}
     found = {name: column for columns in over.values() for name, column in columns.items()}
     return Table(
@@ -249,6 +256,12 @@ def _refuse(options: Mapping[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if options.get(name) is not None:
             raise ValueError(f"{name} must be left out: it follows from the other arguments")
+
+
+def _as_wanted(validation: Any, options: Mapping[str, Any]) -> Any:
+    """What to validate on: at every record, if anybody looks at these, else at the end, for the table."""
+    looks = any(options.get(name) is not None for name in ("early_stopping", "callback", "interval"))
+    return validation if looks else AtEnd(validation)
 
 
 def _data(network: Any, X: Any, Y: Any) -> tuple[Array, Array]:

@@ -117,7 +117,8 @@ def train(
         epoch, as the mean over its samples.
     validation : (X, Y) or float, optional
         Data whose cost is looked at at every record; or the fraction of the samples that is to be held out for that,
-        in each class alike where the targets are labels. Which, follows from the seed.
+        in each class alike where the targets are labels. Which, follows from the seed. Unless they are large, the
+        data are copied once.
     early_stopping : EarlyStopping, optional
         When to stop, by the validation cost.
     target_cost : float, optional

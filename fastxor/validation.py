@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from math import inf, isfinite
 from numbers import Integral, Real
@@ -233,10 +234,24 @@ def random_state(value: Any) -> Any:
     if isinstance(value, Integral) and not isinstance(value, bool):
         if not 0 <= int(value) < 2**32:
             raise ValueError(f"random_state must be between 0 and 2**32 - 1, got {_shown(int(value))}")
-        return np.random.RandomState(int(value))
+        rng = np.random.RandomState(np.random.MT19937(_no_entropy()))
+        rng.seed(int(value))
+        return rng
     raise TypeError(
         f"random_state must be None, an int, a numpy RandomState or a numpy Generator, got {type(value).__name__}"
     )
+
+
+@cache
+def _no_entropy() -> Any:
+    """The least that numpy takes for a first seed: to gather a good one takes far longer than the second, ours."""
+    from numpy.random.bit_generator import ISeedSequence
+
+    class Zeros(ISeedSequence):
+        def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+            return np.zeros(n_words, dtype)
+
+    return Zeros()
 
 
 def seed(rng: Any) -> int:
@@ -278,7 +293,13 @@ def numeric(name: str, value: ArrayLike) -> Array:
         if numbers and all(isinstance(number, int) and abs(number) < 2**1023 for number in numbers):
             return array.astype(FLOAT64)
     if array.dtype.kind != "f":
-        hint = _NUMBERED if name in ("Y", "labels") and _holds_text(array) else ""
+        hint = ""
+        if _holds_text(array):
+            hint = _NUMBERED * (name in ("Y", "labels"))
+        elif array.dtype.kind == "O" and array.ndim:  # as of pandas' frames with columns of several kinds
+            hint = f"; where all of them are numbers, pass np.asarray({name}, float)"
+        if name == "sample_weight" and array.ndim == 0 and array.dtype.kind == "U":
+            hint = f"; by class, it is class_weight={str(value)!r}"
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
     with np.errstate(over="ignore"):  # too large for float64 is refused as infinite
         return array.astype(FLOAT32 if array.dtype.type is np.float32 else FLOAT64)  # in this machine's byte order
@@ -426,7 +447,9 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
     """Refuse the first argument with a value that is not finite, or, in A2 and Y, not what the loss wants."""
     for argument, value in arguments.items():
         for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
-            label = f'{argument}["{name}"]' if name else argument
+            label, flags = f'{argument}["{name}"]' if name else argument, array.flags
+            if flags.forc and argument not in ("A2", "Y") and finite(array.T if flags.fnc else array):
+                continue  # after one pass over it
             # No array of the size of this one, which may be large; and the least of calls for a small one.
             low, high = float(np.minimum.reduce(array, None)), float(np.maximum.reduce(array, None))
             if not (isfinite(low) and isfinite(high)):
@@ -436,7 +459,8 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
                 raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
             if argument in ("A2", "Y") and loss in ENTROPIES:
                 if not (low >= 0 and high <= 1):
-                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}")
+                    signs = "; of labels -1 and 1, pass Y > 0" * bool(argument == "Y" and (abs(array) == 1).all())
+                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}{signs}")
                 if loss == "cross_entropy":
                     _check_sums(label, array)
             if argument == "Y" and loss == "poisson" and low < 0:

@@ -17,7 +17,6 @@ from fastxor import files, saving
 from fastxor import validation as checks
 from fastxor.files import Path
 from fastxor.loop import Run, Watch
-from fastxor.state import State
 from fastxor.views import Array
 
 # Without tqdm, progress is logged so often.
@@ -134,12 +133,19 @@ class Watching(Watch):
             self.spans.append(Checkpoint(checkpoint, every))
 
     def begin(self, run: Run) -> None:
-        self.at_records = run.held is not None or self.norm
-        self.looks = self.at_records or self.target > -inf
+        self.states = run.held is not None or self.norm  # are wanted
+        self.looks = self.states or self.target > -inf
+        if run.held is not None:
+            self.loss = run.core.loss_on(run.job.network, *run.held)
         if self.patience is not None:
             self.patience.begin(run)
         for part in self.spans:
             part.begin(run)
+
+    def ahead(self) -> int:
+        if not self.states:
+            return 0
+        return checks.MOST if self.patience is None else self.patience.left
 
     def look(self, run: Run, records: Mapping[int, float]) -> None:
         if self.looks:
@@ -150,12 +156,12 @@ class Watching(Watch):
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         value, stop = nan, cost <= self.target
         if run.held is not None:
-            found = run.core.loss(run.job.network, run.at(iteration).theta, *run.held)
+            found = self.loss(_theta(run, iteration))
             value = run.history._validation[iteration] = inf if found is None or not isfinite(found) else found
             if self.patience is not None and self.patience.record(run, iteration, value):
                 stop = True
         if self.norm:
-            run.history._norms[iteration] = _gradient_norm(run, run.at(iteration))
+            run.history._norms[iteration] = _gradient_norm(run, _theta(run, iteration))
         if self.callback is not None:
             stop = _is_true(self.callback(Moment(run, (iteration, cost), value))) or stop
         return stop
@@ -200,15 +206,21 @@ def _is_true(answer: Any) -> bool:
     return answer is True or (isinstance(answer, np.bool_) and bool(answer))
 
 
-def _gradient_norm(run: Run, state: State) -> float:
+def _theta(run: Run, iteration: int) -> Array:
+    """The parameters at a record of the last span."""
+    theta = run.thetas.get(iteration)
+    return run.at(iteration).theta if theta is None else theta
+
+
+def _gradient_norm(run: Run, theta: Array) -> float:
     job, data = run.job, (run.job.X, run.job.Y)
     if job.weights is None:
-        found = run.core.gradient(job.network, state.theta, *data)
+        found = run.core.gradient(job.network, theta, *data)
     else:
-        found = run.core.weighted(job.network, state.theta, *data, job.weights)
+        found = run.core.weighted(job.network, theta, *data, job.weights)
     if found is None:
         return nan
-    gradient = run.job.penalties._replace(clip_norm=inf).applied(state.theta, found[1], run.job.weight_mask)
+    gradient = run.job.penalties._replace(clip_norm=inf).applied(theta, found[1], run.job.weight_mask)
     return float(np.linalg.norm(gradient.astype(np.float64)))
 
 
@@ -235,6 +247,11 @@ class Patience:
             return True
         self.waited += 1
         return False
+
+    @property
+    def left(self) -> int:
+        """So many records at least are still to come."""
+        return max(1, self.rule.patience - self.waited)
 
     def record(self, run: Run, iteration: int, value: float) -> bool:
         """Whether it is time to stop."""

@@ -1,20 +1,26 @@
 """Fixtures shared by the whole suite: the three cores, and a backend selection that no test leaks."""
 
+import gc
+import os
 import signal
 from importlib.util import find_spec
 from shutil import which
 
+import numpy as np
 import pytest
+import support
 import threadpoolctl
 import unjitted
 
 import fastxor as fx
+from fastxor.backends.fused import kernels
 
 unjitted.install()
 
 # Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
-# than Python, and not every system has gcc.
+# than Python, and not every system has gcc or MPI.
 WANTED = {
+    "test_mpi.py": find_spec("mpi4py") and support.MPIEXEC,
     "test_torch.py": find_spec("torch"),
     "test_onnx.py": find_spec("onnxruntime"),
     "test_exporting_c.py": which("gcc"),
@@ -25,9 +31,25 @@ collect_ignore = [file for file, found in WANTED.items() if not found]
 threadpoolctl.threadpool_limits(1)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The longest tests come first, in whatever order the others are: no core is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("takes_seconds") is None)
+
+
+def pytest_collection_finish():
+    """What has been imported and collected stays: Python's collector need not go through it again and again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def compiled():
-    """The core is compiled and cached before any test, so that no child process has to say that it compiles."""
+    """The core is compiled and cached before any test, so that no child process has to say that it compiles.
+
+    Of two processes of tests each compiles it for one dtype, and finds what the other one has compiled.
+    """
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+        kernels.engine[np.dtype("float32")]
     fx.warmup()
 
 

@@ -1,13 +1,16 @@
 """What the tests share: the tutorial's own program, pairwise tables, input in every guise, and child processes."""
 
 import gc
+import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 from allpairspy import AllPairs
@@ -38,6 +41,9 @@ Cost after iteration# 1000: 0.011831
 GOLDEN_PREDICTION = "Neural Network prediction for example (1, 1) is 0\n"
 
 KEYS = ("W1", "b1", "W2", "b2")
+
+# Starts the processes of an MPI program, that of this environment first.
+MPIEXEC = which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 # ---------------------------------------------------------------- the tutorial's program
@@ -97,6 +103,16 @@ def plain_run(X, Y, parameters, updates, learning_rate):
 def pairwise(columns):
     """Rows of a value from each column, as named tuples: every two values of two columns meet in one of them."""
     return list(AllPairs(OrderedDict(columns)))
+
+
+def covering(rows, *columns):
+    """A few of the rows, in which every two values of two columns meet that meet in any; a column is a function."""
+    pairs = {row: set(itertools.combinations(enumerate(column(row) for column in columns), 2)) for row in rows}
+    missing, chosen = set().union(*pairs.values()), []
+    while missing:
+        chosen.append(max(pairs, key=lambda row: len(pairs[row] & missing)))
+        missing -= pairs[chosen[-1]]
+    return chosen
 
 
 # ---------------------------------------------------------------- comparing
@@ -170,6 +186,31 @@ def guises(values):
     return forms
 
 
+# ---------------------------------------------------------------- refusing
+
+
+def assert_refused(table, function, argument, call, good, core):
+    """Each value that the table has for this argument raises its error, in one line that has its patterns.
+
+    A row is (function, argument, wrong value, error, patterns); `good` are arguments that `call` would accept.
+    """
+    for name, of, wrong, error, patterns in table:
+        if (name, of) != (function, argument):
+            continue
+        raised = None
+        with fastxor.use_backend(core):
+            try:
+                call(**{**good, argument: wrong})
+            except error as refusal:
+                raised = refusal
+        assert raised is not None, f"accepted: {wrong!r:.200}"
+        text = str(raised)
+        for pattern in patterns:
+            assert re.search(pattern, text), f"{pattern!r} is not in what {wrong!r:.200} gets: {text}"
+        assert len(text) < 600
+        assert "\n" not in text
+
+
 # ---------------------------------------------------------------- counting
 
 
@@ -181,7 +222,6 @@ def calls_during(function):
         nonlocal count
         count += event in ("call", "c_call")
 
-    gc.collect()
     gc.disable()  # a collection at an unlucky moment calls what has been registered with it, as hypothesis does
     sys.setprofile(profile)
     try:
@@ -196,8 +236,11 @@ def calls_during(function):
 
 
 def child_environment(path=ROOT, **changes):
-    """This process's environment without the package's own settings, with `path` and these tests to import from."""
-    ours = ("FASTXOR_", "NUMBA_DISABLE_JIT", "PYTHONWARNINGS", "PYTHONPATH")
+    """This process's environment without the package's own settings, with `path` and these tests to import from.
+
+    Bytecode is kept, whatever this process does: there are a hundred children that would compile the package again.
+    """
+    ours = ("FASTXOR_", "NUMBA_DISABLE_JIT", "PYTHONWARNINGS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     environment["PYTHONPATH"] = f"{path}{os.pathsep}{TESTS}"
     for key, value in changes.items():
@@ -208,12 +251,17 @@ def child_environment(path=ROOT, **changes):
     return environment
 
 
-def run_python(*arguments, cwd, path=ROOT, env=None, fails=False, timeout=120):
+def run_python(*arguments, path=ROOT, env=None, **how):
     """Run Python with these arguments in `cwd`; `env` changes the environment, None removes a name."""
+    return run(sys.executable, *arguments, env=child_environment(path, **(env or {})), **how)
+
+
+def run(*command, cwd, env, fails=False, timeout=300):
+    """Run a program in `cwd`; whether it is to fail."""
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [*map(str, command)],
         cwd=cwd,
-        env=child_environment(path, **(env or {})),
+        env=env,
         capture_output=True,
         text=True,
         timeout=timeout,

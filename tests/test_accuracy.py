@@ -337,6 +337,7 @@ def at_width(request, tmp_path_factory):
     return functools.cache(results)
 
 
+@pytest.mark.takes_seconds
 @pytest.mark.parametrize("bits", sorted({128, 256, 512} - {VECTOR_BITS}))
 def test_the_same_numbers_at_every_width(at_width, bits):
     """Every function at every argument, derivatives and whole networks' outputs, bit for bit with this process."""

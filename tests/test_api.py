@@ -12,7 +12,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 from engine_cases import ENDS, FULL_BATCHES, OPTIMIZERS, assert_close, job_with, optimizers_with
-from support import X, Y, arrays_in, assert_no_alias, assert_same_dict, calls_during, frozen, run_python
+from support import X, Y, arrays_in, assert_no_alias, assert_refused, assert_same_dict, calls_during, frozen, run_python
 
 import fastxor as fx
 from fastxor import validation
@@ -484,26 +484,9 @@ for wrong in (1, 0, "yes", None):
     refuse("SGD", "nesterov", wrong, TypeError, r"\bnesterov\b")
 
 
-def show(wrong):
-    text = f"{wrong.dtype}{wrong.shape}" if isinstance(wrong, np.ndarray) else re.sub(r" at 0x\w+", "", repr(wrong))
-    return re.sub(r"[^ -~]|\s", "", text)[:30]
-
-
-@pytest.mark.parametrize(
-    ("function", "argument", "wrong", "error", "patterns"),
-    TABLE,
-    ids=[f"{i}-{row[0]}-{row[1]}-{show(row[2])}" for i, row in enumerate(TABLE)],
-)
-def test_refused(function, argument, wrong, error, patterns):
-    call, good = CALLS[function]
-    for core in ("numpy", "numba"):
-        with fx.use_backend(core), pytest.raises(error) as raised:
-            call(**{**good, argument: wrong})
-        text = str(raised.value)
-        for pattern in patterns:
-            assert re.search(pattern, text), f"{pattern!r} is not in: {text}"
-        assert len(text) < 600
-        assert "\n" not in text
+@pytest.mark.parametrize(("function", "argument"), dict.fromkeys(row[:2] for row in TABLE))
+def test_refused(core, function, argument):
+    assert_refused(TABLE, function, argument, *CALLS[function], core)
 
 
 @pytest.mark.parametrize("function", CALLS)
@@ -846,16 +829,14 @@ def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
     """Ctrl-C in the middle: the parameters are those of a run of just so many iterations."""
     job = job_with((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
     job.train(core)
-    for delay in (0.15, 1, 10):  # a machine with other work may not have begun to train when the signal comes
+    for delay in (0.05, 1, 10):  # a machine with other work may not have begun to train when the signal comes
         timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
-        timer.start()
-        try:
-            with pytest.raises(KeyboardInterrupt) as raised:
-                job.train(core, iterations=10**9, interval=10**6)
-        finally:
-            timer.join()
+        with pytest.raises(KeyboardInterrupt) as raised:  # noqa: PT012 - it may come while the timer is started
+            timer.start()
+            job.train(core, iterations=10**9, interval=10**6)
+        timer.join()
         error = raised.value
-        if error.iterations:
+        if getattr(error, "iterations", 0):
             break
     assert isinstance(error, fx.TrainingInterrupted)
     assert error.iterations > 0

@@ -198,3 +198,9 @@ def test_what_is_wrong_is_refused_by_name(name):
 def test_a_network_that_does_not_fit_on_the_stack_is_refused():
     with pytest.raises(ValueError, match=r"may have 16384 inputs and units, got sizes \(16384, 1\)"):
         fx.Network([16384, 1]).compile()
+
+
+def test_help_says_what_they_are():
+    compiled = SMALL.compile()
+    assert "into out" in compiled.forward.__doc__
+    assert "into dtheta" in compiled.gradient.__doc__

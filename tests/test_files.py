@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import stat
 import zipfile
 from contextlib import suppress
 
@@ -108,6 +109,34 @@ def test_where_there_is_no_folder(tmp_path):
         fx.load(tmp_path / "run.npz")
 
 
+def test_the_place_of_a_device_is_not_taken(tmp_path):
+    """Whose name would be a file's for good: root could do that to /dev/null."""
+    pipe = tmp_path / "pipe"
+    if not hasattr(os, "mkfifo"):  # there are no such files
+        return
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match=r"pipe' is no ordinary file"):
+        RUN.save(pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_who_may_read_the_old_file_may_read_the_new_one(path):
+    RUN.save(path)
+    for mode in (0o600, 0o644):
+        path.chmod(mode)
+        wanted = path.stat().st_mode
+        RUN.save(path)
+        assert path.stat().st_mode == wanted
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / f"{'ä' * 125}.npz"
+    RUN.save(path)
+    assert_same_run(fx.load(path), RUN)
+    assert os.listdir(tmp_path) == [path.name]
+
+
 def test_what_goes_wrong_leaves_the_old_file_and_no_other(path, monkeypatch):
     RUN.save(path)
     before = path.read_bytes()
@@ -189,6 +218,11 @@ BAD_ENTRIES = {
     "perhaps shuffled": (lambda e: e | {"shuffled": 1}, "shuffled must be True or False"),
     "no batch": (lambda e: e | {"drop_last": True, "batch_size": 12}, "its epochs have no step"),
     "a best that is not there": (lambda e: e | {"best": 3}, "it has no array 'best.theta'"),
+    "an optimizer for another loss": (
+        lambda e: e | {"optimizer": {"name": "LevenbergMarquardt", "damping": 1e-3}},
+        "needs a network with the loss 'squared_error'",
+    ),
+    "an optimizer for no batches": (lambda e: e | {"optimizer": {"name": "Rprop"}}, "batch_size must be left out"),
     "no format": (lambda e: without(e, "format"), "names no format"),
     "a format of text": (lambda e: e | {"format": "1"}, "names no format"),
     "a newer one": (

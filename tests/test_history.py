@@ -27,8 +27,16 @@ def test_a_mapping_from_iteration_to_cost(core):
     assert dict(history) == history == dict(history.items())
     assert history != {0: 1.0}
     assert history[0] == history.cost[0]
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError) as raised:
         history[1]
+    assert not hasattr(raised.value, "__notes__")
+
+
+@pytest.mark.parametrize(("key", "column"), [("validation_cost", "validation_cost"), (slice(2), "cost")])
+def test_where_a_column_was_meant(key, column):
+    with pytest.raises((KeyError, TypeError)) as raised:
+        train(iterations=1).history[key]
+    assert raised.value.__notes__[-1].endswith(f"the column is an array, history.{column}")
 
 
 def test_columns(core):
@@ -63,6 +71,8 @@ def test_it_is_printed_in_a_line():
     assert repr(run.history).startswith("History(10000 records, iteration 0 to 9999, cost ")
     assert repr(train(iterations=1)).startswith("Result(2-3-1 network, 1 iteration, cost ")
     assert repr(train(iterations=1).history).startswith("History(1 record, ")
+    assert repr(train(iterations=50)).endswith(" at iteration 0)")  # and not from this cost to the same
+    assert repr(train(epochs=1)).endswith(" at iteration 1)")
     assert repr(train(iterations=0)) == "Result(2-3-1 network, 0 iterations)"
 
 

@@ -15,7 +15,7 @@ from support import PACKAGE, run_python
 
 import fastxor as fx
 import fastxor.backends.fused as fused
-from fastxor.backends import CompilationError
+from fastxor.backends import CompilationError, SettingError
 from fastxor.backends.fused import _jit
 
 FUSED = PACKAGE / "backends" / "fused"
@@ -43,6 +43,7 @@ def test_the_kernels_are_found():
         "substitute",
         "input_derivatives",
         "hessian",
+        "draw",
     }
 
 
@@ -61,6 +62,16 @@ def test_every_kernel_has_them(kernel):
     assert options == {**_jit.FLAGS, "nopython": True} | {
         key: options[key] for key in options.keys() - _jit.FLAGS.keys()
     }
+
+
+def test_an_exact_kernel_does_what_is_written(kernel):
+    """No operation is joined with another, whose result would then be rounded once."""
+    made = _jit.kernel("float64(T, T, T)", "a kernel of the tests", exact=True)(lambda x, y, z: x * y + z)
+    x = 1 + 2.0**-30
+    assert made[np.dtype(float)](x, x, -1 - 2.0**-29) == 0
+    options = made.dispatchers[np.dtype(float)].targetoptions
+    assert not options["fastmath"]
+    assert options["error_model"] == "numpy"
 
 
 def test_only_one_file_names_the_flags():
@@ -279,16 +290,23 @@ if hasattr(__import__("os"), "fork"):
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "64", "-128", "256.0", "1024"])
-def test_a_width_that_no_vector_has(tmp_path, value):
+def test_a_width_that_no_vector_has(monkeypatch, value):
+    monkeypatch.setenv("FASTXOR_VECTOR_BITS", value)
+    with pytest.raises(SettingError, match=rf"FASTXOR_VECTOR_BITS must be one of 128, 256, 512, got '{value}'$"):
+        _jit._vectors(_jit.CPU[1])
+
+
+def test_a_width_that_no_vector_has_ends_the_program(tmp_path):
     script = "import fastxor as fx; fx.sigmoid(0.0)"
-    done = run_python("-c", script, cwd=tmp_path, env={"FASTXOR_VECTOR_BITS": value}, fails=True)
-    assert f"FASTXOR_VECTOR_BITS must be one of 128, 256, 512, got '{value}'" in done.stderr.splitlines()[-1]
+    done = run_python("-c", script, cwd=tmp_path, env={"FASTXOR_VECTOR_BITS": "abc"}, fails=True)
+    assert "FASTXOR_VECTOR_BITS must be one of 128, 256, 512, got 'abc'" in done.stderr.splitlines()[-1]
 
 
-def test_an_empty_width_is_none(tmp_path):
-    script = "from fastxor.backends.fused._jit import VECTOR_BITS; print(VECTOR_BITS)"
-    done = run_python("-c", script, cwd=tmp_path, env={"FASTXOR_VECTOR_BITS": ""})
-    assert int(done.stdout) == int(run_python("-c", script, cwd=tmp_path, env={"FASTXOR_VECTOR_BITS": None}).stdout)
+def test_an_empty_width_is_none(monkeypatch):
+    monkeypatch.delenv("FASTXOR_VECTOR_BITS", raising=False)
+    wanted = _jit._vectors(_jit.CPU[1])
+    monkeypatch.setenv("FASTXOR_VECTOR_BITS", "")
+    assert _jit._vectors(_jit.CPU[1]) == wanted
 
 
 def test_a_cpu_without_features(tmp_path):

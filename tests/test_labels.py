@@ -1,6 +1,8 @@
 """Labels and data as people have them, names as they write them, and what they are told."""
 
+import inspect
 import re
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from support import X, Y, assert_no_alias, assert_same_dict, frozen
 import fastxor as fx
 from fastxor import hints
 from fastxor.network import ACTIVATIONS, INITIALIZATIONS, LOSSES, OUTPUTS
+from fastxor.optimizers import Optimizer
 
 CLASSES = fx.Network([2, 5, 3], output="softmax")
 ONE = {name: fx.Network([2, 3, 1], output=name) for name in ("sigmoid", "identity")}
@@ -282,6 +285,9 @@ TRAIN = {"network": ONE["sigmoid"], "X": X, "Y": Y}
         ("gd", "write optimizer=fx.SGD(0.3)"),
         (fx.Adam, "write optimizer=fx.Adam(0.001)"),
         (fx.SGD, "write optimizer=fx.SGD(0.3)"),
+        ("lm", "write optimizer=fx.LevenbergMarquardt()"),
+        ("L-BFGS-B", "write optimizer=fx.LBFGS()"),
+        (0.1, "write optimizer=fx.SGD(0.1)"),
     ],
 )
 def test_what_to_write_for_an_optimizer(wrong, hint):
@@ -307,6 +313,17 @@ def test_what_to_write_for_an_optimizer(wrong, hint):
         ({"optimiser": fx.Adam()}, "; did you mean 'optimizer'?"),
         ({"seed": 5}, "; did you mean 'random_state'?"),
         ({"initialisation": "he"}, "; did you mean 'initialization'?"),
+        ({"verbose": 1}, "; did you mean 'progress'?"),
+        ({"alpha": 1e-4}, "; did you mean 'l2'?"),
+        ({"warm_start": True}, "; did you mean 'resume'?"),
+        ({"grad_clip": 1.0}, "; did you mean 'clip_norm'?"),
+        ({"scheduler": None}, "; the learning rate is the optimizer's: write"),
+        ({"eps": 1e-8}, "; it is the optimizer's: write optimizer=fx.Adam(epsilon=1e-08)"),
+        ({"beta_1": 0.5}, "; it is the optimizer's: write optimizer=fx.Adam(beta1=0.5)"),
+        ({"activation": "relu"}, "; it is the network's: write fx.Network(…, hidden='relu')"),
+        ({"patience": 5}, "; write early_stopping=fx.EarlyStopping(patience=5)"),
+        ({"n_iter_no_change": 5}, "; write early_stopping=fx.EarlyStopping(patience=5)"),
+        ({"dtype": np.float32}, "the precision of its data: pass X.astype(np.float32)"),
         ({"colour": "red"}, "'colour'"),
         ({"unknown": 1}, "'unknown'"),
     ],
@@ -316,6 +333,28 @@ def test_unknown_arguments(core, unknown, hint):
     with pytest.raises(TypeError, match=message) as raised:
         fx.train(**TRAIN, **unknown, backend=core)
     assert hint in str(raised.value)
+
+
+def test_what_others_call_it_is_here_by_one_name():
+    """A list of names has each once, and none of them is what is meant itself."""
+    known = {*ACTIVATIONS, *OUTPUTS, *LOSSES, *INITIALIZATIONS, *inspect.signature(fx.train).parameters}
+    known |= {kind.__name__ for kind in get_args(Optimizer)}
+    assert known.issuperset(hints._ELSEWHERE.values())
+    assert not {hints._plain(name) for name in known} & hints._ELSEWHERE.keys()
+    assert all(hints._plain(name) == name for name in hints._ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        ({"X": np.array([[0, 1, 2, 3], [0, True, 2.5, 3]], object)}, "pass np.asarray(X, float)"),
+        ({"Y": 2 * np.asarray(Y) - 1}, "of labels -1 and 1, pass Y > 0"),
+        ({"sample_weight": "balanced"}, "by class, it is class_weight='balanced'"),
+    ],
+)
+def test_what_to_pass_instead(core, arguments, hint):
+    with pytest.raises((TypeError, ValueError), match=re.escape(hint) + "$"):
+        fx.train(**TRAIN | arguments, backend=core)
 
 
 def test_arguments_twice_or_missing_are_pythons_business():

@@ -18,7 +18,7 @@ from fastxor.backends.fused import _jit, choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
 from fastxor.backends.fused.threads import deal
 from fastxor.backends.one_by_one import OneByOne
-from fastxor.cohort import NO_LIMIT, Cohort, CohortState
+from fastxor.cohort import NO_LIMIT, Cohort, CohortState, Own
 
 MEMBERS = 5
 LANES = {"float64": VECTOR_BITS // 64, "float32": VECTOR_BITS // 32}
@@ -375,6 +375,38 @@ def test_one_that_diverges_ends_and_spoils_nobody(optimizer, interval):
     same(got, taken(in_lanes(cohort), state.take(which), 3000, which=which, interval=interval), which)
 
 
+@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("optimizer", [fx.SGD(0.0), fx.SGD(fx.schedules.cosine(1.0, steps=2000))], ids=["all", "rates"])
+@pytest.mark.parametrize("interval", [1, 7, 10_000])
+def test_some_that_diverge_sooner_or_later_leave_the_others_together(monkeypatch, optimizer, interval, batch_size):
+    """Those pause and go on in groups that are full, each with the bits and records that it has alone."""
+    calls, advance = [], population.Session.advance
+
+    def counted(self, state, which, *rest):
+        calls.append(len(which))
+        return advance(self, state, which, *rest)
+
+    monkeypatch.setattr(population.Session, "advance", counted)
+    rates = np.random.RandomState(0).permutation(np.concatenate([np.linspace(0.5, 1.4, 9), 10.0 ** np.arange(9)]))
+    optimizers = [dataclasses.replace(optimizer, momentum=0.0) for _ in rates]
+    numbers = np.stack([rates, np.zeros(len(rates))], axis=1)
+    x, y = X.astype("float32"), Y.astype("float32")
+    cohort = cohort_of(fx.Network([2, 1], output="identity"), x, y, optimizers, numbers=numbers, batch_size=batch_size)
+    state, settings = beginning(cohort), {"steps": 1500 + np.arange(len(rates)), "first": 2, "interval": interval}
+    got = taken(in_lanes(cohort), state, **settings)
+    together = len(calls)
+    for i, steps in enumerate(settings["steps"]):
+        alone = taken(in_lanes(cohort), state.take(np.array([i])), steps, [i], 2, interval)
+        same(got, alone, slice(i, i + 1))
+        assert not np.isfinite(got.costs[i, alone.costs.shape[1] :]).any()
+    if optimizer.learning_rate == 0.0:
+        diverged = got.good < settings["steps"]
+        assert diverged.any()
+        assert not diverged.all()
+        assert together > 2
+        assert calls[1] < len(rates)
+
+
 def test_a_cost_that_is_not_finite_ends_a_run():
     cohort = cohort_of(WILD, X, 1e200 * Y, [fx.SGD(0.0)] * MEMBERS)
     got = taken(in_lanes(cohort), beginning(cohort), 20, first=[5, 6, 7, 30, 5])
@@ -521,3 +553,60 @@ def test_the_backend_chooses(monkeypatch, is_small):
     np.testing.assert_allclose(got, other.cohort_outputs(XOR, state.theta, X, None), rtol=1e-12)
     got = core.cohort_losses(XOR, state.theta, X, Y, weights, 2)
     np.testing.assert_allclose(got, other.cohort_losses(XOR, state.theta, X, Y, weights, 2), rtol=1e-12)
+
+
+class Turned:
+    """Orders that follow from the epoch alone, and are asked for in turn."""
+
+    def __init__(self, samples, shift):
+        self.samples, self.shift = samples, shift
+
+    def orders(self, first, count):
+        return np.stack([np.roll(np.arange(self.samples), self.shift * (first + i + 1)) for i in range(count)])
+
+
+ENDS = [
+    ("sigmoid", "binary_cross_entropy", 1),
+    ("softmax", "cross_entropy", 3),
+    ("identity", "squared_error", 2),
+    ("exponential", "poisson", 1),
+]
+
+
+@pytest.mark.parametrize(("output", "loss", "n_y"), ENDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_members_with_samples_and_orders_of_their_own(core_of_both, output, loss, n_y, dtype, l2):
+    """As scikit-learn's estimators are trained: their batches' losses and penalties, in a lane as by itself."""
+    rng = np.random.RandomState(0)
+    x = rng.randn(3, 40).astype(dtype)
+    y = np.eye(n_y)[rng.randint(n_y, size=40)].T if n_y == 3 else rng.randint(2, size=(n_y, 40))
+    parts = [(0, 13), (13, 20), (0, 13), (5, 33), (33, 7)]
+    optimizers = [fx.optimizers.EpsilonHatAdam(rate) for rate in np.linspace(0.001, 0.1, len(parts))]
+    cohort = cohort_of(
+        fx.Network([3, 4, n_y], "relu", output, loss),
+        x,
+        y.astype(dtype),
+        optimizers,
+        penalties=np.array([(i * l2, 0.0, np.inf) for i in range(len(parts))]),
+        batch_size=8,
+        own=[Own(first, count, Turned(count, i + 1)) for i, (first, count) in enumerate(parts)],
+        scikit=True,
+    )
+    assert cohort.counted().tolist() == [13, 20, 13, 33, 7]
+    state, steps = beginning(cohort), cohort.steps_per_epoch() * 3
+    lanes = population.Session(cohort, 1)
+    got = taken(lanes, state, steps, interval=1)
+    wanted = taken(OneByOne(cohort, core_of_both.open), state, steps, interval=1)
+    tolerance = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 2e-3, "atol": 2e-5}
+    np.testing.assert_allclose(got.costs, wanted.costs, **tolerance)
+    np.testing.assert_allclose(got.state.theta, wanted.state.theta, **tolerance)
+    for i in (0, 3):  # by itself, and from where it was
+        alone = taken(lanes, state.take([i]), [2], [i], interval=1)
+        alone = taken(lanes, alone.state, steps[[i]] - 2, [i], interval=1)
+        np.testing.assert_array_equal(alone.state.theta[0], got.state.theta[i])
+
+
+@pytest.fixture(params=["numpy", "numba"])
+def core_of_both(request):
+    return backends.resolve(request.param)

@@ -64,6 +64,7 @@ def runs(draw):
     return (net, X, Y), {"optimizer": optimizer, **order}, length
 
 
+@pytest.mark.takes_seconds
 @settings(deadline=None, max_examples=1000)
 @given(
     job=runs(), cuts=st.lists(st.integers(0, 25), min_size=1, max_size=3), epochs=st.sampled_from([None, 1, 4]),

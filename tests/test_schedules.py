@@ -20,10 +20,10 @@ KINDS = [name for name in OPTIMIZERS if name != "rprop"]  # whose rate is that o
 
 
 @st.composite
-def schedules(draw, rate):
+def schedules(draw, rate, factors=(0.0, 0.5, 1.5)):
     """Those that can be saved."""
     simple = [
-        fx.schedules.step(rate, draw(st.integers(1, 5)), draw(st.sampled_from([0.0, 0.5, 1.5]))),
+        fx.schedules.step(rate, draw(st.integers(1, 5)), draw(st.sampled_from(factors))),
         fx.schedules.cosine(rate, draw(st.integers(1, 12)), draw(st.sampled_from([0.0, 1e-4]))),
     ]
     more = [
@@ -111,8 +111,9 @@ def test_a_schedule_that_stays_is_a_number(net, name, core):
     batch_size=st.sampled_from([None, 3, 32]), dtype=st.sampled_from([np.float64, np.float32]),
 )  # fmt: skip
 def test_the_cores_agree(net, m, name, draw, batch_size, dtype):
+    """At rates that do not rise: a run that diverges has no digits to compare."""
     X, Y = data(net, m, dtype)
-    optimizer = scheduled(name, draw.draw(schedules(OPTIMIZERS[name].learning_rate)))
+    optimizer = scheduled(name, draw.draw(schedules(OPTIMIZERS[name].learning_rate, factors=(0.0, 0.5))))
     arguments = {"optimizer": optimizer, "iterations": 8, "interval": 1, "random_state": 0, "batch_size": batch_size}
     one, other = (fx.train(net, X, Y, backend=core, **arguments) for core in ("numba", "numpy"))
     rtol = 1e-9 if dtype is np.float64 else 2e-3

@@ -245,27 +245,33 @@ def test_optimizers_of_ones_own(solver):
 
 @pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt(), fx.Rprop()])
 def test_optimizers_of_all_samples(solver):
-    alpha = 0.0001 if isinstance(solver, fx.Rprop) else 0.0
-    model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver=solver, alpha=alpha, random_state=0).fit(
-        X, y
-    )
+    model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver=solver, random_state=0).fit(X, y)
     assert model.score(X, y) > 0.9
-    if not alpha:
-        with pytest.raises(ValueError, match="alpha must be 0"):
-            MLPRegressor(solver=solver).fit(X, y)
+    if not isinstance(solver, fx.Rprop):
         assert not hasattr(model, "partial_fit")
     with pytest.raises(ValueError, match="batch_size"):
         MLPRegressor(solver=solver, batch_size=10).fit(X, y)
 
 
-def test_optimizers_of_all_samples_weigh_them():
-    weights = np.where(y == 0, 4.0, 0.5)
-    settings = {"hidden_layer_sizes": (4,), "activation": "tanh", "alpha": 0.0, "random_state": 0}
-    light, heavy = (MLPRegressor(**settings, solver=fx.LBFGS()).fit(X, y, w) for w in (weights, 100 * weights))
-    np.testing.assert_allclose(light.loss_curve_[:5], heavy.loss_curve_[:5], rtol=1e-6)
-    assert light.loss_curve_[0] != MLPRegressor(**settings, solver=fx.LBFGS()).fit(X, y).loss_curve_[0]
-    with pytest.raises(ValueError, match="sample_weight"):
-        MLPRegressor(**settings, solver=fx.LevenbergMarquardt()).fit(X, y, weights)
+@pytest.mark.parametrize("weights", [None, np.where(y == 0, 4.0, 0.5)])
+@pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt()])
+def test_second_order_optimizers_find_what_lbfgs_finds(solver, weights):
+    settings = {"hidden_layer_sizes": (3,), "activation": "identity", "alpha": 2.0, "random_state": 0}
+    plain = MLPRegressor(**settings, solver="lbfgs", tol=1e-9).fit(X, y, weights)
+    other, heavy = (MLPRegressor(**settings, solver=solver, max_iter=60, tol=0) for _ in range(2))
+    other.fit(X, y, weights)
+    np.testing.assert_allclose([other.loss_, other.score(X, y)], [plain.loss_, plain.score(X, y)], rtol=1e-5)
+    heavy.set_params(alpha=200.0).fit(X, y, np.full(len(y), 100.0) if weights is None else 100 * weights)
+    np.testing.assert_allclose(heavy.loss_curve_[:4], other.loss_curve_[:4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt()])
+def test_second_order_optimizers_are_penalized_and_weigh(solver):
+    settings = {"hidden_layer_sizes": (4,), "activation": "tanh", "random_state": 0, "max_iter": 30}
+    free, held = (MLPRegressor(**settings, solver=solver, alpha=alpha).fit(X, y) for alpha in (0.0, 10.0))
+    assert sum((W**2).sum() for W in held.coefs_) < sum((W**2).sum() for W in free.coefs_)
+    weighed = MLPRegressor(**settings, solver=solver, alpha=0.0).fit(X, y, np.where(y == 0, 4.0, 0.5))
+    assert weighed.loss_curve_[0] != free.loss_curve_[0]
 
 
 def test_activations_of_each_layer():

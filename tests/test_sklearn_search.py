@@ -1,5 +1,9 @@
 """The searches: results are those of scikit-learn's search over the same estimator."""
 
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 from scipy.stats import loguniform
@@ -10,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV
+import fastxor as fx
+from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, side_by_side
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -87,3 +92,180 @@ def test_it_is_an_estimator():
     assert clone(search).get_params()["param_grid"] == GRID
     assert repr(search).startswith("GridSearchCV(")
     assert isinstance(search, model_selection.GridSearchCV)
+
+
+# ---------------------------------------------------------------- one population
+
+SMALL = {"max_iter": 40, "random_state": 0, "learning_rate_init": 0.02}
+KINDS = [
+    {},
+    {"solver": "sgd"},
+    {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling"},
+    {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.01, "n_iter_no_change": 2, "learning_rate_init": 0.3},
+    {"solver": fx.RMSprop(0.01)},
+    {"early_stopping": True, "n_iter_no_change": 3},
+    {"shuffle": False, "alpha": 0.0},
+    {"batch_size": 16, "activation": "tanh"},
+    {"tol": 0.01, "n_iter_no_change": 2},
+    {"n_iter_no_change": np.inf, "dtype": "float32"},
+]
+
+
+class Spy:
+    """A scorer that keeps what it is given."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def __call__(self, model, X, y):
+        key = repr(sorted(model.get_params().items(), key=str)), X.tobytes()
+        assert key not in self.seen
+        self.seen[key] = model
+        return model.score(X, y)
+
+
+def both(model, grid, X, y, met, **settings):
+    """Our search, with two jobs, and scikit-learn's; and in pairs the fitted estimators of both."""
+    spies = Spy(), Spy()
+    got = GridSearchCV(model, grid, scoring=spies[0], n_jobs=2, **settings).fit(X, y)
+    count = sum(met)
+    wanted = model_selection.GridSearchCV(model, grid, scoring=spies[1], **settings).fit(X, y)
+    assert sum(met) == count
+    assert spies[0].seen.keys() == spies[1].seen.keys()
+    return got, wanted, [(spies[0].seen[key], spies[1].seen[key]) for key in spies[0].seen]
+
+
+@pytest.fixture
+def met(monkeypatch):
+    """How many fits were trained together, each time."""
+    counts, train = [], side_by_side.train
+
+    def counted(courses, *rest):
+        counts.append(len(courses))
+        return train(courses, *rest)
+
+    monkeypatch.setattr(side_by_side, "train", counted)
+    return counts
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=repr)
+def test_fits_that_meet_are_those_of_each_by_itself(kind, met):
+    """With folds of two sizes, and two kinds of networks."""
+    kind = dict(kind)
+    x = X.astype(kind.pop("dtype", "float64"))[:143]
+    tight = x.dtype == np.float64
+    model = MLPClassifier((4,), **SMALL | kind)
+    grid = {"hidden_layer_sizes": [(4,), (3, 2)], "random_state": [0, 1], "n_iter_no_change": [2, 30]}
+    if "n_iter_no_change" in kind:
+        grid["n_iter_no_change"] = [kind["n_iter_no_change"]]
+    got, wanted, pairs = both(model, grid, x, y[:143], met, cv=3)
+    assert met == [len(pairs)]
+    for one, other in pairs:
+        assert one.n_iter_ == other.n_iter_
+        assert one.t_ == other.t_
+        assert one._no_improvement_count == other._no_improvement_count
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9 if tight else 1e-3)
+        for a, b in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9 if tight else 1e-3)
+        assert one.validation_scores_ == other.validation_scores_
+        memories = one._optimizer.memory, other._optimizer.memory
+        np.testing.assert_allclose(*(memory.rows for memory in memories), atol=1e-9 if tight else 1e-3)
+        assert one._optimizer.learning_rate == other._optimizer.learning_rate
+    assert_same(got, wanted)
+
+
+def test_regressors_of_several_outputs_meet(met):
+    targets = X[:, :2] @ [[1.0, -1.0], [0.5, 2.0]]
+    model = MLPRegressor(hidden_layer_sizes=(4,), **SMALL)
+    _got, _wanted, pairs = both(model, {"alpha": [0.0, 0.1, 10.0]}, X, targets, met, cv=3)
+    assert met == [9]
+    for one, other in pairs:
+        np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-9)
+
+
+def test_every_fold_of_a_pipeline_is_scaled_by_itself(met):
+    pipe = make_pipeline(StandardScaler(), MLPClassifier((4,), **SMALL))
+    grid = {"mlpclassifier__alpha": [1e-4, 1.0], "standardscaler__with_mean": [True, False]}
+    got, wanted, _pairs = both(pipe, grid, X, y, met, cv=3)
+    assert met == [12]
+    assert_same(got, wanted)
+
+
+def test_a_search_in_small_parts_and_by_one_is_the_same(met):
+    grid = {"alpha": [1e-4, 1e-2, 1.0]}
+    model = MLPClassifier((4,), **SMALL)
+    whole = GridSearchCV(model, grid, cv=3, n_jobs=2, return_train_score=True).fit(X, y)
+    parts = GridSearchCV(model, grid, cv=3, pre_dispatch=2, return_train_score=True).fit(X, y)
+    assert met[0] == 9
+    assert max(met[1:]) <= 2
+    assert sum(met) == 18
+    assert_same(parts, whole)
+
+
+def test_who_does_not_meet(met):
+    """Large networks, weights, L-BFGS: as by themselves, to the bit."""
+    model = MLPClassifier((200,), max_iter=2, random_state=0)
+    got, wanted, _pairs = both(model, {"alpha": [1e-4, 1.0]}, X, y, met, cv=2)
+    assert_same(got, wanted)
+    grid = {"solver": ["lbfgs"], "alpha": [1e-4, 1.0]}
+    got, wanted, _pairs = both(MLPClassifier((4,), max_iter=5, random_state=0), grid, X, y, met, cv=2)
+    assert_same(got, wanted)
+    GridSearchCV(MLPClassifier((4,), **SMALL), {"alpha": [1.0]}, cv=2).fit(X, y, sample_weight=np.ones(len(X)))
+    assert met == []
+
+
+def test_the_best_one_is_fitted_by_itself(met):
+    search = GridSearchCV(MLPClassifier((4,), **SMALL), {"alpha": [1e-4, 1.0]}, cv=2).fit(X, y)
+    assert met == [4]
+    alone = clone(search.best_estimator_).fit(X, y)
+    np.testing.assert_array_equal(search.best_estimator_.coefs_[0], alone.coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
+def test_one_that_blows_up_spoils_nobody(met):
+    grid = {"learning_rate_init": [0.01, 1e300]}
+    model = MLPRegressor(hidden_layer_sizes=(4,), solver="sgd", max_iter=12, random_state=0)
+    with pytest.warns(Warning, match="fits failed"):
+        got, wanted, _pairs = both(model, grid, X, X[:, 0], met, cv=3)
+    assert met == [6]
+    assert np.isnan(got.cv_results_["mean_test_score"]).tolist() == [False, True]
+    assert_close_scores(got, wanted)
+
+
+def assert_close_scores(got, wanted):
+    for name in ("mean_test_score", "std_test_score"):
+        np.testing.assert_allclose(got.cv_results_[name], wanted.cv_results_[name], rtol=1e-9)
+
+
+def test_an_interrupt_ends_all_that_wait(monkeypatch):
+    """At once, and no thread of the search is left."""
+    began = threading.Event()
+    take = side_by_side._Group._take
+
+    def interrupted(self, *given):
+        if not began.is_set():
+            began.set()
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.01)
+        take(self, *given)
+
+    monkeypatch.setattr(side_by_side._Group, "_take", interrupted)
+    monkeypatch.setattr(side_by_side, "_COSTS", 1)
+    endless = MLPClassifier((4,), random_state=0, max_iter=10**6, n_iter_no_change=10**6)
+    with pytest.raises(KeyboardInterrupt):
+        GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
+    assert began.is_set()
+    until = time.perf_counter() + 10
+    while any(thread.name.startswith("fastxor-") for thread in threading.enumerate()):
+        assert time.perf_counter() < until
+        time.sleep(0.01)
+
+
+def test_an_error_in_the_population_is_that_of_its_fits(monkeypatch):
+    def broken(*given):
+        raise RuntimeError("no epochs today")
+
+    monkeypatch.setattr(side_by_side._Group, "_take", broken)
+    model = MLPClassifier((4,), **SMALL)
+    with pytest.raises(RuntimeError, match="no epochs today"):
+        GridSearchCV(model, {"alpha": [1e-4, 1.0]}, cv=2, error_score="raise").fit(X, y)

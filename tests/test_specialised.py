@@ -303,6 +303,7 @@ print(tests.VECTOR_BITS)
 """
 
 
+@pytest.mark.takes_seconds
 @pytest.mark.parametrize("bits", sorted({128, 256, 512} - {VECTOR_BITS}))
 def test_at_another_width_of_a_vector(request, tmp_path, bits):
     cache = getattr(request.config, "cache", None)
@@ -320,12 +321,12 @@ def eligible(depth):
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_shapes_all_over_are_written_and_traced(depth):
-    """To nowhere, which takes a fraction of the time of compiling: some twenty shapes, and all numbers of samples."""
+    """To nowhere, which takes a fraction of the time of compiling: some dozen shapes, and all numbers of samples."""
     kinds = (Memory, tracing.FLOAT64), (Memory, tracing.FLOAT64), (Traced, tracing.INT)
     kinds += (Traced, tracing.FLOAT64), (Traced, tracing.INT), (Traced, tracing.INT)
     shapes = list(eligible(depth))
     counts = itertools.cycle(range(1, VECTOR_BITS // 64 + 1))
-    for sizes, count in zip(shapes[:: max(1, len(shapes) // 20)], counts, strict=False):
+    for sizes, count in zip(shapes[:: max(1, len(shapes) // 12)], counts, strict=False):
         train = specialised.written(fx.Network(sizes), count, np.dtype(float))
         assert tracing._trial.__wrapped__(train, kinds, ()) == tracing.BOOL
     assert len(shapes) > 20

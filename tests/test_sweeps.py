@@ -29,6 +29,46 @@ def test_each_fold_is_a_run_of_train(core):
         assert row["score"] == (alone.predict(X) == Y)[0, ~kept].mean()
 
 
+def looked_at(monkeypatch):
+    """How many members' held-out folds were looked at, in a list."""
+    from fastxor import rounds
+
+    seen, look = [], rounds._validation
+    monkeypatch.setattr(rounds, "_validation", lambda *given: seen.append(len(given[2])) or look(*given))
+    return seen
+
+
+def test_a_fold_is_looked_at_no_more_often_than_somebody_wants(monkeypatch, core):
+    seen = looked_at(monkeypatch)
+    asked = ASKED | {"folds": 3, "backend": core, "iterations": None, "epochs": 5, "batch_size": 8}
+    last = fx.cross_validate(NET, X, Y, **asked)
+    assert seen == [3]
+    assert np.isnan(last.population.history.validation_cost).all()
+    for more in (
+        {"early_stopping": fx.EarlyStopping(99, restore_best=False)},
+        {"callback": lambda moment: None},
+        {"interval": 5},
+    ):
+        seen.clear()
+        each = fx.cross_validate(NET, X, Y, **asked, **more)
+        assert len(seen) > 1
+        np.testing.assert_array_equal(flat(each.population), flat(last.population))
+        np.testing.assert_array_equal(each["validation_cost"], last["validation_cost"])
+        assert np.isfinite(each.population.history.validation_cost[:5]).all()
+    seen.clear()
+    fx.sweep(NET, X, Y, {"l2": [0.0, 0.1]}, **asked)
+    fx.sweep(NET, X, Y, {"l2": [0.0, 0.1]}, **asked | {"folds": None, "validation": 0.2})
+    assert seen == [6, 2]
+
+
+@pytest.mark.parametrize("call", [fx.cross_validate, fx.sweep])
+def test_who_diverged_is_said_at_the_users_line(call):
+    grid = {"grid": {"learning_rate": [1e200, 0.1]}} if call is fx.sweep else {}
+    with pytest.warns(fx.DivergenceWarning) as caught:
+        call(NET, X, Y, **grid, optimizer=fx.SGD(1e200), iterations=5, folds=2, random_state=0)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def held(table):
     return np.stack([run._settings["weights"] == 0 for run in table.population])
 

@@ -15,15 +15,16 @@ import numpy as np
 import fastxor as fx
 from fastxor.backends.fused import kernels, specialised
 
-fx.warmup()
+triple, cpu, features, dtype = sys.argv[1:]
 functions = [kernels.engine, kernels.logistic, kernels.cost, kernels.descend]
+for function in functions:
+    function[np.dtype(dtype)]
 for sizes in ([2, 2, 1], [2, 8, 1]):  # in registers, and neurons side by side
     net = fx.Network(sizes)
-    fx.warmup(net, samples=4)
     functions.append(specialised.kernel_for(net, 4, np.dtype("float32")))
+    functions[-1][np.dtype("float32")]
 compiled = [dispatcher for function in functions for dispatcher in function.dispatchers.values()]
 texts = [text for dispatcher in compiled for text in dispatcher.inspect_llvm().values()]
-triple, cpu, features = sys.argv[1:]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=2)
@@ -40,18 +41,19 @@ print(json.dumps([dict(zip(words, numbers)) for numbers in counts]))
 """
 
 
+@pytest.mark.takes_seconds
 @pytest.mark.parametrize(
-    ("bits", "triple", "cpu", "features", "instruction"),
+    ("bits", "dtype", "triple", "cpu", "features", "instruction"),
     [
-        (128, "aarch64-unknown-linux-gnu", "generic", "+neon", r"fmla\s+v"),
-        (512, "x86_64-unknown-linux-gnu", "skylake-avx512", "-prefer-256-bit", r"vfmadd\d+p[sd].*zmm"),
+        (128, "float64", "aarch64-unknown-linux-gnu", "generic", "+neon", r"fmla\s+v"),
+        (512, "float32", "x86_64-unknown-linux-gnu", "skylake-avx512", "-prefer-256-bit", r"vfmadd\d+p[sd].*zmm"),
     ],
 )
-def test_builds_for(tmp_path, bits, triple, cpu, features, instruction):
+def test_builds_for(tmp_path, bits, dtype, triple, cpu, features, instruction):
+    """With the fewest numbers in a vector, and with the most."""
     environment = {"FASTXOR_VECTOR_BITS": str(bits), "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_OPT": "0"}
-    done = run_python("-c", BUILD, triple, cpu, features, cwd=tmp_path, env=environment)
+    done = run_python("-c", BUILD, triple, cpu, features, dtype, cwd=tmp_path, env=environment)
     told = json.loads(done.stdout)
-    assert len(told) == 2 * 4 + 2  # each for two dtypes, and the two that are made for a network
-    for counts in told[:2]:
-        assert counts[instruction] > 100  # whole vectors, multiplied and added in one instruction
+    assert len(told) == 4 + 2  # two are made for a network
+    assert told[0][instruction] > 100  # whole vectors, multiplied and added in one instruction
     assert all(counts[r"\bfmaf?\b"] == 0 for counts in told)  # and no call of the C library's fma

@@ -26,6 +26,9 @@ DTYPE = np.dtype(JOB.dtype)
 # One tile, so that threads go in lockstep, with a share of every row of neurons each.
 LOCKED = replace(JOB, m=200)
 
+# Steps of two tiles, and a last one of a single tile: two threads go abreast, each with a tile.
+ABREAST = replace(JOB, m=1000, batch=400)
+
 
 @pytest.fixture
 def lockstep(monkeypatch):
@@ -106,6 +109,31 @@ def test_the_same_bits_of_any_network_in_lockstep(data):
     same(fx.train(network, X, Y, **options, random_state=0, backend="numba", threads=3), alone)
 
 
+@pytest.mark.parametrize(("optimizer", "batch_size"), optimizers_with(None, 400))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_same_bits_abreast(started, optimizer, dtype, batch_size):
+    m = 1000 if batch_size else 500
+    job = replace(ABREAST, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size, m=m)
+    alone = job.train("numba", threads=1)
+    for threads in (2, 3):  # of which the third would have nothing to do
+        same(job.train("numba", threads=threads, clip_norm=0.1), job.train("numba", threads=1, clip_norm=0.1))
+        started.clear()
+        same(job.train("numba", threads=threads), alone)
+        assert started
+
+
+@pytest.mark.parametrize(("dtype", "m", "hidden", "tiles"), [
+    ("float64", 240, 60, 2), ("float64", 176, 60, 1), ("float64", 240, 30, 1), ("float32", 240, 60, 1),
+    ("float64", 240, 280, 1),
+])  # fmt: skip
+def test_a_small_step_is_halved_where_two_threads_gain(started, dtype, m, hidden, tiles):
+    job = replace(JOB, sizes=(30, hidden, 3), hidden=("tanh",), dtype=dtype, m=m)
+    width = workspace.plan(job.network, m, np.dtype(dtype)).entries[workspace.WIDTH]
+    assert -(-m // int(width)) == tiles
+    same(job.train("numba", threads=2), job.train("numba", threads=1))
+    assert bool(started) == (tiles == 2 or hidden == 280)  # whose neurons are shared in lockstep
+
+
 def test_the_default_gives_the_same_bits():
     same(JOB.train("numba"), JOB.train("numba", threads=1))
 
@@ -138,7 +166,7 @@ def test_refused(core, value, error):
         JOB.train(core, threads=value)
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
 @pytest.mark.parametrize("most", [0, 1])
 @pytest.mark.usefixtures("lockstep")
 def test_no_thread_is_to_be_had(monkeypatch, job, most):
@@ -157,7 +185,7 @@ def test_no_thread_is_to_be_had(monkeypatch, job, most):
     same(job.train("numba", threads=3), wanted)
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
 @pytest.mark.usefixtures("lockstep")
 def test_the_first_thread_never_comes(monkeypatch, job):
     """Ctrl-C between the start of the others and the first one's own call: they end by themselves."""
@@ -172,10 +200,10 @@ def test_the_first_thread_never_comes(monkeypatch, job):
     monkeypatch.setattr(fused.kernels, "engine", {DTYPE: call})
     with pytest.raises(fx.TrainingInterrupted):
         job.train("numba", threads=3)
-    assert done == [job.iterations if job is JOB else 0] * 2
+    assert done == {JOB: [job.iterations] * 2, LOCKED: [0, 0], ABREAST: [0]}[job]
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED], ids=["tiles", "lockstep"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.usefixtures("lockstep")
 def test_a_run_that_overflows_ends_alike(threads, job):

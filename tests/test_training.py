@@ -169,10 +169,10 @@ def test_the_exception_survives_copies_and_pickles(copied):
 
 
 class Interruption:
-    """Ctrl-C at one of the lines of the package that this thread goes through, counted from 1; and which they are."""
+    """Ctrl-C at one of the lines of the package that this thread goes through, counted from 1; or which they are."""
 
     def __init__(self, line=None):
-        self.line, self.lines = line, []
+        self.left, self.lines = line, []
 
     def __enter__(self):
         self.before = sys.gettrace()
@@ -183,15 +183,22 @@ class Interruption:
         sys.settrace(self.before)
 
     def enter(self, frame, event, argument):
-        return self.each if frame.f_code.co_filename.startswith(str(PACKAGE)) else None
+        if not frame.f_code.co_filename.startswith(str(PACKAGE)):
+            return None
+        return self.note if self.left is None else self.count
 
-    def each(self, frame, event, argument):
+    def note(self, frame, event, argument):
         if event == "line":
             self.lines.append((frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno))
-        if len(self.lines) == self.line:
-            self.line = None
-            raise KeyboardInterrupt
-        return self.each
+        return self.note
+
+    def count(self, frame, event, argument):
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)  # what follows goes at full speed
+                raise KeyboardInterrupt
+        return self.count
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ class Training:
         features = X if self.batch_size is None else rng.standard_normal((2, 33))
         targets = Y if self.batch_size is None else rng.randint(0, 2, (1, 33))
         data = features.astype(float), targets.astype(float)
-        job = Job(network, *data, self.optimizer, iterations=90, batch_size=self.batch_size, seed=9)
+        job = Job(network, *data, self.optimizer, iterations=40, batch_size=self.batch_size, seed=9)
         return Run(job, State.beginning(network.initialize(0)._flat, self.optimizer))
 
 

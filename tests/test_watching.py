@@ -128,12 +128,12 @@ def test_values_are_held_out_at_random():
 def scripted(monkeypatch, core, costs):
     """Let the validation data, which are told by their number of samples, have these costs."""
     backend, values = resolve(core), iter(costs)
-    original = backend.loss
+    original = backend.loss_on
 
-    def loss(network, theta, x, y):
-        return next(values) if x.shape[1] == 9 else original(network, theta, x, y)
+    def loss_on(network, x, y):
+        return (lambda theta: next(values)) if x.shape[1] == 9 else original(network, x, y)
 
-    monkeypatch.setattr(backend, "loss", loss)
+    monkeypatch.setattr(backend, "loss_on", loss_on)
 
 
 @pytest.mark.parametrize("restore_best", [True, False])
@@ -484,6 +484,7 @@ def test_a_checkpoint_is_there_at_the_end(tmp_path, core, length):
 def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, length):
     """Any of them leads to the end."""
     monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.setattr("fastxor.pace.SPAN", 1e-6)  # so that there are many spans
     path, kept = tmp_path / "run.npz", []
 
     def keep(moment):
@@ -492,7 +493,7 @@ def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, l
 
     options = {"checkpoint": path, "checkpoint_every": 0, "validation": OTHERS}
     whole = train(**length, **options, callback=keep, backend=core)
-    assert {run.iterations for run in kept} >= {int(whole.history.iteration[1])}
+    assert any(0 < run.iterations < whole.iterations for run in kept)
     for run in kept:
         assert_same_run(fx.train(NET, X, Y, resume=run, validation=OTHERS, backend=core), whole)
 
@@ -528,7 +529,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_lose_the_run(tmp_path, mon
         ({"validation": -0.1}, ValueError, "validation must be below 1 and not negative"),
         ({"validation": True}, TypeError, r"validation must be a pair \(X, Y\) or a fraction of the samples, got bool"),
         ({"validation": X}, TypeError, r"validation must be a pair \(X, Y\) or a fraction of the samples, got ndarray"),
-        ({"validation": (X,)}, TypeError, r"validation must be a pair \(X, Y\)"),
+        ({"validation": (X,)}, TypeError, r"validation must be a pair \(X, Y\) .* got tuple of 1"),
         ({"validation": (X.T, Y)}, ValueError, "validation: X must have n_x = 2 rows"),
         ({"validation": (X, Y[:, 1:])}, ValueError, "validation: Y must have shape"),
         ({"validation": (X, 2 * Y)}, ValueError, "validation: Y must lie between 0 and 1"),

@@ -22,6 +22,9 @@ from fastxor.state import Job, State
 from fastxor.views import Array
 
 if TYPE_CHECKING:  # few programs have populations
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastxor.cohort import Cohort, CohortSession
 
 # To add a backend, write the module, and name it here and in names.py.
@@ -52,6 +55,8 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
+    room: int  # so many states can be kept on the way in an `advance`
+    every: int  # whose are those at each multiple of so many steps; 0: none
 
     @property
     def recorded(self) -> dict[int, float]:
@@ -68,11 +73,33 @@ class Session(Protocol):
         the cost is there too, if it is finite. Or the session is `finished`.
         """
 
+    @property
+    def thetas(self) -> dict[int, Array]:
+        """The parameters in the states that the last `advance` has kept, by iteration; good until the next one."""
+
+    def kept(self, iteration: int) -> State:
+        """One of these states, and nobody changes what is returned."""
+
     def state(self) -> State:
         """How far it is: after the last good step, and nobody changes what is returned."""
 
     def close(self) -> None:
         """No more steps are to come. Sessions that are not closed are let go like any object."""
+
+
+class KeepsNothing:
+    """What a session says that has the state alone in which an `advance` ends."""
+
+    room = every = 0
+
+    @property
+    def thetas(self) -> dict[int, Array]:
+        """None."""
+        return {}
+
+    def kept(self, iteration: int) -> State:
+        """Not to be called."""
+        raise KeyError(iteration)
 
 
 class Compiled(NamedTuple):
@@ -81,6 +108,9 @@ class Compiled(NamedTuple):
     forward: Callable[[Array, Array, Array], None]  # (theta, x, out)
     gradient: Callable[[Array, Array, Array, Array], None]  # (theta, x, dout, dtheta)
 
+
+# From flat parameters to the loss of some samples; None, or a number that is not finite, if it is not.
+Loss = Callable[[Array], float | None]
 
 # From the derivative dA (n_y, m) of a number by the outputs to its flat gradient and its derivative (n_x, m) by X; or
 # None, if one of them is not finite.
@@ -124,6 +154,9 @@ class Backend(Protocol):
 
     def loss(self, network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
         """The network's loss, from the last activation's input, averaged over samples; or None."""
+
+    def loss_on(self, network: Architecture, X: Array, Y: Array) -> Loss:
+        """The same as a function of theta, for samples that have been checked and stay as they are."""
 
     def gradient(self, network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
         """The same and its flat gradient; or None."""
@@ -174,6 +207,9 @@ class Backend(Protocol):
         X is (n_x, m) or (k, n_x, m), Y likewise, and so are the weights, (k, m), of samples, by which their losses are
         multiplied before they are averaged over those of a weight that is not 0; None: of all, as they are.
         """
+
+    def drawn(self, seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+        """What a RandomState of each of k seeds draws: see `fastxor.initialization.drawn`. The bits are numpy's."""
 
     def warmup(self, network: Architecture | None, samples: int) -> None:
         """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""

@@ -19,6 +19,11 @@ Open = Callable[[Job, State], Session]
 _BLOCK = 8
 
 
+def speed(network: Architecture, samples: int) -> float:
+    """Steps of the reference per second, a first guess."""
+    return 1e9 / (20_000 + 6 * network.count * samples)
+
+
 class OneByOne:
     """See `fastxor.cohort.CohortSession`.
 
@@ -36,7 +41,7 @@ class OneByOne:
         self._sessions: dict[int, Session] = {}  # of the members that were taken last
         self.block = _BLOCK * threads
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
-        self.speed = threads * 1e9 / (20_000 + 6 * cohort.network.count * samples)
+        self.speed = threads * speed(cohort.network, samples)
 
     def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
         n = len(which)

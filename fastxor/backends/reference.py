@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastxor.architecture import CANONICAL, ENTROPIES, Architecture
-from fastxor.backends import Pullback, one_by_one
+from fastxor import initialization
+from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
+from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
-from fastxor.optimizers import Optimizer, SecondOrder, with_rate
+from fastxor.optimizers import Optimizer, SecondOrder, fade, with_rate
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
@@ -29,8 +31,10 @@ _PART_VALUES = 2**15
 _PART_SAMPLES = 256
 
 _SQUARE = 64  # unknowns
+_FADES = 32  # steps after which moments that die away are set to 0
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
+Flat = tuple[Array, Weights]  # a vector, and they as views of it
 
 # Overflow and its like are answered with infinity and NaN, as a compiled kernel does, and reported by the caller.
 _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore")
@@ -77,7 +81,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
     "sigmoid": (sigmoid, lambda z, a: a * (1 - a)),
     "relu": (lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, a: np.where(z > 0, 1, 0.01).astype(z.dtype)),
+    "leaky_relu": (lambda z: np.where(z > 0, z, LEAK * z), lambda z, a: np.where(z > 0, 1, LEAK).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
     "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
@@ -208,6 +212,11 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     return cost if math.isfinite(cost) else None
 
 
+def loss_on(network: Architecture, X: Array, Y: Array) -> Loss:
+    """The same as a function of theta."""
+    return lambda theta: loss(network, theta, X, Y)
+
+
 @_quiet
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
@@ -234,8 +243,12 @@ def _cost_and_gradient(
     with_cost: bool = True,
     sample_weights: Array | None = None,
     scikit: bool = False,
+    space: Flat | None = None,
 ) -> tuple[float, Array, bool]:
-    """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite."""
+    """The cost, or 0 if it is not wanted; its flat gradient; and whether the last activation's inputs were finite.
+
+    The gradient may stand in a `space` that is given for it.
+    """
     weights, cost, fine = _weights(network, theta), 0.0, True
     gradient: Any = None
     for x, y, w in _parts(network, X, Y, sample_weights):
@@ -243,8 +256,8 @@ def _cost_and_gradient(
         fine = fine and finite(Z[-1])
         if with_cost:
             cost += _cost(network, Z[-1], A[-1], y, X.shape[1], w, scikit)
-        part = _backward(network, weights, Z, A, y, X.shape[1], w)
-        gradient = part if gradient is None else gradient + part
+        part = _backward(network, weights, Z, A, y, X.shape[1], w, space if gradient is None else None)
+        gradient = part if gradient is None else np.add(gradient, part, out=gradient)
     return cost, gradient, fine
 
 
@@ -253,9 +266,9 @@ def _parts(
 ) -> list[tuple[Array, Array, Array | None]]:
     """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
-    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
-    if samples <= most:
+    if samples <= _PART_SAMPLES or samples <= _PART_VALUES // max(network.sizes[1:]):
         return [(X, Y, weights)]
+    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
     size = -(-samples // -(-samples // most))  # all parts about as large
     cuts = [slice(start, start + size) for start in range(0, samples, size)]
     return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
@@ -269,16 +282,18 @@ def _backward(
     Y: Array,
     samples: int,
     sample_weights: Array | None = None,
+    space: Flat | None = None,
 ) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
     dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
-    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights)[0]
+    return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights, space)[0]
 
 
-def _spread(network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array) -> tuple[Array, Array]:
+def _spread(
+    network: Architecture, weights: Weights, Z: list[Array], A: list[Array], dZ: Array, space: Flat | None = None
+) -> tuple[Array, Array]:
     """The flat gradient that follows from dZ, the derivative by the last layer's input, and that by the first's."""
-    gradient = np.empty(network.count, dZ.dtype)
-    derivatives = _weights(network, gradient)
+    gradient, derivatives = _space(network, dZ.dtype) if space is None else space
     for number in reversed(range(len(network.layers))):
         dW, db = derivatives[number]
         np.dot(dZ, A[number].T, out=dW)
@@ -512,7 +527,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
-class Session:
+class Session(KeepsNothing):
     """A run, one step after the other."""
 
     finished = False
@@ -520,12 +535,13 @@ class Session:
     def __init__(self, job: Job, state: State) -> None:
         self._job, self._state = job, state
         self._weights = job.network._weight_mask(state.theta.dtype)
+        self._space = _space(job.network, state.theta.dtype)  # the system takes long to give, and take back, much of it
         self.recorded: dict[int, float] = {}
         # (m, n_x) and (m, n_y): a sample in one piece is sooner read.
         self._samples = [job.X.T, job.Y.T]
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
             self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
-        self.speed = 1e9 / (20_000 + 6 * job.network.count * min(job.batch_size or job.samples, job.samples))
+        self.speed = one_by_one.speed(job.network, min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state
@@ -541,10 +557,11 @@ class Session:
             state, record = self._state, step >= first and (step - first) % interval == 0
             optimizer = _optimizer(job, state.completed)
             batch = job.batch(state.completed)
-            # In one layout, however the data lie: BLAS rounds differently in each.
-            X, Y = (np.ascontiguousarray(rows[batch]).T for rows in self._samples)
+            X, Y = [_gathered(rows, batch).T for rows in self._samples]
             weights, penalties = _of_batch(job, batch, X.shape[1])
-            cost, gradient, fine = _cost_and_gradient(job.network, state.theta, X, Y, record, weights, job.scikit)
+            cost, gradient, fine = _cost_and_gradient(
+                job.network, state.theta, X, Y, record, weights, job.scikit, self._space
+            )
             if record:
                 cost += penalties.value(state.theta, self._weights)
             if not (fine and math.isfinite(cost)):
@@ -555,6 +572,8 @@ class Session:
             theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
             if not finite(theta):
                 return step, [*self.recorded.values()]
+            if state.completed % _FADES == 0:
+                fade(optimizer, memory)
             self._state = State(theta, memory, state.completed + 1)
         return steps, [*self.recorded.values()]
 
@@ -580,6 +599,18 @@ def cohort_losses(
 
 
 _self = sys.modules[__name__]
+
+
+def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+    """What a RandomState of each seed draws."""
+    return initialization.drawn(seeds.tolist(), count)
+
+
+def _gathered(rows: Array, batch: slice | Array) -> Array:
+    """A batch's rows, in one layout, however the data lie: BLAS rounds differently in each."""
+    if isinstance(batch, slice) or not rows.flags.c_contiguous:  # of which `take` would copy all
+        return np.ascontiguousarray(rows[batch])
+    return rows.take(batch, axis=0)
 
 
 def _of_batch(job: Job, batch: slice | Array, samples: int) -> tuple[Array | None, Penalties]:
@@ -629,6 +660,12 @@ def _weights(network: Architecture, theta: Array) -> Weights:
         (theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias].reshape(layer.n_out, 1))
         for layer in network.layers
     ]
+
+
+def _space(network: Architecture, dtype: np.dtype[Any]) -> Flat:
+    """For a gradient."""
+    vector = np.empty(network.count, dtype)
+    return vector, _weights(network, vector)
 
 
 def _if_finite(array: Array) -> Array | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor.architecture import Architecture
+from fastxor.architecture import LEAK, Architecture
 from fastxor.exporting.as_json import description
 from fastxor.views import Array
 
@@ -100,7 +100,7 @@ class _Graph:
         elif activation == "softmax":
             node("Softmax", Z, to=to, axis=1)
         elif activation == "leaky_relu":
-            node("Max", Z, node("Mul", Z, 0.01), to=to)
+            node("Max", Z, node("Mul", Z, LEAK), to=to)
         elif activation == "elu":
             node("Add", node("Relu", Z), node("Sub", node("Exp", node("Min", Z, 0.0)), 1.0), to=to)
         elif activation == "softplus":

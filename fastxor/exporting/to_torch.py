@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastxor.architecture import Architecture
+from fastxor.architecture import LEAK, Architecture
 from fastxor.views import Array
 
 # The class and its settings. From threshold on, torch's Softplus is z itself: at 40 that is so to the last bit.
@@ -13,7 +13,7 @@ MODULES: dict[str, tuple[str, dict[str, Any]]] = {
     "tanh": ("Tanh", {}),
     "sigmoid": ("Sigmoid", {}),
     "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": 0.01}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": LEAK}),
     "elu": ("ELU", {"alpha": 1.0}),
     "softplus": ("Softplus", {"beta": 1.0, "threshold": 40.0}),
     "gelu": ("GELU", {"approximate": "none"}),

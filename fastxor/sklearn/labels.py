@@ -22,6 +22,10 @@ class Labels:
 
     def __init__(self, y: Any, classes: Array | None = None) -> None:
         """Those in y, or these, of which y has some."""
+        named = found(y) if is_plain(y) else None
+        if named is not None and 2 * len(named) <= len(y):  # as most are; there is nothing to find out
+            self.several, self.classes = None, named if classes is None else classes
+            return
         self.several = LabelBinarizer().fit(y) if type_of_target(y).startswith("multilabel") else None
         if classes is None:
             check_classification_targets(y)
@@ -65,6 +69,11 @@ class Labels:
         wanted = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         wanted = np.where(self.classes[wanted] == y, wanted, -1)  # there may be others than were trained on
         return lambda A: float(np.average(self._numbers(A) == wanted, weights=weights))
+
+
+def is_plain(y: Any) -> bool:
+    """Whether these are a label for each sample, which scikit-learn need not look at."""
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuU"
 
 
 def found(y: Any) -> Array:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from numbers import Integral, Real
 from operator import index
 from typing import Any, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, is_classifier
-from sklearn.metrics import r2_score
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -21,11 +22,12 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
-from fastxor.optimizers import LevenbergMarquardt, Optimizer, SecondOrder, check_run
-from fastxor.sklearn import networks, solving
-from fastxor.sklearn.labels import Labels, found
+from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.sklearn import meetings, networks, solving
+from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
-from fastxor.sklearn.solving import Data
+from fastxor.sklearn.side_by_side import Member
+from fastxor.sklearn.solving import Data, Epochs
 from fastxor.views import Array
 
 try:
@@ -77,6 +79,12 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         "threads": [Interval(Integral, 1, None, closed="left"), None],
         "backend": [StrOptions(set(get_args(BackendName))), None],
     }
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _get_param_names(cls) -> list[str]:
+        """As scikit-learn finds them, which it does several times in a fit, but found once for a class."""
+        return super()._get_param_names()
 
     # ------------------------------------------------------------ fitting
 
@@ -141,7 +149,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             self._begin((X.shape[1], *hidden, self.n_outputs_), X.dtype)
         parameters = self._parameters()
         if isinstance(self.solver, Optimizer):
-            self._check_optimizer(parameters, weights)
+            self._check_optimizer(parameters)
         core, passed = resolve(self.backend), self._reports(*given)
         dtype = np.result_type(parameters.theta, X)  # of a model that goes on, on other data
         X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
@@ -199,9 +207,12 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
-        most = 1 if incremental else self.max_iter
-        running = solving.epochs(self, core, net, theta, data, self._optimizer, most)
-        theta = solving.descend(self, running, solving.Ending(self, score), incremental, passed)
+        job = solving.job_of(self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        meeting = None if passed is not None else meetings.here(job)
+        kind: Any = Epochs if meeting is None else Member
+        running = kind(core, job, self._optimizer, theta)
+        course = solving.descend(self, running, job.samples, solving.Ending(self, score), incremental, passed)
+        theta = solving.alone(course, running) if meeting is None else meeting.attend(course, running)
         return self._best_theta if self.early_stopping and self._best_theta is not None else theta
 
     def _held_out(
@@ -231,13 +242,9 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         of_outputs = self._scoring(y_out, w_out)
         return data, lambda theta: of_outputs(_outputs(core, net, theta, X_out))
 
-    def _check_optimizer(self, parameters: Parameters, weights: Array | None) -> None:
+    def _check_optimizer(self, parameters: Parameters) -> None:
         """Refuse what an optimizer of the user's own cannot do."""
         check_run(self.solver, parameters.network, None if self.batch_size == "auto" else self.batch_size)
-        if isinstance(self.solver, SecondOrder) and self.alpha:
-            raise ValueError(f"alpha must be 0 with solver={self.solver!r}, which takes no penalty, got {self.alpha}")
-        if isinstance(self.solver, LevenbergMarquardt) and weights is not None:
-            raise ValueError("sample_weight must be left out with LevenbergMarquardt")
         if self.learning_rate != "constant":
             raise ValueError(
                 f"learning_rate must be 'constant' with solver={self.solver!r}, got {self.learning_rate!r}"
@@ -270,16 +277,19 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _checked(self, X: Any, y: Any, incremental: bool, first: bool) -> tuple[Array, Array, Array]:
         """X (m, n_x), the targets (m, n_y) of its dtype, and as they came."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            dtype=_FLOATS,
-            reset=first,
-        )
+        if first and is_classifier(self) and _is_ready(X, y) and not hasattr(self, "feature_names_in_"):
+            self.n_features_in_ = X.shape[1]
+        else:
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                accept_sparse=["csr", "csc"],
+                multi_output=True,
+                y_numeric=not is_classifier(self),
+                dtype=_FLOATS,
+                reset=first,
+            )
         X = self._dense(X)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -381,6 +391,13 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         return tags
 
 
+def _is_ready(X: Any, y: Any) -> bool:
+    """Whether these are samples and labels of which scikit-learn would say nothing, and change nothing."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.type not in _FLOATS or not is_plain(y):
+        return False
+    return len(X) == len(y) and X.size > 0 and X.dtype.isnative and bool(np.isfinite(X).all())
+
+
 def _same(there: Any, shown: list[Array]) -> bool:
     """Whether the arrays are those that were shown."""
     return len(there) == len(shown) and all(a is b for a, b in zip(there, shown, strict=True))
@@ -442,8 +459,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
         Also "sigmoid" (the same as "logistic"), "leaky_relu", "elu", "softplus", "gelu" and "sin"; or a list of one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimizer, default="adam"
-        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. `LBFGS` and
-        `LevenbergMarquardt` want ``alpha=0``.
+        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. To `LBFGS` and
+        `LevenbergMarquardt`, `alpha` and weights mean what they mean to "lbfgs".
     alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun
@@ -598,6 +615,28 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
         """Labels from the outputs (n_y, m)."""
         return self._labels.meaning(A)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy on data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The samples.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            How much each sample counts.
+
+        Returns
+        -------
+        float
+        """
+        answers = self.predict(X)
+        same_kind = is_plain(y) and is_plain(answers) and y.dtype.kind == answers.dtype.kind
+        if same_kind and sample_weight is None and len(y) == len(answers):
+            return float(np.mean(y == answers))  # without looking at each label several times
+        return accuracy_score(y, answers, sample_weight=sample_weight)
+
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class.
 
@@ -651,8 +690,8 @@ class MLPRegressor(RegressorMixin, _MLP):
         Also "sigmoid" (the same as "logistic"), "leaky_relu", "elu", "softplus", "gelu" and "sin"; or a list of one for
         each hidden layer.
     solver : {"adam", "sgd", "lbfgs"} or an optimizer, default="adam"
-        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. `LBFGS` and
-        `LevenbergMarquardt` want ``alpha=0``.
+        Also an optimizer of fastxor's, such as ``fx.AdamW(0.01)``, with its own learning rate. To `LBFGS` and
+        `LevenbergMarquardt`, `alpha` and weights mean what they mean to "lbfgs".
     alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun

@@ -1,23 +1,25 @@
 """`GridSearchCV` and `RandomizedSearchCV`: scikit-learn's, whose candidates train side by side in this process.
 
 The cores let other threads run while they work, so that candidates and folds need no processes of their own, into which
-data and estimators would have to be copied, and Python and the kernels to be loaded.
+data and estimators would have to be copied, and Python and the kernels to be loaded. Small networks are one population.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from joblib import parallel_config
 from sklearn import model_selection
 
+from fastxor.sklearn.meetings import Meeting
+from fastxor.sklearn.mlp import _MLP
+
 
 class _InThreads:
-    """Before a search of scikit-learn's: its ``n_jobs`` are threads.
+    """Before a search of scikit-learn's: its ``n_jobs`` are threads, in which fits may meet."""
 
-    This is the one place through which all fits of a search go. Candidates that differ in numbers alone, and their
-    folds, could be handed to a population here.
-    """
+    estimator: Any
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit every candidate on every fold, and the best one on all data.
@@ -35,15 +37,37 @@ class _InThreads:
         -------
         self
         """
-        with parallel_config(backend="threading"):
+        backend = Meeting(_bytes(X)) if self._has_networks() else "threading"
+        with parallel_config(backend=backend):
             return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
+
+    def _has_networks(self) -> bool:
+        """Whether there are estimators of this package in it, as far as is known before candidates are."""
+        parts = self.estimator.get_params().values() if hasattr(self.estimator, "get_params") else ()
+        return any(isinstance(part, _MLP) for part in (self.estimator, *parts))
+
+
+def _bytes(X: Any) -> int:
+    """About what the samples take."""
+    return int(getattr(X, "nbytes", 0) or 8 * np.size(X))
 
 
 class GridSearchCV(_InThreads, model_selection.GridSearchCV):
-    """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process.
+    """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process, and whose small networks are trained
+    as populations.
 
     Parameters, attributes and results are scikit-learn's. It is for estimators of `fastxor.sklearn`, alone or in a
     pipeline; others work as well, but most of them keep Python to themselves, and are served better by processes.
+
+    Candidates, folds and seeds that differ in numbers alone, of a network that is small (its parameters times the
+    samples of a batch up to 20,000), are trained together. Their scores are those of scikit-learn's search over the
+    same estimator to rounding, which may decide whether a loss is better by ``tol``, and on which side of a boundary a
+    sample is; ``fit_time`` is the time until all that were trained together were fitted. The others have the same bits,
+    and go on side by side in ``n_jobs`` threads: those of larger networks, of ``solver="lbfgs"``, with weights, with a
+    schedule of learning rates, or with callbacks.
+
+    ``pre_dispatch`` limits how many fits are begun, and have their part of the data, at a time. By default these are
+    some hundreds, or fewer if the data are large.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from math import inf, nan
 from typing import Any, NamedTuple
@@ -50,14 +50,15 @@ class Shuffles:
 
     def orders(self, first: int, count: int) -> NDArray[np.int64]:
         """Those of so many epochs, of which the first is the last one asked for, or the next."""
-        return np.stack([self._next(epoch) for epoch in range(first, first + count)])
-
-    def _next(self, epoch: int) -> NDArray[np.int64]:
-        if epoch > self._epoch:
-            self._order = self._order.copy()
-            self._rng.shuffle(self._order)
-            self._epoch = epoch
-        return self._order
+        orders = np.empty((count, self._order.size), np.int64)
+        before = self._order
+        for epoch, order in enumerate(orders, first):
+            order[:] = before
+            if epoch > self._epoch:
+                self._rng.shuffle(order)
+            before = order
+        self._order, self._epoch = before.copy(), first + count - 1
+        return orders
 
 
 class Solver:
@@ -107,9 +108,6 @@ class Epochs:
         self._state = State(theta, memory)
         self._session: Session | None = None
         self._seconds = inf  # that an epoch took
-        steps, size = job.steps_per_epoch, job.batch_size or job.samples
-        self._sizes = np.full(steps, float(size))
-        self._sizes[-1] = job.samples - size * (steps - 1)
 
     @property
     def theta(self) -> Array:
@@ -124,7 +122,7 @@ class Epochs:
         if self._session is None:
             job = replace(self._job, optimizer=self._solver.optimizer)
             self._session = second_order.open(self._core, job, self._state)
-        began, steps = time.perf_counter(), self._sizes.size
+        began, steps = time.perf_counter(), self._job.steps_per_epoch
         count = max(1, min(most, int(_SPAN / self._seconds)))
         try:
             good, _costs = self._session.advance(count * steps, 0, 1)
@@ -141,10 +139,7 @@ class Epochs:
         assert self._session is not None
         self._state = self._session.state()
         self._solver.memory = self._state.memory
-        steps = self._sizes.size
-        costs = [*self._session.recorded.values()]
-        whole = np.array(costs[: len(costs) // steps * steps]).reshape(-1, steps)
-        return (whole @ self._sizes / self._job.samples).tolist()
+        return epoch_losses(self._job, [*self._session.recorded.values()])
 
     @property
     def finished(self) -> bool:
@@ -164,12 +159,19 @@ class Epochs:
         self._session = None
 
 
-def epochs(
-    estimator: Any, core: Backend, net: Architecture, theta: Array, data: Data, solver: Solver, most: int
-) -> Epochs:
-    """Those of an estimator from its parameters `theta`, `most` of them."""
+def epoch_losses(job: Job, costs: Any) -> list[float]:
+    """Those of whole epochs, each the mean over the samples, from the costs of steps."""
+    steps, size = job.steps_per_epoch, job.batch_size or job.samples
+    sizes = np.full(steps, float(size))
+    sizes[-1] = job.samples - size * (steps - 1)
+    whole = np.array(costs[: len(costs) // steps * steps]).reshape(-1, steps)
+    return (whole @ sizes / job.samples).tolist()
+
+
+def job_of(estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, most: int) -> Job:
+    """An estimator's training, of so many epochs at most."""
     samples = len(data.X)
-    if solver.optimizer._full_batches:
+    if optimizer._full_batches:
         batch_size = None
     elif estimator.batch_size == "auto":
         batch_size = min(200, samples)
@@ -182,25 +184,33 @@ def epochs(
         batch_size = min(int(estimator.batch_size), samples)
     orders: Orders = Shuffles(estimator._random_state, samples) if estimator.shuffle else InOrder(samples)
     steps = 1 if batch_size is None else -(-samples // batch_size)
-    job = Job(
+    alpha, weights = float(estimator.alpha), data.weights
+    if isinstance(optimizer, SecondOrder):  # whose sessions know nothing of `Job.scikit`
+        alpha, weights = alpha / _total(data), _of_mean_1(data)
+    return Job(
         net,
         np.ascontiguousarray(data.X).T,
         data.Y.T,
-        solver.optimizer,
+        optimizer,
         most * steps,
         batch_size,
         threads=estimator.threads,
-        penalties=Penalties(l2=float(estimator.alpha)),
-        weights=_of_mean_1(data.weights) if isinstance(solver.optimizer, SecondOrder) else data.weights,
+        penalties=Penalties(l2=alpha),
+        weights=weights,
         orders=orders,
         scikit=True,
     )
-    return Epochs(core, job, solver, theta)
 
 
-def _of_mean_1(weights: Array | None) -> Array | None:
-    """Weights as sessions have them that know nothing of `Job.scikit`, for all samples are their batch."""
-    return None if weights is None else (weights * (len(weights) / weights.sum())).astype(weights.dtype)
+def _total(data: Data) -> float:
+    """What scikit-learn divides the loss of all samples, and their penalty, by."""
+    return float(len(data.X) if data.weights is None else data.weights.sum())
+
+
+def _of_mean_1(data: Data) -> Array | None:
+    """The weights, so that samples divided by their number are what they are divided by their weights' sum."""
+    weights = data.weights
+    return None if weights is None else (weights * (len(weights) / _total(data))).astype(weights.dtype)
 
 
 class Ending:
@@ -216,7 +226,7 @@ class Ending:
         left = self._estimator.n_iter_no_change - self._estimator._no_improvement_count + 1
         return 2**31 if left == inf else max(1, int(left))
 
-    def note(self, loss: float, theta: Array) -> None:
+    def note(self, loss: float, running: Any) -> None:
         """An epoch is over."""
         model = self._estimator
         model.n_iter_ += 1
@@ -228,17 +238,17 @@ class Ending:
             stale = loss > model.best_loss_ - model.tol
             model.best_loss_ = min(model.best_loss_, loss) if loss == loss else model.best_loss_
         else:
-            score = self._score(theta) if loss == loss else nan
+            score = self._score(running.theta) if loss == loss else nan
             model.validation_scores_.append(score)
             if model.verbose:
                 print(f"Validation score: {score:f}")
             stale = score < model.best_validation_score_ + model.tol
             if score > model.best_validation_score_:
                 model.best_validation_score_ = score
-                model._best_theta = theta.copy()
+                model._best_theta = running.theta.copy()
         model._no_improvement_count = model._no_improvement_count + 1 if stale else 0
 
-    def come(self, running: Epochs) -> bool:
+    def come(self, running: Any) -> bool:
         """Whether training is to end here. An adaptive learning rate becomes smaller instead, at first."""
         model = self._estimator
         if model._no_improvement_count <= model.n_iter_no_change:
@@ -258,23 +268,49 @@ class Ending:
         return False
 
 
+# It asks for so many epochs at most, is sent the losses of those that were taken, and returns the parameters.
+Course = Generator[int, list[float], Array]
+
+
+def alone(course: Course, running: Epochs) -> Array:
+    """The parameters at the end of a course, whose epochs are taken in a session of its own."""
+    try:
+        most = next(course)
+        while True:
+            try:
+                losses = running.run(most)
+            except KeyboardInterrupt as error:
+                most = course.throw(error)
+            else:
+                most = course.send(losses)
+    except StopIteration as end:
+        return end.value
+
+
 def descend(
-    estimator: Any, running: Epochs, ending: Ending, incremental: bool, passed: Callable[[Array], bool] | None = None
-) -> Array:
+    estimator: Any,
+    running: Any,
+    samples: int,
+    ending: Ending,
+    incremental: bool,
+    passed: Callable[[Array], bool] | None = None,
+) -> Course:
     """Train until the end has come, or, if `incremental`, for an epoch; the parameters then. `passed` is told of each
     epoch, with the parameters, and may end it, too.
+
+    Whose epochs they are that are `running`, this does not know: it asks for them.
     """
-    model, samples, most = estimator, running._job.samples, 1 if incremental else estimator.max_iter
+    model, most = estimator, 1 if incremental else estimator.max_iter
     model.n_iter_ = 0
     diverged = False
     try:
         while model.n_iter_ < most:
             span = 1 if passed is not None else min(ending.most(), most - model.n_iter_)
-            losses = [nan] if diverged else running.run(span)
+            losses = [nan] if diverged else (yield span)
             diverged = diverged or (bool(losses) and losses[-1] != losses[-1])
             for loss in losses:
                 model.t_ += samples
-                ending.note(loss, running.theta)
+                ending.note(loss, running)
             if model.solver == "sgd" and model.learning_rate == "invscaling":
                 running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
             if diverged and ending._score is None:
@@ -286,13 +322,13 @@ def descend(
                     f"Stochastic Optimizer: Maximum iterations ({model.max_iter}) reached and the optimization hasn't "
                     "converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
+                    stacklevel=5,
                 )
     except KeyboardInterrupt as error:
         for loss in getattr(error, "losses", ()):
             model.t_ += samples
-            ending.note(loss, running.theta)
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+            ending.note(loss, running)
+        warnings.warn("Training interrupted by user.", stacklevel=5)
     running.close()
     return np.full_like(running.theta, nan) if diverged else running.theta
 
@@ -312,9 +348,7 @@ def quasi_newton(
     from scipy.optimize import minimize
 
     model, mask = estimator, net._weight_mask(theta.dtype)
-    total = float(len(data.X) if data.weights is None else data.weights.sum())
-    shares = None if data.weights is None else (data.weights * (len(data.X) / total)).astype(theta.dtype)
-    X, Y, alpha = data.X.T, data.Y.T, float(model.alpha) / total
+    X, Y, shares, alpha = data.X.T, data.Y.T, _of_mean_1(data), float(model.alpha) / _total(data)
     outputs = len(Y) if net.loss == "squared_error" else 1  # of which scikit-learn's loss is the mean
 
     def objective(at: Array) -> tuple[float, Array]:

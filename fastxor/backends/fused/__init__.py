@@ -7,16 +7,17 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastxor.architecture import Architecture
-from fastxor.backends import Pullback, one_by_one
+from fastxor.backends import Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort, CohortSession
 from fastxor.optimizers import SGD
 from fastxor.pace import patiently
 from fastxor.views import Array
 
-from . import choices, derivatives, jacobian, kernels, population, specialised, workspace
+from . import choices, derivatives, draws, evaluation, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
 from .population import forward as forward_in_lanes
@@ -55,6 +56,13 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
     return result and result[0]
 
 
+def loss_on(network: Architecture, X: Array, Y: Array) -> Loss:
+    """The same as a function of theta."""
+    if X.nbytes > choices.STAYING_BYTES:
+        return lambda theta: loss(network, theta, X, Y)
+    return evaluation.loss_on(network, X, Y)
+
+
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
     return _pass(kernels.EVALUATE, network, theta, X, Y, _NOTHING[theta.dtype])
@@ -69,16 +77,6 @@ def backward(network: Architecture, theta: Array, X: Array, Y: Array, activation
     """Flat gradient of the tutorial's cost, for the activations that `forward` returned."""
     result = _pass(kernels.BACKWARD, network, theta, X, Y, activations)
     return result and result[1]
-
-
-def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
-    """The derivatives of the outputs by the inputs."""
-    return derivatives.input_jacobian(network, theta, X)
-
-
-def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
-    """The Hessian of the cost times a direction."""
-    return derivatives.hvp(network, theta, X, Y, direction)
 
 
 def vjp(network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
@@ -121,6 +119,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
 
 
 residuals, solve = jacobian.Residuals, jacobian.solve
+input_jacobian, hvp = derivatives.input_jacobian, derivatives.hvp
 open = Session
 
 
@@ -149,6 +148,11 @@ def cohort_losses(
     if forward_in_lanes.pays_off(network, X.shape[-1]):
         return forward_in_lanes.losses(network, theta, X, Y, weights, threads)
     return one_by_one.losses(_self, network, theta, X, Y, weights, threads)
+
+
+def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
+    """What a RandomState of each seed draws."""
+    return draws.drawn(seeds, count, threads or available_cores())
 
 
 _self = sys.modules[__name__]
@@ -204,6 +208,7 @@ def _pass(
         ALL,
         samples,
         beside,
+        theta,
         desk.cost,
         desk.hyper,
         1,

@@ -96,16 +96,19 @@ def callee(function: Callable) -> Callable:
     return function if UNJITTED else numba.njit(**FLAGS)(function)
 
 
-def kernel(signature: str, purpose: str = "") -> Callable[[Callable], Kernel]:
-    """Decorator of a function that Python calls; `signature` is Numba's, with T for the dtype."""
-    return lambda function: Kernel(function, signature, purpose or "the fused core")
+def kernel(signature: str, purpose: str = "", exact: bool = False) -> Callable[[Callable], Kernel]:
+    """Decorator of a function that Python calls; `signature` is Numba's, with T for the dtype. With `exact`, each of
+    its operations on numbers is done as it is written.
+    """
+    flags = FLAGS | {"fastmath": False} if exact else FLAGS
+    return lambda function: Kernel(function, signature, purpose or "the fused core", flags)
 
 
 class Kernel:
     """A function and its machine code for each dtype: ``kernel[dtype](…)``, which takes its arguments on trust."""
 
-    def __init__(self, function: Callable, signature: str, purpose: str) -> None:
-        self.function, self.signature, self.purpose = function, signature, purpose
+    def __init__(self, function: Callable, signature: str, purpose: str, flags: dict[str, Any] = FLAGS) -> None:
+        self.function, self.signature, self.purpose, self._flags = function, signature, purpose, flags
         self.dispatchers: dict[np.dtype, Any] = {}  # of what this process has compiled
         self._code: dict[Any, Callable] = {}
 
@@ -137,7 +140,7 @@ class Kernel:
     def _compile(self, dtype: np.dtype, signature: str) -> Callable:
         with _announced(f"{self.purpose} for {dtype}"), _uncollected():
             try:
-                dispatcher = numba.njit(**FLAGS)(self.function)
+                dispatcher = numba.njit(**self._flags)(self.function)
                 code = dispatcher.compile(signature)
             except Exception as error:
                 raise CompilationError(f"{self.purpose} cannot be compiled for {dtype}: {error}") from error

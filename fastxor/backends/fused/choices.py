@@ -41,6 +41,12 @@ WANTED_TILES = 16
 TILE_BYTES = 2 * 1024 * 1024
 SAME_PLACES = 1024
 
+# Operations of a step, and bytes of a row, from which on what would be one tile is two of half the size: two threads
+# gain a third and more, and one loses a hundredth. Not where the gradient has more bytes than `AHEAD_BYTES`: it is what
+# they exchange. It changes the last bits of a gradient.
+WORTH_HALVING = 2e6
+HALVED_BYTES = 1536
+
 # How many samples before one is copied into a tile its memory is asked for.
 SAMPLES_AHEAD = 6
 
@@ -60,7 +66,7 @@ SPINS = 10_000
 TRIAL = 0.01
 TRUSTED = 0.3
 
-# ---------------------------------------------------------------- kernels for one network (specialised.py)
+# ---------------------------------------------------------------- kernels for one network (specialised/)
 
 # Above so many parameters the registers overflow and compiling gets slow.
 MOST_PARAMETERS = 160
@@ -81,9 +87,17 @@ MOST_WRITTEN_OUT = 400
 WORTH_WRITING_OUT = 2.0
 # Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.
 CALL = 0.02
-# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call.
+# Seconds that such a call should take where threads share the networks: at most, lest they wait for the last one; and
+# at least.
+PIECE = 0.001
+SHORT_PIECE = 0.0002
+# Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call:
+# at most, lest Ctrl-C waits, and where threads share the networks at least.
 GROUP_PASS = 1_000_000
 PASS = 10_000_000
+SHORT_PASS = 500_000
+# Steps that a group takes before anybody looks whether a network in it has diverged: these are done again, one by one.
+UNSEEN = 200
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 GROUP_ROWS = 4
 GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
@@ -91,13 +105,22 @@ GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
 GROUP_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
+# Random numbers, and words of a generator's state, that are worth a thread.
+DRAWS = 50_000
 
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 DRAWN = 20_000
-# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
+# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
+# where they go over a part of it.
 SMALL_BYTES = 1024 * 1024
+# States that are put aside on the way, for who looks at records, at most; and their bytes, which stay in the
+# second-level cache until they have been looked at.
+MOST_ASIDE = 16
+ASIDE_BYTES = 256 * 1024
+# Bytes of samples for validation up to which they are copied once, and not at every look at them.
+STAYING_BYTES = 64 * 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
 KEPT_BYTES = 1024 * 1024
 

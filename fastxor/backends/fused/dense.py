@@ -9,49 +9,68 @@ of one vector.
 All offsets are positions in `work`.
 """
 
+from functools import partial
+from math import inf
+
 from .choices import COLUMNS, GROUP_BYTES, HALF, ROWS, TURNING
+from .elementwise import RELU, TANH
 from .simd import (
+    full,
     lanes,
     load,
+    scratch,
     store,
+    sum_lanes,
     tile_add,
+    tile_check,
+    tile_derive_relu,
     tile_derive_tanh,
     tile_fill,
     tile_inner,
     tile_outer,
     tile_scale,
     tile_store,
+    tile_store_from,
     tile_store_part,
     tile_sum,
     tile_zeros,
     transpose,
 )
-from .tracing import cond, fori_loop, steps, traced
+from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
 from .vmath import tanh
 
 
-@traced
-def forward(work, T, w, b, n_out, n_in, a, z, is_tanh):
-    """Z = W A + b, or its tanh: rows (n_out, T) at z from rows (n_in, T) at a.
+@traced_inline
+def does_at_once(code):
+    """Whether the products apply the activation with this code, and its derivative, themselves."""
+    return (code == TANH) | (code == RELU)
 
-    The commonest activation is applied at once, while a few columns of all rows are in the first-level cache.
+
+@traced
+def forward(work, T, w, b, n_out, n_in, a, z, code):
+    """Z = W A + b: rows (n_out, T) at z from rows (n_in, T) at a; or the value there of an activation with that code,
+    where `does_at_once` says so.
+
+    relu is applied in the registers, tanh while a few columns of all rows are in the first-level cache.
 
     Many arguments: see tracing.py.
     """
 
     def block(r, s, size, vectors):
         tile = _product(tile_fill(work, b + r, size, vectors), work, w + r * n_in, n_in, 1, n_in, a + s, T)
-        tile_store(tile, work, z + r * T + s, T)
+        tile_store_from(tile, least, work, z + r * T + s, T)
 
     def finish(r, s, rows, vectors):
-        cond(is_tanh, lambda: _tanh(work, z + r * T + s, rows, T, vectors))
+        cond(code == TANH, lambda: _tanh(work, z + r * T + s, rows, T, vectors))
 
+    least = cond(code == RELU, lambda: full(work, 0.0), lambda: full(work, -inf))  # a branch in a block would cost more
     _in_blocks(work, n_out, T, n_in, block, finish)
 
 
 @traced
-def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
-    """Rows at a, which hold derivatives or, with `is_tanh`, its values, become W^T D times the former.
+def backward(work, T, w, n_out, n_in, rows, d, slope, to, code):
+    """W^T D times the derivatives at `slope`, or those of the activation with this code whose values stand there, where
+    `does_at_once` says so; result at `to`, perhaps the same place.
 
     They are `rows` of the n_in that there are, whose weights (n_out, n_in) have their first column at w.
 
@@ -60,10 +79,33 @@ def backward(work, T, w, n_out, n_in, rows, d, a, is_tanh):
 
     def block(r, s, size, vectors):
         tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
-        to = a + r * T + s
-        cond(is_tanh, lambda: tile_derive_tanh(tile, work, to, T), lambda: tile_scale(tile, work, to, T))
+        row = r * T + s
+        kinds = {TANH: tile_derive_tanh, RELU: tile_derive_relu}
+        kinds = {number: partial(derive, tile, work, to + row, slope + row, T) for number, derive in kinds.items()}
+        switch(code, kinds, lambda: tile_scale(tile, work, to + row, slope + row, T))
 
     _in_blocks(work, rows, T, n_out, block)
+
+
+@traced
+def backward_out(work, columns, w, n_out, n_in, d, T, out, at, samples, count):
+    """W^T D, whose first `count` columns go to the array `out`, (n_in, samples) from `at` on. Returns whether they
+    are finite. `columns` are as many, rounded up to whole vectors.
+
+    Many arguments: see tracing.py.
+    """
+    bad = scratch(work, lanes(work))
+    store(bad, 0, 0.0)
+
+    def block(r, s, size, vectors):
+        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
+        to, left = at + r * samples + s, count - s
+        whole = left >= vectors * lanes(work)
+        cond(whole, lambda: tile_store(tile, out, to, samples), lambda: tile_store_part(tile, out, to, samples, left))
+        tile_check(tile, bad, 0)
+
+    _in_blocks(work, n_in, columns, n_out, block)
+    return sum_lanes(load(bad, 0)) == 0.0
 
 
 def _in_blocks(work, rows, columns, terms, block, finish=None):

@@ -12,6 +12,7 @@ to a number is one product, with the weights W and their direction V side by sid
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from fastxor.views import Array
 from . import choices, dense, elementwise, workspace
 from ._jit import VECTOR_BITS, inlined, kernel
 from .elementwise import ACTIVATIONS, LOSSES
-from .samples import load_rows, store_rows, weigh
+from .samples import load_rows, weigh
 from .session import laid_out
-from .simd import get, put
-from .vectors import add, all_finite, copy, fill
+from .simd import lanes
+from .vectors import add, all_finite, fill
 
 # Entries of the plan: numbers, then places in `work`, the first three of parameter vectors.
 LAST, LOSS, WIDTH, PADDED = 0, 1, 2, 3
@@ -52,9 +53,12 @@ class _Desk:
 def _plan(network: Architecture, samples: int, dtype: np.dtype) -> tuple[np.ndarray, int]:
     """Where everything stands, and how long `work` is."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
-    block = 2 * lanes
-    most = min(choices.TILE_SAMPLES, choices.TILE_BYTES // dtype.itemsize // (4 * sum(network.sizes))) // block
-    width = min(max(most, 1), -(-samples // block)) * block
+    vectors = -(-samples // lanes)
+    most = min(choices.TILE_SAMPLES, choices.TILE_BYTES // dtype.itemsize // (4 * sum(network.sizes))) // lanes
+    tiles = -(-vectors // max(most, 2))
+    width = -(-vectors // tiles) * lanes  # tiles of equal size
+    if width * dtype.itemsize % choices.SAME_PLACES == 0:
+        width += lanes
     end = 0
 
     def padded(n: int) -> int:
@@ -82,35 +86,36 @@ def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_D
     return []
 
 
-def _desk(network: Architecture, samples: int, dtype: np.dtype) -> _Desk:
+def _take(idle: list[_Desk], *kind: Any) -> _Desk:
     try:
-        return _idle_desks(network, samples, dtype).pop()
+        return idle.pop()
     except IndexError:
-        return _Desk(network, samples, dtype)
+        return _Desk(*kind)
 
 
-def _give_back(desk: _Desk, network: Architecture, samples: int, dtype: np.dtype) -> None:
+def _give_back(desk: _Desk, idle: list[_Desk]) -> None:
     if desk.work.nbytes <= choices.KEPT_BYTES:
-        _idle_desks(network, samples, dtype).append(desk)
+        idle.append(desk)
 
 
 def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
-    """See `fastxor.backends.Backend`."""
-    n_x, samples = X.shape
-    kind = network, samples, theta.dtype
-    desk, J = _desk(*kind), np.empty((network.sizes[-1], n_x, samples), theta.dtype)
+    """The derivatives of the outputs by the inputs."""
+    (n_x, samples), dtype = X.shape, theta.dtype
+    idle = _idle_desks(network, samples, dtype)
+    desk, J = _take(idle, network, samples, dtype), np.empty((network.sizes[-1], n_x, samples), dtype)
     desk.theta[...] = theta
     X_flat, by_sample = laid_out(X)
-    if not input_derivatives[theta.dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
+    if not input_derivatives[dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
         return None  # and nobody meets the bad value again
-    _give_back(desk, *kind)
+    _give_back(desk, idle)
     return J
 
 
 def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
-    """See `fastxor.backends.Backend`."""
+    """The Hessian of the cost times a direction."""
     kind = network, X.shape[1], theta.dtype
-    desk = _desk(*kind)
+    idle = _idle_desks(*kind)
+    desk = _take(idle, *kind)
     desk.theta[...], desk.direction[...] = theta, direction
     for number, layer in enumerate(network.layers, 1):
         entries = desk.plan[LAYERS + STRIDE * number :]
@@ -122,13 +127,16 @@ def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Arra
     if not hessian[theta.dtype](desk.plan, desk.work, X_flat, Y_flat, by_sample, X.shape[1]):
         return None
     result = desk.result.copy()
-    _give_back(desk, *kind)
+    _give_back(desk, idle)
     return result
 
 
 @inlined
 def _fetch(plan, work, source, by_sample, samples, n, to, start, count):
-    """Put a tile's samples, or targets, in their place."""
+    """Put a tile's samples, or targets, in their place.
+
+    Many arguments: which of the two, how it lies and where it goes are one too many.
+    """
     T, turned, spill = plan[WIDTH], plan[SCRATCH], plan[SPILL]
     load_rows(work, T, source, by_sample, samples, n, 0, n, to, plan, False, start, count, turned, spill)
 
@@ -140,47 +148,63 @@ def _fetch(plan, work, source, by_sample, samples, n, to, start, count):
 def input_derivatives(plan, work, X, by_sample, samples, J):
     """Write the derivatives of every output by the inputs, each (n_x, samples), to J; False if one is not finite."""
     T, last, good = plan[WIDTH], plan[LAST], all_finite(work, plan[THETA], plan[PADDED])
-    n_x, n_y, x = plan[LAYERS + ROWS], plan[last + ROWS], plan[LAYERS + TILE]
-    target, outputs, code = plan[TARGET], plan[last + TILE], plan[last + CODE]
-    fill(work, plan[WEIGHT], T, 1.0)
-    fill(work, plan[BY_VALUES], plan[PADDED], 0.0)  # as biases
-    _turn(plan, work)
+    n_x, n_y, x, at = plan[LAYERS + ROWS], plan[last + ROWS], plan[LAYERS + TILE], plan[last + TILE]
+    code, target, ones = plan[last + CODE], plan[TARGET], plan[WEIGHT]
+    fill(work, ones, T, 1.0)
     for start in range(0, samples, T):
         count = min(T, samples - start)
         _fetch(plan, work, X, by_sample, samples, n_x, x, start, count)
         good = all_finite(work, x, n_x * T) and good
         _values(plan, work)
+        if code != elementwise.SOFTMAX:  # each output depends on its own logit alone
+            fill(work, target, n_y * T, 1.0)
+            elementwise.pull_back(work, code, at, target, ones, n_y, T, target)
         for output in range(n_y):
-            fill(work, target, n_y * T, 0.0)
-            fill(work, target + output * T, T, 1.0)
-            elementwise.pull_back(work, code, outputs, target, plan[WEIGHT], n_y, T, target)
-            at = _through_layers(plan, work, output)
-            store_rows(work, T, J, samples, n_x, at, output * n_x * samples + start, count)
-            good = all_finite(work, at, n_x * T) and good
+            if code == elementwise.SOFTMAX:
+                fill(work, target, n_y * T, 0.0)
+                fill(work, target + output * T, T, 1.0)
+                elementwise.pull_back(work, code, at, target, ones, n_y, T, target)
+            good = _through_layers(plan, work, output, count, J, output * n_x * samples + start, samples) and good
     return good
 
 
 @inlined
-def _turn(plan, work):
-    """The first layer's W becomes its transpose, of which the product with the rows of a tile is a plain one."""
-    n, n_x, w, to = plan[LAYERS + STRIDE + ROWS], plan[LAYERS + ROWS], plan[THETA], plan[LAYERS + STRIDE + WIDE]
-    for r in range(n):
-        for k in range(n_x):
-            put(work, to + k * n + r, get(work, w + r * n_x + k))
+def _values(plan, work):
+    """The outputs, unless they are identities; and of all hidden layers the slopes or, of activations that the products
+    apply themselves, the values.
+    """
+    T, n_in, a, before = plan[WIDTH], plan[LAYERS + ROWS], plan[LAYERS + TILE], elementwise.TANH
+    for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
+        n, z, code = plan[layer + ROWS], plan[layer + TILE], plan[layer + CODE]
+        w, b, is_last = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], layer == plan[LAST]
+        if not is_last or code != elementwise.IDENTITY:
+            dense.forward(work, T, w, b, n, n_in, a, z, elementwise.IDENTITY if is_last else code)
+        if not dense.does_at_once(before):  # the values below are no longer needed
+            elementwise.differentiate(work, before, a, n_in * T, plan[layer - STRIDE + SLOPE])
+        if is_last:
+            elementwise.output(work, code, z, n, T)
+        elif not dense.does_at_once(code):
+            if code == elementwise.SIN:
+                elementwise.turn_back(work, z, n * T)
+            elementwise.activate(work, code, z, n * T, plan[layer + SLOPE])
+        n_in, a, before = n, z, code
 
 
 @inlined
-def _values(plan, work):
-    """The outputs, and all layers' slopes. (Tangents and curvatures come along, which is little, and are nothing.)"""
-    T = plan[WIDTH]
-    for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
-        n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
-        w, b = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B]
-        dense.forward(work, T, w, b, n, n_in, a, z, False)
-        if layer == plan[LAST]:
-            elementwise.output(work, plan[layer + CODE], z, n, T)
-        else:
-            _bend(plan, work, layer)
+def _through_layers(plan, work, output, count, J, place, samples):
+    """From an output's derivatives by the logits to those by the inputs, which go to J: whether they are finite."""
+    T, V, d, last = plan[WIDTH], lanes(work), plan[TARGET], plan[LAST]
+    w = n_in = terms = 0
+    for layer in range(last, LAYERS, -STRIDE):
+        w, n_in, terms = plan[THETA] + plan[layer + W], plan[layer - STRIDE + ROWS], plan[layer + ROWS]
+        if layer == last and plan[last + CODE] != elementwise.SOFTMAX:  # all other logits do not matter
+            w, d, terms = w + output * n_in, d + output * T, 1
+        if layer > LAYERS + STRIDE:
+            below = layer - STRIDE
+            slope, to = plan[below + TILE], plan[below + TILE] + n_in * T
+            dense.backward(work, T, w, terms, n_in, n_in, d, slope, to, plan[below + CODE])
+            d = to
+    return dense.backward_out(work, (count + V - 1) // V * V, w, terms, n_in, d, T, J, place, samples, count)
 
 
 @inlined
@@ -190,26 +214,6 @@ def _bend(plan, work, layer):
     if code == elementwise.SIN:
         elementwise.turn_back(work, z, n)
     elementwise.bend(work, code, z, z + n, plan[layer + SLOPE], plan[layer + CURVE], n)
-
-
-@inlined
-def _through_layers(plan, work, output):
-    """From the derivatives of an output by the logits to those by the inputs: where these are."""
-    T, d = plan[WIDTH], plan[TARGET]
-    for layer in range(plan[LAST], LAYERS, -STRIDE):
-        below = layer - STRIDE
-        n_in, terms, w = plan[below + ROWS], plan[layer + ROWS], plan[THETA] + plan[layer + W]
-        turned, to = plan[layer + WIDE], plan[below + TILE] + n_in * T
-        if layer == plan[LAST] and plan[layer + CODE] != elementwise.SOFTMAX:  # all other logits do not matter
-            w, d, terms = w + output * n_in, d + output * T, 1
-            turned = w
-        if below == LAYERS:
-            dense.forward(work, T, turned, plan[BY_VALUES], n_in, terms, d, to, False)
-        else:
-            copy(work, to, plan[below + SLOPE], n_in * T)
-            dense.backward(work, T, w, terms, n_in, n_in, d, to, False)
-        d = to
-    return d
 
 
 # ---------------------------------------------------------------- the Hessian times a direction
@@ -240,8 +244,8 @@ def _forward(plan, work):
     for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
         n_in, n, a, z = plan[layer - STRIDE + ROWS], plan[layer + ROWS], plan[layer - STRIDE + TILE], plan[layer + TILE]
         w, b, code, tangents = plan[THETA] + plan[layer + W], plan[layer + B], plan[layer + CODE], z + n * T
-        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, False)
-        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, False)
+        dense.forward(work, T, w, plan[THETA] + b, n, n_in, a, z, elementwise.IDENTITY)
+        dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, elementwise.IDENTITY)
         if layer == plan[LAST]:
             elementwise.output(work, code, z, n, T)
             elementwise.bend_loss(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
@@ -265,9 +269,7 @@ def _backward(plan, work):
         dense.gradient(work, T, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
         if below > LAYERS:
             slopes, curves = plan[below + SLOPE], plan[below + CURVE]
-            copy(work, a, slopes, n_in * T)
-            copy(work, a_tangents, slopes, n_in * T)
-            dense.backward(work, T, weights, n, n_in, n_in, d, a, False)
-            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, a_tangents, False)
-            dense.backward(work, T, weights, n, n_in, n_in, d, curves, False)
+            dense.backward(work, T, weights, n, n_in, n_in, d, slopes, a, elementwise.IDENTITY)
+            dense.backward(work, T, plan[layer + TALL], 2 * n, n_in, n_in, d, slopes, a_tangents, elementwise.IDENTITY)
+            dense.backward(work, T, weights, n, n_in, n_in, d, curves, curves, elementwise.IDENTITY)
             add(work, a_tangents, curves, n_in * T)

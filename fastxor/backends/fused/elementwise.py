@@ -10,10 +10,10 @@ import math
 import operator
 from functools import partial
 
-from fastxor.architecture import CANONICAL, ENTROPIES
+from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
 
 from ._jit import inlined
-from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes
+from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes, times
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
 from .vmath import clamp, exp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
@@ -75,7 +75,7 @@ def needs_slope(code):
 VALUES = {
     SIGMOID: sigmoid,
     RELU: lambda z: maximum(z, 0.0),
-    LEAKY_RELU: lambda z: select_less(z, 0.0, z * 0.01, z),
+    LEAKY_RELU: lambda z: select_less(z, 0.0, z * LEAK, z),
     ELU: lambda z: select_less(z, 0.0, expm1(z), z),
     SOFTPLUS: softplus,
     GELU: gelu,
@@ -85,7 +85,7 @@ VALUES = {
 DERIVATIVES = {
     SIGMOID: lambda a: a * (1.0 - a),
     RELU: lambda a: _where_positive(a, 1.0, 0.0),
-    LEAKY_RELU: lambda a: _where_positive(a, 1.0, 0.01),
+    LEAKY_RELU: lambda a: _where_positive(a, 1.0, LEAK),
     ELU: lambda a: _where_positive(a, 1.0, a + 1.0),
     SOFTPLUS: lambda a: -expm1(-a),  # sigmoid(z) = 1 - e**-softplus(z)
     IDENTITY: lambda a: 1.0,
@@ -197,9 +197,9 @@ def output(work, code, at, rows, T):
                 store(work, i, e)
                 return total + e
 
-            total = fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
+            share = 1.0 / fori_loop(s, s + rows * T, T, exponential, full(work, 0.0))
             for i in steps(s, s + rows * T, T):
-                store(work, i, load(work, i) / total)
+                store(work, i, times(load(work, i), share))
 
     def each(function):
         for i in steps(at, at + rows * T, lanes(work)):
@@ -224,7 +224,10 @@ def cost(work, loss, code, at, target, weight, rows, T, scikit):
 
 
 def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place=False):
-    """The same for each lane by itself; the outputs take the logits' place only if that is said."""
+    """The same for each lane by itself; the outputs take the logits' place only if that is said.
+
+    Many arguments: see tracing.py. Many lines: a loss is a few of them, and all have those arguments at hand.
+    """
     least = by_dtype(work, 2.0**-23, 2.0**-52)  # what scikit-learn clips probabilities to
     most = -math.log(least)
 
@@ -256,8 +259,9 @@ def losses(work, loss, code, at, target, weight, rows, T, scikit=False, in_place
 
         mass, column = fori_loop(0, rows * T, T, step, (full(work, 0.0), full(work, 0.0)))
         if in_place:
+            share = 1.0 / mass
             for i in steps(at + s, at + s + rows * T, T):
-                store(work, i, load(work, i) / mass)
+                store(work, i, times(load(work, i), share))
         column = column + log(mass)
         return cond(scikit, lambda: select_less(most, column, most, column), lambda: column)
 
@@ -302,13 +306,25 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
 
 
 def errors(work, loss, code, at, target, weight, rows, T, logistic):
-    """The same; what is returned is 0 in each lane where all was finite, else NaN."""
+    """The same; what is returned is 0 in each lane where all was finite, else NaN.
+
+    Many arguments: see tracing.py.
+    """
+
+    def straight(r, bad):
+        def samples(s, bad):
+            i = r * T + s
+            a = load(work, at + i)
+            store(work, at + i, (a - load(work, target + i)) * load(work, weight + s))
+            return bad + (a - a)
+
+        return fori_loop(0, T, lanes(work), samples, bad)
 
     def by_logit(error, a):
         through = cond(code == SIGMOID, lambda: error * (a * (1.0 - a)), lambda: error)
         return cond(is_canonical(loss), lambda: error, lambda: through)
 
-    def row(r, bad):
+    def others(r, bad):
         def samples(s, bad):
             i = r * T + s
             z = load(work, at + i)
@@ -320,12 +336,19 @@ def errors(work, loss, code, at, target, weight, rows, T, logistic):
 
         return fori_loop(0, T, lanes(work), samples, bad)
 
-    return fori_loop(0, rows, 1, row, full(work, 0.0))
+    def all_rows(row):
+        return fori_loop(0, rows, 1, row, full(work, 0.0))
+
+    one_formula = is_straight(loss, code) & (logistic == 0)  # without a branch at every vector
+    return cond(one_formula, lambda: all_rows(straight), lambda: all_rows(others))
 
 
 @traced
 def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
-    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's."""
+    """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's.
+
+    Many arguments: see tracing.py.
+    """
 
     def softmax(s):
         def product(i, total):

@@ -1,6 +1,6 @@
 """The engine: every way through a network, and every step of training, as one kernel that is compiled once.
 
-To be read from `engine`, which deals out tiles and sends each of them through `_load`, `_forward`, `_backward` and
+To be read from `engine`, which deals out tiles and sends each of them through `_fetch`, `_forward`, `_backward` and
 `_commit`. Arrays are flat; `plan` and `work` are those of workspace.py.
 """
 
@@ -11,7 +11,7 @@ from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
 from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
-from .vectors import add, all_finite, copy, fill
+from .vectors import add, all_finite, copy, copy_out, fill
 from .workspace import (
     AFTER,
     AHEAD,
@@ -53,6 +53,8 @@ class Call(NamedTuple):
     task: int
     shares: int  # into which the work on a tile is divided: threads in lockstep, or 1
     share: int  # which of them is this thread's; the first one's has what is not worth dividing
+    parts: int  # into which the parameters are divided: threads in lockstep or abreast, or 1
+    part: int  # which of them is this thread's; abreast, also the number of its tile in every step
     shared: object  # see ring.py
     length: int  # of a parameter vector, padded
     last: int  # where the last layer's entries of the plan begin
@@ -114,21 +116,22 @@ class Tile(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What the tiles of a step add up to."""
+    """What the tiles of a step add up to, and where what becomes of it goes."""
 
     costs: object
     hyper: object
+    aside: object
     steps: int
     in_ring: bool  # other threads have tiles of their own
 
 
 @kernel(
-    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], float64[::1], "
-    "float64[::1], int64, int64, int64, int64[::1], int64)"
+    "int64(int64, int64[::1], T[::1], T[::1], T[::1], int64, int64, int64[::1], int64, T[::1], T[::1], "
+    "float64[::1], float64[::1], int64, int64, int64, int64[::1], int64)"
 )
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, beside, costs, hyper, steps, first, interval,
-    shared, thread,
+    task, plan, work, X, Y, by_sample, samples, order, batch, beside, aside, costs, hyper, steps, first,
+    interval, shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
 
@@ -137,7 +140,8 @@ def engine(
 
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
-              cost, was not finite; THETA then holds the parameters before it.
+              cost, was not finite; THETA then holds the parameters before it. After some steps, as `hyper` says, the
+              state is put aside: the parameters and the optimizer's two vectors to `aside`, one after the other.
     FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `beside`.
     PREDICT   writes those of the last layer alone.
     COST      puts the cost in costs[0].
@@ -153,37 +157,58 @@ def engine(
     ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
     at a time. A tile's gradient is worked out by itself and added to the step's when those of the tiles before it are
     in; whoever adds a step's last tile updates the parameters. So a slower thread is waited for at the end of a step
-    alone, or when its tile is far behind, and none has to be there for the others to go on. Or they go in lockstep, and
-    each has its share of every row of neurons, and of the parameters; the first one does what is not worth sharing.
+    alone, or when its tile is far behind, and none has to be there for the others to go on.
+
+    Or they go in lockstep, and each has its share of every row of neurons, and of the parameters; the first one does
+    what is not worth sharing. Or, two of them where a step is two tiles, abreast: each has a tile, and its share of the
+    parameters, and fetches its samples of the next step before it waits for the other. Until the second one comes, the
+    first one takes steps alone.
     """
-    shares = ring.set_off(shared, thread, int(hyper[update.SHARES])) if thread >= 0 else 1
-    if shares == ring.GONE:
+    parts = ring.set_off(shared, thread, int(hyper[update.SHARES])) if thread >= 0 else 1
+    if parts == ring.GONE:
         return 0
-    in_ring = thread >= 0 and shares == 1
-    call = _call(task, plan, work, hyper, max(thread, 0), shares, shared)
+    in_ring = thread >= 0 and parts == 1
+    in_pair = parts > 1 and _tiles(plan, min(batch, samples)) > 1
+    is_abreast = in_pair and thread > 0
+    shares = 1 if in_pair else parts
+    call = _call(task, plan, work, hyper, max(thread, 0), parts if is_abreast else shares, shares, shared)
     data = Data(X, Y, by_sample, samples, order, beside)
-    sums = Sums(costs, hyper, steps, in_ring)
+    sums = Sums(costs, hyper, aside, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
     good = steps
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
     ticket = -1
+    fetched = False
+    if is_abreast:
+        begin = ring.join(shared)
+        while step.number < min(begin, steps):
+            step = _next_step(plan, call, data, batch, step, interval)
     while True:
-        ticket = ring.next_ticket(shared) if in_ring else ticket + 1
+        if is_abreast:
+            ticket = step.passed + _own_tile(call, step)
+        else:
+            ticket = ring.next_ticket(shared) if in_ring else ticket + 1
         while ticket >= step.passed + step.tiles and step.number < steps:
             step = _next_step(plan, call, data, batch, step, interval)
         if step.number == steps:
             break
+        if in_pair and not is_abreast and ticket == step.passed and ring.has_come(shared):
+            ring.let_join(shared, step.number)
+            is_abreast, fetched = True, False
+            call = _call(task, plan, work, hyper, thread, parts, shares, shared)
         gradient = plan[OWN] + call.base
         if in_ring:
             place = ring.room(shared, thread, plan[AHEAD], step.passed, ticket)
             if place < 0:
                 break
             gradient += place * call.length
-        if ticket == step.passed:  # the step's first tile
+        if ticket == step.passed and not (is_abreast and thread > 0):  # the step's first tile
             gradient = plan[GRADIENT]
         tile = _cut(work, plan, step, ticket - step.passed)
-        if ticket == 0 or in_ring or step.tiles > 1 or order.size > 0:  # else its samples are still there
-            fit = _load(work, plan, call, data, tile) and fit
+        if not fetched:
+            _fetch(work, plan, call, data, tile)
+            fit = _fits(work, plan, call, tile) and fit
+        fetched = order.size == 0 and step.tiles == 1 and not in_ring  # they stay
         record = step.number == step.record or task in (EVALUATE, COST)
         cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
         fit = fit and good_values
@@ -198,6 +223,22 @@ def engine(
         _backward(work, plan, call, data, tile, step, gradient)
         if task == PULLBACK:
             fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
+        if is_abreast:
+            hyper[update.RING + thread] = cost
+            if thread == 0:
+                update.begin(hyper, step.number)
+            come = ring.come(shared, thread)
+            following = _next_step(plan, call, data, batch, step, interval)
+            fetched = following.number < steps
+            if fetched and order.size > 0:
+                _fetch(work, plan, call, data, _cut(work, plan, following, _own_tile(call, following)))
+            ring.wait_for(shared, parts, come)
+            end = _conclude(work, plan, call, sums, step)
+            if end != GOES_ON:
+                good = end
+                break
+            step = following
+            continue
         if in_ring:
             hyper[update.RING + ticket % shared[ring.TILES]] = cost
             if not ring.is_mine_to_add(shared, ticket, gradient):
@@ -206,11 +247,32 @@ def engine(
         if end != GOES_ON:
             good = end
             break
+    if in_pair and not is_abreast:
+        ring.let_join(shared, steps)
+        ring.end(shared, good)
     if task != TRAIN:
         costs[0] = hyper[update.TOTAL]
         fit = fit and is_finite(costs[0]) and (call.only_forward or all_finite(work, plan[GRADIENT], call.length))
         good = 1 if fit else 0
     return good
+
+
+@kernel("float64(int64[::1], T[::1], T[::1], T[::1], int64, int64, float64[::1], int64[::1], boolean)", "validation")
+def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
+    """The cost of all samples, or, with `fetch`, put them into their tiles, where they stay for the next calls.
+
+    Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty.
+    """
+    data, total = Data(X, Y, by_sample, samples, order, work), 0.0
+    step = _first_step(plan, _call(COST, plan, work, hyper, 0, 1, 1, order), data, samples, 0)
+    for number in range(step.tiles):
+        call = _call(COST, plan, work, hyper, number, 1, 1, order)
+        tile = _cut(work, plan, step, number)
+        if fetch:
+            _fetch(work, plan, call, data, tile)
+        else:
+            total += _forward(work, plan, call, data, tile, plan[THETA], True)[0]
+    return total
 
 
 @inlined
@@ -220,7 +282,7 @@ def is_finite(x):
 
 
 @inlined
-def _call(task, plan, work, hyper, thread, shares, shared):
+def _call(task, plan, work, hyper, thread, parts, shares, shared):
     own = thread * plan[PRIVATE]
     base = own if shares == 1 else 0
     last = LAYERS + STRIDE * plan[DEPTH]
@@ -237,6 +299,8 @@ def _call(task, plan, work, hyper, thread, shares, shared):
         task,
         shares,
         thread if shares > 1 else 0,
+        parts,
+        thread if parts > 1 else 0,
         shared,
         plan[PADDED],
         last,
@@ -347,10 +411,13 @@ def _whole_vectors(work, count, most):
 @inlined
 def _share(call, n, block):
     """This thread's of n rows, (first, stop), in whole blocks: it is to have the same bits as all of them at once."""
+    return _part(n, block, call.share, call.shares)
+
+
+@inlined
+def _part(n, block, number, of):
     blocks = n // block
-    first = blocks * call.share // call.shares * block
-    stop = blocks * (call.share + 1) // call.shares * block
-    return first, n if call.share == call.shares - 1 else stop
+    return blocks * number // of * block, n if number == of - 1 else blocks * (number + 1) // of * block
 
 
 @inlined
@@ -371,31 +438,66 @@ def _agreed(call, hyper, step, cost):
     return cost
 
 
+# ---------------------------------------------------------------- abreast
+
+
+@inlined
+def _own_tile(call, step):
+    """The number of this thread's tile. Of a step that is but one, the other thread's work on it is for nothing."""
+    return min(call.part, step.tiles - 1)
+
+
+@inlined
+def _conclude(work, plan, call, sums, step):
+    """End a step whose tiles are all done: as `_commit`, by all threads together."""
+    cost = sums.hyper[update.RING]
+    if step.tiles > 1:
+        cost += sums.hyper[update.RING + 1]
+        first, stop = _part(call.length, lanes(work), call.part, call.parts)
+        second = plan[OWN] + plan[PRIVATE]
+        add(work, plan[GRADIENT] + first, second + first, stop - first)
+    good = _update(work, plan, call, sums, step, cost)
+    if good != GOES_ON:
+        ring.end(call.shared, good)
+    return good
+
+
 # ---------------------------------------------------------------- what becomes of a tile
 
 
 @inlined
-def _load(work, plan, call, data, tile):
-    """Copy the tile's samples into the workspace; whether they are what a single pass may have."""
+def _fetch(work, plan, call, data, tile):
+    """Copy the tile's samples into the workspace."""
     n_in = get(plan, LAYERS + ROWS)
-    a = _x(plan, call)
-    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, a, call.kept)
-    with_targets = call.task not in (FORWARD, PREDICT)
-    if with_targets:
-        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, call.scratch)
+    kept = call.kept if _keeps(work, plan, tile) else -1
+    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, _x(plan, call), kept)
+    if call.task not in (FORWARD, PREDICT):
+        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, -1)
         if call.share == 0:
             weigh(work, tile.width, call.weight, tile.count, 1.0 if call.task == PULLBACK else tile.of)
             if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
                 order, shuffled = data.order, data.order.size > 0
                 weigh_each(work, call.weight, tile.count, data.beside, order, shuffled, tile.start)
     _meet(call)
+
+
+@inlined
+def _fits(work, plan, call, tile):
+    """Whether the tile's samples are what a single pass may have."""
     if call.task == TRAIN:
         return True
-    fit = all_finite(work, a, n_in * tile.width)
-    if with_targets:
+    fit = all_finite(work, _x(plan, call), get(plan, LAYERS + ROWS) * tile.width)
+    if call.task not in (FORWARD, PREDICT):
         unfit = elementwise.unfit(work, call.loss, call.target, call.weight, call.rows, tile.width, 1e-3)
         fit = fit and unfit == 0.0
     return fit
+
+
+@inlined
+def _keeps(work, plan, tile):
+    """Whether the samples are wanted as they came, too: for a first gradient by columns."""
+    first = LAYERS + STRIDE
+    return dense.sooner_by_columns(work, tile.width, get(plan, first + ROWS), get(plan, LAYERS + ROWS))
 
 
 @inlined
@@ -422,7 +524,7 @@ def _forward(work, plan, call, data, tile, theta, record):
         z = get(plan, layer + TILE) + call.base
         if call.task == BACKWARD or (call.task == PULLBACK and not elementwise.needs_slope(get(plan, layer + CODE))):
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, values, 0, n_out, z, call.scratch)
+            _rows(work, call, data, there, values, 0, n_out, z, -1)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
@@ -471,8 +573,9 @@ def _layer(work, plan, call, tile, theta, layer):
     else:
         first, stop = _share(call, n_out, choices.ROWS)
         z += first * tile.width
-        dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, is_tanh)
-    if layer < call.last and not is_tanh:
+        applied = code if layer < call.last else elementwise.IDENTITY
+        dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, applied)
+    if layer < call.last and not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
         size = (stop - first) * tile.width
         if code == elementwise.SIN:
             elementwise.turn_back(work, z, size)
@@ -518,7 +621,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
             code = get(plan, below + CODE)
             is_tanh = code == elementwise.TANH
             first, stop = _share(call, n_in, choices.ROWS)
-            if not is_tanh:
+            if not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
                 here = first * tile.width
                 slopes = get(plan, below + SLOPE) + call.base + here
                 elementwise.differentiate(work, code, a + here, (stop - first) * tile.width, slopes)
@@ -533,7 +636,7 @@ def _backward(work, plan, call, data, tile, step, gradient):
                 narrow.backward(work, w, n_out, n_in, d, a, is_tanh)
             else:
                 a += first * tile.width
-                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, is_tanh)
+                dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, a, code)
                 _meet(call)
 
 
@@ -609,33 +712,54 @@ def _update(work, plan, call, sums, step, cost):
         finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step)
         if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
             good = step.number
+        elif sums.hyper[update.ASIDE] != 0.0 and call.share == 0:
+            _put_aside(work, plan, call, sums, step.number + 1, step.after)
     if good == sums.steps and not is_end:
         return GOES_ON
     result = step.before if good < step.number else step.theta if good < sums.steps else step.after
-    if result != plan[THETA] and call.share == 0:
+    if result != plan[THETA] and call.part == 0:
         copy(work, plan[THETA], result, call.length)
     return good
 
 
 @inlined
+def _put_aside(work, plan, call, sums, steps, theta):
+    """The state after so many steps, if it is one of those wanted."""
+    hyper, to = sums.hyper, update.POWERS_ASIDE
+    since, interval = steps - int(hyper[update.FIRST_ASIDE]), int(hyper[update.ASIDE])
+    number, size = since // interval, 3 * call.length
+    if since >= 0 and since % interval == 0 and (number + 1) * size <= sums.aside.size:
+        copy_out(sums.aside, number * size, work, theta, call.length)
+        copy_out(sums.aside, number * size + call.length, work, plan[MOMENTS], 2 * call.length)
+        hyper[to + 2 * number], hyper[to + 2 * number + 1] = hyper[update.POWER1], hyper[update.POWER2]
+
+
+@inlined
 def _share_of_penalties(call, step):
+    """How much of l2 and l1 counts."""
+    if not call.is_penalized:
+        return 0.0
     return 1.0 / step.weight if call.is_scikit else 1.0
 
 
 @inlined
 def _move(work, plan, call, sums, step):
     """All parameters moved; whether all of them are finite."""
-    if call.shares == 1:
+    if call.parts == 1:
         update.begin(sums.hyper, step.number)
-    first, stop = _share(call, call.length, lanes(work))
-    gradient = plan[GRADIENT]
-    if call.is_penalized:
+    first, stop = _part(call.length, lanes(work), call.part, call.parts)
+    gradient, share = plan[GRADIENT], _share_of_penalties(call, step)
+    if sums.hyper[update.CLIP] < math.inf:
+        if call.parts > call.shares:  # the others' parts of the sum may not be there
+            ring.meet(call.shared, call.part, call.parts)
         gradient = step.after  # where there is room for another one, that the step reads before it writes
-        update.penalize(
-            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper,
-            _share_of_penalties(call, step),
-        )  # fmt: skip
-    finite = update.step(work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper)
-    if call.shares > 1:
-        finite = ring.all_say(call.shared, call.share, call.shares, finite)
+        update.clip(
+            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper, share
+        )
+        share = 0.0
+    finite = update.step(
+        work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper, share
+    )
+    if call.parts > 1:
+        finite = ring.all_say(call.shared, call.part, call.parts, finite)
     return finite

@@ -104,11 +104,10 @@ def jacobian(plan, work, space, count, J):
         n_out = get(plan, layer + ROWS)
         z = get(plan, layer + TILE)
         act = get(plan, layer + CODE)
-        is_tanh = act == elementwise.TANH
         a = get(plan, layer - STRIDE + TILE)
         w = theta + get(plan, layer + W)
-        dense.forward(work, T, w, theta + get(plan, layer + B), n_out, get(plan, layer - STRIDE + ROWS), a, z, is_tanh)
-        if not is_tanh:
+        dense.forward(work, T, w, theta + get(plan, layer + B), n_out, get(plan, layer - STRIDE + ROWS), a, z, act)
+        if not dense.does_at_once(act):
             if act == elementwise.SIN:
                 elementwise.turn_back(work, z, n_out * T)
             elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE))
@@ -139,8 +138,7 @@ def jacobian(plan, work, space, count, J):
             _multiply(work, J, T, delta, a, n_out, n_in, w * columns + column, b * columns + column, columns)
             if layer > LAYERS + STRIDE:
                 here -= n_in * T
-                copy(work, here + size, here, n_in * T)
-                dense.backward(work, T, theta + w, n_out, n_in, n_in, delta, here + size, False)
+                dense.backward(work, T, theta + w, n_out, n_in, n_in, delta, here, here + size, elementwise.IDENTITY)
 
 
 @traced

@@ -3,7 +3,7 @@
 import math
 
 from ._jit import kernel
-from .engine import BACKWARD, COST, EVALUATE, FORWARD, PREDICT, PULLBACK, TRAIN, engine, is_finite
+from .engine import BACKWARD, COST, EVALUATE, FORWARD, PREDICT, PULLBACK, TRAIN, cost_of_tiles, engine, is_finite
 from .samples import fetch
 from .simd import lanes, load, store
 from .tracing import steps, traced_inline
@@ -18,6 +18,7 @@ __all__ = [
     "PULLBACK",
     "TRAIN",
     "cost",
+    "cost_of_tiles",
     "descend",
     "engine",
     "fetch",

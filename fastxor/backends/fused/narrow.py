@@ -22,7 +22,7 @@ from .vmath import sigmoid, tanh, tanh_soon
 def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
     """Z = W A + b, or its tanh: the commonest activation is taken while the row is still in its register.
 
-    In training, tanh and long sums are those of specialised.py, else of dense.py: a sample has the same outputs alone
+    In training, tanh and long sums are those of specialised/, else of dense.py: a sample has the same outputs alone
     and among others.
 
     Many arguments: see tracing.py.

@@ -83,11 +83,13 @@ def compiled(network: Architecture) -> Compiled:
     run_forward, run_gradient = _traced(network)
 
     def forward(theta, x, out):
+        """The outputs (n_y,) of the sample x (n_x,), into out; theta (count,) holds the parameters."""
         theta = checked("theta", theta, count, theta)
         x, out = checked("x", x, n_x, theta), checked("out", out, n_y, theta)
         run_forward(theta, x, step(x), out, step(out))
 
     def gradient(theta, x, dout, dtheta):
+        """From the derivative dout (n_y,) of a number by the outputs to that by theta (count,), into dtheta."""
         theta, dtheta = checked("theta", theta, count, theta), checked("dtheta", dtheta, count, theta)
         x, dout = checked("x", x, n_x, theta), checked("dout", dout, n_y, theta)
         run_gradient(theta, x, step(x), dout, step(dout), dtheta)

@@ -1,12 +1,14 @@
-"""How threads that share a run agree. There are two ways.
+"""How threads that share a run agree. There are three ways.
 
 Tiles: a ticket counter deals them out, and a ring passes their gradients on in order. Or, where a step is one tile, in
-lockstep: each thread has a share of every layer's neurons, and all meet between one stage of a step and the next.
+lockstep: each thread has a share of every layer's neurons, and all meet between one stage of a step and the next. Or,
+where it is two tiles, abreast: two threads have one each, and meet before and after they move the parameters.
+The first one does not wait for the second one to come.
 
 `shared` is what they agree on by. Its first entries stand cache lines apart; then comes the ring, a line to a tile; it
 holds all tiles that are not in: of each thread one for each place that it has for gradients, and one that waits for a
-place. Last, a line to a thread: for each of its places, how many tiles must be in before that is free; in lockstep,
-how often it has come to a meeting, and what it says there.
+place. Last, a line to a thread: for each of its places, how many tiles must be in before that is free; in lockstep
+and abreast, how often it has come to a meeting, and what it says there.
 """
 
 import numpy as np
@@ -20,8 +22,12 @@ DONE = 16  # how many tiles are in
 GOOD = 32  # how many steps were good
 YIELD = 33  # address of the system's function that lets other threads run
 TILES = 34  # length of the ring
-SHARES = 35  # threads in lockstep, or 1; 0 until the first one comes and tells the others, GONE if it does not come
+SHARES = 35  # threads in lockstep or abreast, or 1; 0 until the first one tells the others, GONE if it does not come
 GONE = -1
+COMING, JOINED = (
+    36,
+    37,
+)  # abreast: whether the second thread has come, and one more than the step from which on it is in
 RING, LINE = 48, 8  # where it begins, and how long a line is
 COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
 MET, SAYS = 0, 1  # of a thread's line
@@ -110,15 +116,50 @@ def set_off(shared, thread, shares):
 
 
 @inlined
-def meet(shared, thread, shares):
+def meet(shared, thread, threads):
     """Wait until all threads have come as far."""
+    wait_for(shared, threads, come(shared, thread))
+
+
+@inlined
+def come(shared, thread):
+    """This thread has; how often it has come to a meeting."""
+    line = RING + LINE * (shared[TILES] + thread)
+    often = shared[line + MET] + 1
+    release(shared, line + MET, often)
+    return often
+
+
+@inlined
+def wait_for(shared, threads, often):
+    """Wait until all of them have come so often."""
     lines = RING + LINE * shared[TILES]
-    often = shared[lines + LINE * thread + MET] + 1
-    release(shared, lines + LINE * thread + MET, often)
-    for other in range(shares):
+    for other in range(threads):
         spins = 0
         while acquire(shared, lines + LINE * other + MET) < often:
             spins = _spin(shared, spins)
+
+
+@inlined
+def has_come(shared):
+    """Whether the second of two threads abreast has."""
+    return acquire(shared, COMING) > 0
+
+
+@inlined
+def let_join(shared, step):
+    """It takes part in this step and those that follow."""
+    release(shared, JOINED, step + 1)
+
+
+@inlined
+def join(shared):
+    """The second thread has come; the number of the first step that it is to take part in."""
+    release(shared, COMING, 1)
+    spins = 0
+    while acquire(shared, JOINED) == 0:
+        spins = _spin(shared, spins)
+    return shared[JOINED] - 1
 
 
 @inlined

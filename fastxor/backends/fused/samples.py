@@ -3,7 +3,7 @@
 from . import dense
 from ._jit import kernel
 from .choices import SAMPLES_AHEAD
-from .simd import get, lanes, load, load_part, prefetch, put, store
+from .simd import get, lanes, load, load_part, prefetch, put, store, turn
 from .tracing import cond, steps, traced, traced_inline
 from .workspace import DEPTH, LAYERS, ROWS, SAMPLES, SPILL, STRIDE, TARGET, TILE, WEIGHT, WIDTH
 
@@ -25,10 +25,13 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
     """Copy rows `first` to `stop` of `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a
     tile; the last sample again and again follows, for what overflows in no sample must not do so in the padding.
 
-    In the second case they stay at `turned`, too, one after the other; and `first` is a multiple of the lanes.
+    In the second case they stay at `turned`, too, one after the other, unless that is -1; and `first` is a multiple of
+    the lanes.
 
     Many arguments: see tracing.py.
     """
+    V = lanes(work)
+    whole = count // V * V
 
     def rows():
         for r in steps(first, stop):
@@ -39,7 +42,9 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
                     put(work, line + s, get(source, row + get(order, start + s)))
 
             def copy(row=row, line=line):
-                for s in steps(0, T, lanes(work)):
+                for s in steps(0, whole, V):
+                    store(work, line + s, load(source, row + start + s))
+                for s in steps(whole, T, V):
                     store(work, line + s, load_part(source, row + start + s, count - s))
 
             cond(shuffled, gather, copy)
@@ -47,25 +52,61 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
             for s in steps(count, T):
                 put(work, line + s, last)
 
+    def number(i):
+        """Of the tile's sample i among all."""
+        sample = start + cond(i < count, lambda: i, lambda: count - 1)
+        return cond(shuffled, lambda: get(order, sample), lambda: sample)
+
     def by_samples():
-        _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, count, turned, spill)
+        cond(
+            turned < 0,
+            lambda: _turn_samples(work, T, source, n, first, stop, to, number),
+            lambda: _load_samples(work, T, source, n, first, stop, to, number, turned, spill),
+        )
 
     cond(by_sample > 0, by_samples, rows)
 
 
-def _load_samples(work, T, source, n, first, stop, to, order, shuffled, start, count, turned, spill):
-    """As many samples as lanes at a time are copied to `turned` and from there, as rows, into the tile.
+def _turn_samples(work, T, source, n, first, stop, to, number):
+    """As many samples as lanes at a time go into the tile as rows; ``number(i)`` says which is its sample i.
+
+    The last square overlaps the one before; of fewer rows than a square has, numbers go one by one.
+
+    Many arguments: see tracing.py.
+    """
+    V = lanes(work)
+
+    def squares():
+        for s in steps(0, T, V):
+            samples = [number(s + i) * n for i in range(V)]
+            coming = [number(s + i + V) * n for i in range(V)]
+
+            def square(k, s=s, samples=samples, coming=coming):
+                for sample in coming:  # samples in a shuffled order are foreseen by no processor
+                    prefetch(source, sample + k)
+                turn(source, [sample + k for sample in samples], work, to + k * T + s, T)
+
+            for k in steps(first, stop - V + 1, V):
+                square(k)
+            cond((stop - first) % V > 0, lambda: square(stop - V))
+
+    def one_by_one():
+        for s in steps(0, T):
+            sample = number(s) * n
+            for k in steps(first, stop):
+                put(work, to + k * T + s, get(source, sample + k))
+
+    cond(stop - first < V, one_by_one, squares)
+
+
+def _load_samples(work, T, source, n, first, stop, to, number, turned, spill):
+    """The same by way of `turned`.
 
     Many arguments: see tracing.py.
     """
     V = lanes(work)
     whole = first + (stop - first) // V * V
     width = (n + V - 1) // V * V
-
-    def number(i):
-        """Of the tile's sample i among all."""
-        sample = start + cond(i < count, lambda: i, lambda: count - 1)
-        return cond(shuffled, lambda: get(order, sample), lambda: sample)
 
     for s in steps(0, T, V):
         for i in steps(s, s + V):

@@ -22,6 +22,8 @@ from .threads import Crew, is_little, together, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
+_NONE_ASIDE = {np.dtype(kind): np.empty((0, 3, 0), kind) for kind in (np.float64, np.float32)}
+
 # Of a schedule, the learning rates of so many steps at most are worked out at a time.
 _RATES = 4096
 
@@ -56,6 +58,8 @@ class _Desk:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
         ring = self.threads * (1 + int(self.plan[workspace.AHEAD]))
         self.hyper = update.numbers(optimizer, ring, penalties, rates, scikit)
+        row = 3 * int(self.plan[workspace.PADDED])  # of a state that is put aside: theta and the optimizer's vectors
+        self.room = min(choices.MOST_ASIDE, choices.ASIDE_BYTES // dtype.itemsize // row)
         self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
@@ -73,6 +77,7 @@ class Session:
     """See `fastxor.backends.Session`."""
 
     finished = False
+    every = 0
 
     def __init__(self, job: Job, state: State) -> None:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
@@ -86,12 +91,15 @@ class Session:
             self._desk = self._idle.pop()
         except IndexError:
             self._desk = _Desk(*kind)
+        self.room = self._desk.room
+        self._aside, self._first_aside = _NONE_ASIDE[dtype], 0
         self._crew = Crew(self._desk.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
         turned = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
-        self._X, X_by_sample = laid_out(job.X, turned or (shuffled and job.X.nbytes <= choices.SMALL_BYTES))
-        self._Y, Y_by_sample = laid_out(job.Y, turned or (shuffled and job.Y.nbytes <= choices.SMALL_BYTES))
+        small = choices.SMALL_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
+        self._X, X_by_sample = laid_out(job.X, turned or job.X.nbytes <= small)
+        self._Y, Y_by_sample = laid_out(job.Y, turned or job.Y.nbytes <= small)
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
         plain = job.penalties == NONE and job.weights is None and not self._scheduled
@@ -114,8 +122,28 @@ class Session:
         if self._desk.is_kept:
             self._idle.append(self._desk)
 
+    @property
+    def thetas(self) -> dict[int, Array]:
+        if not self.every:
+            return {}
+        there = range(self._first_aside, self._state.completed + 1, self.every)
+        return dict(zip(there, self._aside[:, 0, : self._desk.theta.size], strict=False))
+
+    def kept(self, iteration: int) -> State:
+        desk, number = self._desk, (iteration - self._first_aside) // self.every
+        row, place = self._aside[number, :, : desk.theta.size].copy(), update.POWERS_ASIDE + 2 * number
+        memory = self._state.memory  # see `_take_over`
+        if len(desk.rows):
+            memory = Memory(row[1 : 1 + len(desk.rows)], desk.hyper[place : place + 2].copy())
+        return State(row[0], memory, iteration)
+
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         self.recorded = {}
+        self._desk.hyper[update.ASIDE] = self.every
+        if self.every:
+            self._first_aside = (self._state.completed // self.every + 1) * self.every
+            if not self._aside.size:
+                self._aside = np.empty((self.room, 3, int(self._desk.plan[workspace.PADDED])), self._desk.work.dtype)
         done = 0
         while done < steps:
             most = min(steps - done, self._crew.most(self.speed))
@@ -149,8 +177,7 @@ class Session:
         costs.fill(np.nan)
         train = self._specialised()
         if train is not None:
-            rate = self._job.optimizer.learning_rate
-            fine = train(self._desk.work, costs, steps, rate, first, interval)
+            fine = self._in_parts(train, steps, costs, first, interval)
             if not (fine and np.isfinite(self._desk.theta).all() and np.isfinite(costs).all()):
                 train, self._special = None, None  # the engine finds out where it went wrong
                 self._restore()
@@ -165,7 +192,7 @@ class Session:
         done = self._state.completed
         known = costs.tolist() if good == steps else [cost for cost in costs.tolist() if cost == cost]
         self.recorded |= zip(range(done + first, done + steps, interval), known, strict=False)  # before the state
-        self._keep(good)
+        self._take_over(good)
         return good
 
     def _specialised(self) -> Callable | None:
@@ -184,13 +211,29 @@ class Session:
             self._fetched = True
         return train
 
+    def _in_parts(self, train: Callable, steps: int, costs: np.ndarray, first: int, interval: int) -> bool:
+        """The steps by a specialised kernel, up to one state that is to be kept after the other; are they good?"""
+        desk, rate, done, recorded = self._desk, self._job.optimizer.learning_rate, 0, 0
+        begun, fine = self._state.completed, True
+        while done < steps and fine:
+            part = min(steps - done, self.every - (begun + done) % self.every) if self.every else steps
+            fine = train(desk.work, costs[recorded:], part, rate, first, interval)
+            done += part
+            recorded += (part - 1 - first) // interval + 1 if first < part else 0
+            first = first - part if first >= part else -(part - first) % interval
+            if self.every and (begun + done) % self.every == 0:
+                self._aside[(begun + done - self._first_aside) // self.every, 0, : desk.theta.size] = desk.theta
+        return fine
+
     def _run(self, steps: int, order: np.ndarray, costs: np.ndarray, first: int, interval: int) -> int:
         """So many steps of the engine; how many were good."""
         if not steps:
             return 0
         began, desk = time.perf_counter(), self._desk
-        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch
-        arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._beside, costs, desk.hyper
+        if self.every:
+            desk.hyper[update.FIRST_ASIDE] = self._first_aside - self._state.completed
+        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch, self._beside
+        arguments = kernels.TRAIN, desk.plan, desk.work, *data, self._aside.ravel(), costs, desk.hyper
         rest = desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval)
         good = patiently(lambda: together(*rest)) if steps > LONG * self.speed else together(*rest)
         seconds = max(time.perf_counter() - began, 1e-9)
@@ -206,7 +249,7 @@ class Session:
         self._desk.rows[...] = self._state.memory.rows
         self._desk.powers[:] = self._state.memory.powers
 
-    def _keep(self, steps: int) -> None:
+    def _take_over(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
         desk = self._desk
         memory = self._state.memory  # an optimizer without one has the same at every step

@@ -342,6 +342,18 @@ def _(x, y, z):
 
 
 @operation
+def times(x, y):
+    """x * y, rounded by itself wherever it stands: no FMA takes it in."""
+    return x * y
+
+
+@times.traced
+def _(x, y):
+    x, y = alike(x, y)
+    return x.like(x.builder.fmul(x.value, y.value, flags=("arcp",)))  # which means nothing to a product
+
+
+@operation
 def select_less(x, y, if_less, otherwise):
     """if_less where x < y, else otherwise; NaN compares false."""
     vector = x if isinstance(x, np.ndarray) else y
@@ -702,66 +714,111 @@ def tile_store(tile, array, i, stride):
 
 @tile_store.traced
 def _(tile, array, i, stride):
-    _combine(tile, array, i, stride, lambda vector, old: vector)
-
-
-def _combine(tile, array, i, stride, function):
-    """Store ``function(vector of the tile, what stands in its place)``."""
     for row in tile:
         for c, vector in enumerate(row):
-            place = i + c * lanes(array)
-            store(array, place, function(vector, load(array, place)))
+            store(array, i + c * lanes(array), vector)
         i = i + stride
 
 
 @operation
+def tile_store_from(tile, least, array, i, stride):
+    """array[i + r * stride :] = row r of the tile, or the number `least` where that is more; NaN stays."""
+    tile_store(np.where(tile < least, array.dtype.type(least), tile), array, i, stride)
+
+
+@tile_store_from.traced
+def _(tile, least, array, i, stride):
+    tile_store([[select_less(vector, least, least, vector) for vector in row] for row in tile], array, i, stride)
+
+
+@operation
 def tile_store_part(tile, array, i, stride, count):
-    """The same for the first `count` numbers of each row of a tile that is one vector wide."""
+    """The same for the first `count` numbers of each row."""
     for r in range(tile.shape[0]):
         store_part(array, i + r * stride, tile[r].ravel(), count)
 
 
 @tile_store_part.traced
 def _(tile, array, i, stride, count):
-    for (vector,) in tile:
-        store_part(array, i, vector, count)
+    for row in tile:
+        for c, vector in enumerate(row):
+            before = c * lanes(array)
+            store_part(array, i + before, vector, count - before)
         i = i + stride
 
 
 @operation
-def tile_scale(tile, array, i, stride):
-    """array[i + r * stride :] *= row r of the tile; 0 stays 0, even if the other is infinity."""
+def tile_check(tile, array, i):
+    """array[i:] += 0 in each lane in which every number of the tile is finite, NaN in the others."""
+    array[i : i + tile.shape[2]] += (tile - tile).sum(axis=(0, 1))
+
+
+@tile_check.traced
+def _(tile, array, i):
+    store(array, i, _add(load(array, i), _halves_first([vector - vector for row in tile for vector in row], _add)))
+
+
+def _each_row(tile, array, i, j, stride, function):
+    """array[i + r * stride :] = ``function(row r of the tile, array[j + r * stride :])``."""
     rows, cols, n = tile.shape
     for r in range(rows):
-        a = array[i + r * stride : i + r * stride + cols * n]
-        a[:] = a * np.where(a == 0, 0, tile[r].ravel())
+        to, other = i + r * stride, j + r * stride
+        array[to : to + cols * n] = function(tile[r].ravel(), array[other : other + cols * n])
+
+
+@operation
+def tile_scale(tile, array, i, j, stride):
+    """array[i + r * stride :] = row r of the tile times array[j + r * stride :]; where that is 0, 0, even if the tile
+    has infinity there.
+    """
+    _each_row(tile, array, i, j, stride, lambda row, factor: factor * np.where(factor == 0, 0, row))
 
 
 @tile_scale.traced
-def _(tile, array, i, stride):
-    _combine(tile, array, i, stride, _scaled)
+def _(tile, array, i, j, stride):
+    _combine(tile, array, i, j, stride, _scaled)
 
 
 def _scaled(vector, factor):
-    """The product; 0 where the factor is 0, even if the vector is infinite there."""
     zero = _constant(factor, 0.0)
     counts = factor.builder.fcmp_unordered("!=", factor.value, zero.value, flags=EXACT)
     return factor.like(factor.builder.select(counts, (vector * factor).value, zero.value))
 
 
+def _combine(tile, array, i, j, stride, function):
+    """The same on vectors."""
+    for row in tile:
+        for c, vector in enumerate(row):
+            other = load(array, j + c * lanes(array))
+            store(array, i + c * lanes(array), function(vector, other))
+        i, j = i + stride, j + stride
+
+
 @operation
-def tile_derive_tanh(tile, array, i, stride):
-    """array[i + r * stride :] = (1 - itself squared) * row r of the tile; 0 as in `tile_scale`."""
-    rows, cols, n = tile.shape
-    for r in range(rows):
-        a = array[i + r * stride : i + r * stride + cols * n]
+def tile_derive_tanh(tile, array, i, j, stride):
+    """The same for the derivatives of tanh, of which array[j + r * stride :] has the values."""
+
+    def derive(row, a):
         slope = 1 - a * a
-        a[:] = slope * np.where(slope == 0, 0, tile[r].ravel())
+        return slope * np.where(slope == 0, 0, row)
+
+    _each_row(tile, array, i, j, stride, derive)
 
 
 @tile_derive_tanh.traced
-def _(tile, array, i, stride):
-    _combine(tile, array, i, stride, lambda vector, a: _scaled(vector, fma(-a, a, 1.0)))
+def _(tile, array, i, j, stride):
+    _combine(tile, array, i, j, stride, lambda vector, a: _scaled(vector, fma(-a, a, 1.0)))
+
+
+@operation
+def tile_derive_relu(tile, array, i, j, stride):
+    """The same for those of relu; NaN where a value is not finite."""
+    _each_row(tile, array, i, j, stride, lambda row, a: np.where(a > 0, row, 0) + (a - a))
+
+
+@tile_derive_relu.traced
+def _(tile, array, i, j, stride):
+    _combine(tile, array, i, j, stride, lambda vector, a: select_less(0.0, a, vector, 0.0) + (a - a))
 
 
 @operation

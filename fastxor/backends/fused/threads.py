@@ -29,7 +29,7 @@ def is_little(network: Architecture, samples: int) -> bool:
 
 
 def useful_threads(threads: int | None, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
-    """How many threads a run takes, and whether they go in lockstep.
+    """How many threads a run takes, and whether they go in lockstep, or abreast where a step is two tiles.
 
     No more than a step has tiles, or else its widest layer blocks of neurons to share; and by default one for steps of
     little work.
@@ -39,7 +39,8 @@ def useful_threads(threads: int | None, network: Architecture, samples: int, pla
         threads = 1 if is_little(network, samples) else available_cores()
     lockstep = tiles == 1 and not plan.narrow and work > choices.WORTH_LOCKSTEP
     most = max(network.sizes[1:]) // choices.ROWS if lockstep else tiles
-    return max(1, min(threads, most)), lockstep
+    threads = max(1, min(threads, most))
+    return threads, lockstep or (tiles == threads == 2 and not plan.narrow)
 
 
 class Crew:

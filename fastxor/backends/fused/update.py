@@ -10,6 +10,7 @@ import numpy as np
 
 from fastxor.penalties import NONE
 
+from . import choices
 from ._jit import inlined
 from .simd import absolute, fma, full, get, lanes, load, rounded, select_less, sqrt, store, sum_lanes
 from .tracing import cond, fori_loop, steps, switch, traced
@@ -29,12 +30,14 @@ KINDS = {
 }
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
-# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep, or 1; whether there are
-# penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the learning rates of
-# the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see `fastxor.state.Job`. The costs of
-# tiles in the threads' ring follow, and then these rates.
+# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep or abreast, or 1; whether
+# there are penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the
+# learning rates of the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see
+# `fastxor.state.Job`; at how many steps from each other, or 0, states are put aside, and after which step the first one
+# is; the powers of these. The costs of tiles in the threads' ring follow, and then these rates.
 KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
-PENALIZED, L2, L1, CLIP, RATES, SCIKIT, RING = range(10, 17)
+PENALIZED, L2, L1, CLIP, RATES, SCIKIT, ASIDE, FIRST_ASIDE, POWERS_ASIDE = range(10, 19)
+RING = POWERS_ASIDE + 2 * choices.MOST_ASIDE
 POWERS = slice(POWER1, POWER2 + 1)
 
 
@@ -64,30 +67,42 @@ def begin(hyper, step):
 
 
 @traced
-def step(work, n, first, stop, theta, after, gradient, moments, hyper):
+def step(work, n, first, stop, theta, after, gradient, moments, hyper, share):
     """One step of the parameters `first` to `stop`: those at `theta` and the gradient in, those at `after` out; are
     they finite?
 
-    The optimizer's two vectors, of n numbers, stand one after the other at `moments`; then comes one with a 1 for
-    each weight, 0 for biases.
+    Unless `share` is 0, so much of l2 and l1 adds to the gradient. The optimizer's two vectors, of n numbers, stand one
+    after the other at `moments`; then comes one with a 1 for each weight, 0 for biases.
 
     Many arguments: see tracing.py.
     """
     kind, number = get(hyper, KIND), partial(get, hyper)
-    return sum_lanes(moved(work, n, first, stop, theta, after, gradient, moments, kind, number)) == 0.0
+
+    def penalized():
+        objective = _objective(work, n, theta, gradient, moments, lambda i: number(i) * share)
+        return moved(work, n, first, stop, theta, after, gradient, moments, kind, number, objective)
+
+    def plain():
+        return moved(work, n, first, stop, theta, after, gradient, moments, kind, number)
+
+    return sum_lanes(cond(share != 0.0, penalized, plain)) == 0.0
 
 
-def moved(work, n, first, stop, theta, after, gradient, moments, kind, number):
+def moved(work, n, first, stop, theta, after, gradient, moments, kind, number, objective=None):
     """The same; what is returned is 0 in each lane where all are finite, else NaN.
 
-    ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own.
+    ``number(i)`` is entry i of `hyper`: one for all lanes, or a vector of float64 with each lane's own. With
+    ``objective(i)``, that is the gradient.
+
+    Many arguments: see tracing.py.
     """
 
     def apply(begin):
         move = begin(work, n, moments, number)
 
         def vector(i, bad):
-            x = move(i, load(work, theta + i), load(work, gradient + i))
+            g = load(work, gradient + i) if objective is None else objective(i)
+            x = move(i, load(work, theta + i), g)
             store(work, after + i, x)
             return bad + (x - x)  # x - x is 0 for every number, NaN for NaN and infinity
 
@@ -118,7 +133,7 @@ def penalties(work, n, theta, moments, number):
 
 
 @traced
-def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
+def clip(work, n, first, stop, theta, to, gradient, moments, hyper, share):
     """Put the objective's gradient, clipped, at `to`, for the parameters `first` to `stop`; as `fastxor.penalties`, of
     whose l2 and l1 `share` counts.
 
@@ -132,28 +147,28 @@ def penalize(work, n, first, stop, theta, to, gradient, moments, hyper, share):
     def all_lanes(vector):
         return full(work, 0.0) + sum_lanes(vector)
 
-    def factors():
-        return _factors(work, n, objective, clip, lambda tops: all_lanes(tops * (1.0 / lanes(work))), all_lanes)
-
-    def clipped():
-        divisor, factor = factors()
-        for i in steps(first, stop, lanes(work)):
-            store(work, to + i, objective(i) / divisor * factor)
-
-    def whole():  # without a division, which takes longer than all the rest
-        for i in steps(first, stop, lanes(work)):
-            store(work, to + i, objective(i))
-
-    clip = get(hyper, CLIP)
-    cond(clip < inf, clipped, whole)
+    limit = get(hyper, CLIP)
+    divisor, factor = _factors(work, n, objective, limit, lambda tops: all_lanes(tops * (1.0 / lanes(work))), all_lanes)
+    for i in steps(first, stop, lanes(work)):
+        store(work, to + i, objective(i) / divisor * factor)
 
 
 def penalize_each(work, n, theta, gradient, moments, number):
     """The same in its place and for each lane by itself; `number` as in `moved`."""
     objective = _objective(work, n, theta, gradient, moments, number)
-    divisor, factor = _factors(work, n, objective, number(CLIP), lambda top: top, lambda total: total)
-    for i in steps(0, n, lanes(work)):
-        store(work, gradient + i, objective(i) / divisor * factor)
+    limits = number(CLIP)
+
+    def clipped():
+        divisor, factor = _factors(work, n, objective, limits, lambda top: top, lambda total: total)
+        for i in steps(0, n, lanes(work)):
+            store(work, gradient + i, objective(i) / divisor * factor)
+
+    def whole():
+        for i in steps(0, n, lanes(work)):
+            store(work, gradient + i, objective(i))
+
+    has_limits = sum_lanes(select_less(rounded(work, limits), inf, full(work, 1.0), full(work, 0.0)))
+    cond(has_limits > 0.0, clipped, whole)
 
 
 def _objective(work, n, theta, gradient, moments, number):

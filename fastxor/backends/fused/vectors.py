@@ -17,6 +17,13 @@ def copy(work, to, start, n):
 
 
 @traced_inline
+def copy_out(there, to, work, start, n):
+    """The same to another array."""
+    for i in steps(0, n, lanes(work)):
+        store(there, to + i, load(work, start + i))
+
+
+@traced_inline
 def add(work, to, more, n):
     for i in steps(0, n, lanes(work)):
         store(work, to + i, load(work, to + i) + load(work, more + i))

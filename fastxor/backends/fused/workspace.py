@@ -8,6 +8,7 @@ work on whole vectors and never need a tail.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -74,7 +75,9 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     if samples <= width:
         width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
-    elif width * dtype.itemsize % choices.SAME_PLACES == 0:
+        if not narrow and _worth_halving(network, samples, dtype):
+            width = padded(-(-samples // 2))
+    if samples > width and width * dtype.itemsize % choices.SAME_PLACES == 0:
         width += lanes
     line = max(lanes, _LINE // dtype.itemsize)
     end = 0
@@ -101,13 +104,34 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     return Plan(entries, private, end - private, vectors[3], moments, moments + 2 * padded(count), narrow)
 
 
+def _worth_halving(network: Architecture, samples: int, dtype: np.dtype) -> bool:
+    """Whether two tiles are better than one, for two threads: enough work, and little that they have to exchange."""
+    few = network.count * dtype.itemsize <= choices.AHEAD_BYTES
+    long = samples * dtype.itemsize >= choices.HALVED_BYTES
+    return few and long and 6 * network.count * samples > choices.WORTH_HALVING
+
+
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
-    """`work`, for so many threads."""
-    return zeros(plan.common + threads * plan.private, dtype)
+    """`work`, for so many threads.
+
+    Vectors of parameters are written before they are read, and are not cleared before that, but for their padding.
+    """
+    work = _aligned(np.empty, plan.common + threads * plan.private, dtype)
+    padded = int(plan.entries[PADDED])
+    moments = (plan.moments + i * padded for i in range(3))
+    for vector in (*plan.entries[[THETA, AFTER, BEFORE, GRADIENT]].tolist(), *moments):
+        end = vector + padded
+        work[max(vector, end - VECTOR_BITS // 8 // dtype.itemsize) : end] = 0
+    work[plan.common :] = 0
+    return work
 
 
 def zeros(length: int, dtype: np.dtype) -> np.ndarray:
     """An array of them that begins where a cache line does: a vector that lies across two costs twice."""
-    space = np.zeros(length + _LINE // dtype.itemsize, dtype)
+    return _aligned(np.zeros, length, dtype)
+
+
+def _aligned(make: Callable[..., np.ndarray], length: int, dtype: np.dtype) -> np.ndarray:
+    space = make(length + _LINE // dtype.itemsize, dtype)
     start = -space.ctypes.data % _LINE // dtype.itemsize
     return space[start : start + length]

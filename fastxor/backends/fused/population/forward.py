@@ -60,6 +60,8 @@ def look(plan, work, book, call, members, theta, X, Y, weights, outputs, losses,
     """Put the outputs (n_y, m) of networks `first` to `stop` into `outputs`, or their losses into `losses`.
 
     A loss is NaN where a parameter, or the last layer's input, is not finite.
+
+    Many arguments: see engine.py.
     """
     group = Group(plan, work, losses, book)
     cohort = Cohort(call, members, losses, theta, X, Y, weights, members, losses, losses)
@@ -195,7 +197,9 @@ def _look_at(
     outputs = np.empty(0, dtype) if found is None else found.ravel()
     arrays = np.ascontiguousarray(theta).ravel(), *flat(X, Y, weights, shared), outputs
     compiled = look[dtype]
-    at_once = -(-max(1, min(-(-k // (4 * threads)), choices.PASS // (network.count * m))) // V) * V
+    work = network.count * m
+    wanted = min(max(-(-k // (4 * threads)), choices.SHORT_PASS // work), choices.PASS // work)
+    at_once = -(-max(1, wanted) // V) * V
 
     def some(number: int) -> None:
         desk = Desk(network, dtype, plan, length)

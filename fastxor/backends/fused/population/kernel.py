@@ -3,14 +3,15 @@
 Arrays are flat; `plan` and `work` are those of layout.py. `hyper` has a vector of float64 for each entry of
 update.py's, `book` one of integers for each of those below.
 
-A group takes its steps without looking back, and is looked at when a network has taken its last one: what is no longer
-finite stays so. If something is not, the group begins again and looks after every step.
+A group takes its steps without looking back, and is looked at now and then: what is no longer finite stays so. If
+something is not, the group goes back to where it was looked at last, and looks after every step. When it is known which
+network that was, the others pause, and are to go on in a group that is full.
 """
 
 import math
 from typing import NamedTuple
 
-from .. import update
+from .. import choices, update
 from .._jit import inlined, kernel
 from ..simd import get, lanes, put, turn
 from ..tracing import steps, traced, traced_inline
@@ -38,16 +39,18 @@ from .layout import (
 )
 
 # Of a call: how the networks are trained.
-KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, CALL = range(13)
+KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, SCIKIT, CALL = range(14)
 # Of a network: its number in the cohort; how many steps it is to take, and which is recorded first; the samples of an
-# epoch, and how many are left of the present one; how many steps it had taken; how many were good.
-NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, MEMBER = range(8)
+# epoch, and how many are left of the present one; how many steps it had taken; how many were good; whether it pauses.
+NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, PAUSES, MEMBER = range(9)
 # Of a lane: the network's place in the call; how many steps it takes, which is recorded next, and how many were; a step
 # that was not good, or whether the lane is done; its place in the order, what is left of the epoch, the samples in its
 # step; one of its samples that counts; and where its next sample stands in X and Y.
+# A book has them twice, the second time as they were when they were kept.
 PLACE, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOOK = range(12)
 
 NEVER = 1 << 62  # a step that no network comes to
+SOON = 8  # steps after which a group is first looked at: most that diverge do so at once
 
 
 class Group(NamedTuple):
@@ -86,7 +89,7 @@ def _open(group, cohort, begin, stop):
         place = min(begin + lane, stop - 1)
         member = place * MEMBER
         put(book, PLACE * V + lane, place)
-        is_done = begin + lane >= stop or get(cohort.members, member + GOOD) >= 0
+        is_done = begin + lane >= stop
         put(book, LAST * V + lane, get(cohort.members, member + STEPS))
         put(book, NEXT * V + lane, get(cohort.members, member + FIRST))
         put(book, RECORDED * V + lane, 0)
@@ -200,30 +203,36 @@ def trainer(advance):
     def train(
         plan, work, hyper, book, call, members, numbers, state, X, Y, weights, orders, rates, costs, first, stop
     ):  # fmt: skip
-        """Train networks `first` to `stop`; see `Group` and `Cohort`."""
+        """Train networks `first` to `stop`; see `Group` and `Cohort`.
+
+        Many arguments: see engine.py.
+        """
         group = Group(plan, work, hyper, book)
         cohort = Cohort(call, members, numbers, state, X, Y, weights, orders, rates, costs)
         for begin in range(first, stop, lanes(work)):
-            done, careful = False, False
-            while not done:
-                _open(group, cohort, begin, stop)
-                done = run(group, cohort, careful)
-                careful = True
+            _open(group, cohort, begin, stop)
+            run(group, cohort)
 
     @inlined
-    def run(group, cohort, careful):
-        """Have all lanes take their steps; with `careful`, look at them after each. Whether all of them were good."""
-        t = 0
+    def run(group, cohort):
+        """Have all lanes take their steps. Up to step `care` they are looked at after each."""
+        t, kept, following, care = 0, 0, 0, -1
         while True:
-            if not _close(group, cohort, t, careful):
-                return False
+            if not _close(group, cohort, t, t <= care):
+                t, care, following = kept, t, kept
+                _go_back(group, cohort)
+                continue
+            if t == care:
+                _pause(group, cohort, t)
             until, record = _next_event(group, cohort, t)
             if until == NEVER:
-                return True
-            if careful or cohort.call[ORDER] or cohort.call[RATES]:
-                until = t + 1
-            if careful:
+                return
+            if t < care or t >= following:
                 _keep(group)
+                kept, following = t, t + max(SOON, min(t, choices.UNSEEN))
+            until = min(until, following)
+            if t < care or cohort.call[ORDER] or cohort.call[RATES]:
+                until = t + 1
             if cohort.call[RATES]:
                 _set_rates(group, cohort, t)
             advance(group, cohort, until - t, record)
@@ -251,20 +260,34 @@ def _next_event(group, cohort, t):
 
 @inlined
 def _close(group, cohort, t, careful):
-    """Hand out the networks that have taken their last step, or one that was not good. Without care, whether none
-    has: for then it is not known which.
+    """Hand out the networks that have taken their last step, or one that was not good. Without care, whether all were:
+    for then it is not known which was not.
     """
     plan, work, _hyper, book = group
     V = lanes(work)
     for lane in range(V):
         if get(book, DONE * V + lane) == 0:
             is_good = get(work, plan[BAD] + lane) == 0.0
-            is_last = get(book, LAST * V + lane) == t
-            if is_last and not is_good and not careful:
+            if not is_good and not careful:
                 return False
-            if is_last or (careful and not is_good):
+            if get(book, LAST * V + lane) == t or not is_good:
                 _hand_out(group, cohort, lane, plan[THETA] if is_good else plan[BEFORE], t if is_good else t - 1)
     return True
+
+
+@inlined
+def _pause(group, cohort, t):
+    """Hand out those that are left, to go on beside others; but it does not pay for a few steps."""
+    V, book = lanes(group.work), group.book
+    most = 0
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            most = max(most, get(book, LAST * V + lane) - t)
+    if most > choices.UNSEEN:
+        for lane in range(V):
+            if get(book, DONE * V + lane) == 0:
+                put(cohort.members, get(book, PLACE * V + lane) * MEMBER + PAUSES, 1)
+                _hand_out(group, cohort, lane, group.plan[THETA], t)
 
 
 @inlined
@@ -286,11 +309,30 @@ def _hand_out(group, cohort, lane, start, good):
 @inlined
 def _keep(group):
     """What a step that is not good goes back to."""
-    plan, work, hyper, _book = group
+    plan, work, hyper, book = group
     V = lanes(work)
     copy(work, plan[BEFORE], plan[THETA], 3 * plan[COUNT] * V)
     for i in range(2 * V):  # in places of which only the engine makes use
         put(hyper, update.TOTAL * V + i, get(hyper, update.POWER1 * V + i))
+    for i in range(BOOK * V):
+        put(book, BOOK * V + i, get(book, i))
+
+
+@inlined
+def _go_back(group, cohort):
+    """To what was kept. What has been recorded since then is forgotten."""
+    plan, work, hyper, book = group
+    V, records = lanes(work), cohort.call[RECORDS]
+    copy(work, plan[THETA], plan[BEFORE], 3 * plan[COUNT] * V)
+    for i in range(2 * V):
+        put(hyper, update.POWER1 * V + i, get(hyper, update.TOTAL * V + i))
+    for i in range(BOOK * V):
+        put(book, i, get(book, BOOK * V + i))
+    put_all(work, plan[BAD], V, 0.0)
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            recorded = get(book, RECORDED * V + lane)
+            put_all(cohort.costs, get(book, PLACE * V + lane) * records + recorded, records - recorded, math.nan)
 
 
 @inlined
@@ -334,8 +376,8 @@ def _begin(work, hyper, kind):
 
 
 @traced
-def _tile(work, X, plan, place, tile, start, size, record):
-    step.one_tile(work, X, step.Read(plan), place, tile, start, size, record)
+def _tile(work, X, plan, place, tile, start, size, record, scikit):
+    step.one_tile(work, X, step.Read(plan), place, tile, start, size, record, scikit)
 
 
 @traced
@@ -348,10 +390,12 @@ def _finish(work, plan, hyper, kind, record, penalized):
 def advance(group, cohort, count, record):
     """So many steps, of all samples or of the next in each lane's order; the first one is recorded or not."""
     plan, work, hyper, _book = group
-    kind, penalized = cohort.call[KIND], cohort.call[PENALIZED] != 0
+    kind, penalized, scikit = cohort.call[KIND], cohort.call[PENALIZED] != 0, cohort.call[SCIKIT] != 0
     for number in range(count):
         with_cost = record and number == 0
         size = _next_samples(group, cohort)
+        if scikit and penalized:
+            _share_penalties(group, cohort)
         _begin(work, hyper, kind)
         for tile in range((size + plan[WIDTH] - 1) // plan[WIDTH]):
             start = tile * plan[WIDTH]
@@ -360,7 +404,7 @@ def advance(group, cohort, count, record):
             if not plan[KEPT]:
                 place = 0
                 load_tile(group, cohort, 0, start, width)
-            _tile(work, cohort.X, plan, place, tile, start, width, with_cost)
+            _tile(work, cohort.X, plan, place, tile, start, width, with_cost, scikit)
         _finish(work, plan, hyper, kind, with_cost, penalized)
 
 
@@ -383,6 +427,17 @@ def _next_samples(group, cohort):
         put(book, REST * V + lane, rest - size)
         most = max(most, size)
     return most
+
+
+@inlined
+def _share_penalties(group, cohort):
+    """Divide each lane's penalties by the samples of its batch; see `fastxor.state.Job.scikit`."""
+    V, book = lanes(group.work), group.book
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            numbers, size = get(book, PLACE * V + lane) * update.RING, get(book, SIZE * V + lane)
+            for i in (update.L2, update.L1):
+                put(group.hyper, i * V + lane, get(cohort.numbers, numbers + i) * (1.0 / size))
 
 
 train = kernel(SIGNATURE, "the core for populations")(trainer(advance))

@@ -14,7 +14,7 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.cohort import Advance, Cohort, CohortState, Integers
 from fastxor.optimizers import schedule_of
-from fastxor.state import InOrder, Shuffle
+from fastxor.state import InOrder, Orders, Shuffle
 from fastxor.views import Array
 
 from .. import choices, update
@@ -46,6 +46,10 @@ def seconds(count: int, samples: int, lanes: int) -> float:
     return (100 + (2 * samples + 6) * count) * 1e-9 / lanes
 
 
+def _orders(seed: int, samples: int, shuffled: bool) -> Orders:
+    return Shuffle(seed, samples) if shuffled else InOrder(samples)
+
+
 class Desk:
     """What a thread works on."""
 
@@ -57,7 +61,7 @@ class Desk:
         mask = self.work[plan[MOMENTS] + 2 * plan[COUNT] * V :]
         mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
         self.hyper = np.zeros(update.RING * V)
-        self.book = np.zeros(kernel.BOOK * V, np.int64)
+        self.book = np.zeros(2 * kernel.BOOK * V, np.int64)
 
 
 class Session:
@@ -92,7 +96,7 @@ class Session:
         call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
         call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
         call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
-        call[kernel.WEIGHED] = cohort.weights is not None
+        call[kernel.WEIGHED], call[kernel.SCIKIT] = cohort.weights is not None, cohort.scikit
         call[kernel.OWN_X], call[kernel.OWN_Y] = cohort.X.ndim == 3, cohort.Y.ndim == 3
         members[:, kernel.NUMBER], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
         members[:, kernel.TAKEN], members[:, kernel.GOOD] = state.completed, -1
@@ -119,11 +123,27 @@ class Session:
             self._desks.put(desk)
 
         deal(-(-n // at_once), self._threads, some)
-        self._took(int(steps.sum()), time.perf_counter() - began, train)
         good = members[:, kernel.GOOD].copy()
+        self._took(int(good.sum()), time.perf_counter() - began, train)
         powers = numbers[:, update.POWERS].copy()
         after = CohortState(both[:, 0].copy(), both[:, 1:].copy(), powers, state.completed + good)
-        return Advance(after, good, costs.reshape(n, most))
+        moved = Advance(after, good, costs.reshape(n, most))
+        pauses = np.flatnonzero(members[:, kernel.PAUSES])
+        if len(pauses):
+            self._go_on(pauses, moved, (which, steps, first), interval)
+        return moved
+
+    def _go_on(self, some: Integers, moved: Advance, asked: tuple[Integers, Integers, Integers], interval: int) -> None:
+        """Have some of those that were asked take the rest of their steps, and add these to how far all have moved."""
+        which, steps, first = (column[some] for column in asked)
+        done = moved.good[some]
+        following = np.where(done < first, first - done, (first - done) % interval)
+        more = self.advance(moved.state.take(some), which, steps - done, following, interval)
+        moved.state.put(some, more.state)
+        moved.good[some] += more.good
+        recorded = -(-np.maximum(done - first, 0) // interval)
+        rows, columns = np.nonzero(more.costs == more.costs)
+        moved.costs[some[rows], recorded[rows] + columns] = more.costs[rows, columns]
 
     def _kernel(self, which: Integers, completed: Integers) -> Callable:
         """The one for these exact sizes, where that pays."""
@@ -135,10 +155,12 @@ class Session:
         return self._train
 
     def _at_once(self, steps: int, n: int) -> int:
-        """Networks in one call of the kernel: whole groups, that take a moment, and for several threads a short one."""
+        """Networks in one call of the kernel: whole groups; for several threads so few that these end together."""
         in_a_second = self.speed / self._threads / steps
-        wanted = n if self._threads == 1 else max(n / (16 * self._threads), in_a_second * choices.CALL / 100)
-        return math.ceil(max(1, min(wanted, in_a_second * choices.CALL)) / self._lanes) * self._lanes
+        wanted = in_a_second * choices.CALL
+        if self._threads > 1:
+            wanted = max(in_a_second * choices.SHORT_PIECE, min(in_a_second * choices.PIECE, n / (16 * self._threads)))
+        return math.ceil(max(1, wanted) / self._lanes) * self._lanes
 
     def _took(self, steps: int, seconds: float, train: Callable) -> None:
         """So many steps, of all networks together, took so long."""
@@ -165,18 +187,28 @@ class Session:
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
         """For each network the samples of its next steps, (n, most); and in `members`, where its epochs end."""
         cohort, rows = self._cohort, []
+        known: dict[tuple[int, ...], Array] = {}  # members that differ in numbers often have the same seed
         for i, member in enumerate(which.tolist()):
             done, wanted = int(completed[i]), int(steps[i])
             there = None if cohort.weights is None else np.flatnonzero(cohort.weights[member])
+            own = None if cohort.own is None else cohort.own[member]
             samples = cohort.X.shape[-1] if there is None else len(there)
+            samples = samples if own is None else own.samples
             batch = min(cohort.batch_size or samples, samples)
             per_epoch = samples // batch if cohort.drop_last else -(-samples // batch)
             in_epoch = per_epoch * batch if cohort.drop_last else samples
-            shuffle = Shuffle(int(cohort.seeds[member]), samples) if cohort.shuffled else InOrder(samples)
             epoch, number = divmod(done, per_epoch)
-            drawn = shuffle.orders(epoch, max(1, -(-(number + wanted) // per_epoch)))
+            span = epoch, max(1, -(-(number + wanted) // per_epoch))
+            if own is not None:
+                drawn = own.orders.orders(*span)
+            else:
+                key = int(cohort.seeds[member]), samples, *span
+                if key not in known:
+                    known[key] = _orders(key[0], samples, cohort.shuffled).orders(*span)
+                drawn = known[key]
             order = drawn[:, :in_epoch].ravel()[number * batch :]
-            rows.append(order if there is None else there[order])
+            order = order if there is None else there[order]
+            rows.append(order if own is None else order + own.first)
             members[i, kernel.EPOCH], members[i, kernel.LEFT] = in_epoch, in_epoch - number * batch
         orders = np.zeros((len(rows), max(map(len, rows))), np.int64)
         for row, order in zip(orders, rows, strict=True):

@@ -111,12 +111,12 @@ def begin(work, hyper, kind):
     cond((kind == update.ADAM) | (kind == update.ADAMW) | (kind == update.ADAM_HAT), raised)
 
 
-def one_tile(work, X, plan, place, tile, start, size, record):
+def one_tile(work, X, plan, place, tile, start, size, record, scikit=False):
     """What a step's tile of this number, whose samples stand at this place, adds to the cost and the gradient."""
     forward(work, X, plan, place, start, size)
     last = Layer(plan, plan(DEPTH) - 1, place)
     data, logistic = place * plan(STEP), last.code == elementwise.SIGMOID
-    cond(record, lambda: cost(work, plan, place, tile, size))
+    cond(record, lambda: cost(work, plan, place, tile, size, scikit))
     cond(logistic, lambda: None, lambda: output(work, plan, size))
     bad = elementwise.errors(
         work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work),
@@ -126,11 +126,12 @@ def one_tile(work, X, plan, place, tile, start, size, record):
     backward(work, X, plan, place, tile, start, size)
 
 
-def cost(work, plan, place, tile, size):
-    """Add a tile's to COST, from the last layer's input."""
+def cost(work, plan, place, tile, size, scikit=False):
+    """Add a tile's to COST, from the last layer's input. With `scikit`, as `fastxor.state.Job` says."""
     last, data = Layer(plan, plan(DEPTH) - 1, place), place * plan(STEP)
+    targets, weights = plan(TARGET) + data, plan(WEIGHT) + data
     found = elementwise.losses(
-        work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work)
+        work, plan(LOSS), last.code, last.z, targets, weights, last.n_out, size * lanes(work), scikit
     )
     store(work, plan(COST), cond(tile > 0, lambda: load(work, plan(COST)) + found, lambda: found))
 

@@ -1,0 +1,188 @@
+"""Estimators' training as members of populations: who goes together, and the rounds of epochs that they take.
+
+An estimator's course, `solving.descend`, asks for epochs and is told their losses, so that it ends as it would alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from fastxor.backends import Backend
+from fastxor.cohort import Cohort, CohortState, Integers, Own
+from fastxor.optimizers import Memory, schedule_of
+from fastxor.pace import Pace
+from fastxor.sklearn.solving import Course, Solver, epoch_losses
+from fastxor.state import Job, State
+from fastxor.views import Array
+
+# Parameters times samples of a step up to which a network in each lane is much faster than one after the other. Larger
+# ones keep the bits that they have by themselves.
+_SMALL = 20_000
+
+# Costs that are kept at a time.
+_COSTS = 1_000_000
+
+
+def suits(job: Job) -> bool:
+    """Whether it is trained sooner as one of many."""
+    small = job.batch_size is not None and job.network.count * job.batch_size <= _SMALL
+    return small and job.weights is None and schedule_of(job.optimizer) is None
+
+
+class Member:
+    """Epochs of an estimator's training in the hands of a population: to a course what `solving.Epochs` is."""
+
+    finished = False
+
+    def __init__(self, core: Backend, job: Job, solver: Solver, theta: Array) -> None:
+        self.core, self.job, self.solver = core, job, solver
+        self.beginning = State(theta, solver.memory)
+        self._group: _Group | None = None
+        self._number = 0
+
+    def join(self, group: _Group, number: int) -> None:
+        self._group, self._number = group, number
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What members have in common that go together."""
+        job = self.job
+        batch_size = None if job.batch_size == job.samples else job.batch_size
+        optimizer = self.solver.optimizer
+        return id(self.core), job.network, job.X.dtype, type(optimizer), optimizer._kind, batch_size
+
+    @property
+    def theta(self) -> Array:
+        """The parameters after the last epoch."""
+        return self.beginning.theta if self._group is None else self._group.state.theta[self._number]
+
+    def change_rate(self, rate: float) -> None:
+        """Another learning rate from the next epoch on."""
+        assert self._group is not None
+        self.close()
+        self.solver.change_rate(rate)
+        self._group.state.memory[self._number] = self.solver.memory.rows
+        self._group.cohort.numbers[self._number] = self.solver.optimizer._numbers
+
+    def close(self) -> None:
+        """No more epochs are to come, or not in this way."""
+        if self._group is not None:
+            state = self._group.state.state(self._number)
+            self.solver.memory = Memory(state.memory.rows, state.memory.powers)
+
+
+def train(
+    courses: Sequence[tuple[Course, Member]], threads: int, is_over: Callable[[], bool]
+) -> list[Array | Exception | None]:
+    """Where each course ends, or what it has raised; None if `is_over` has said that nobody waits for it any more."""
+    kinds: dict[Any, list[int]] = defaultdict(list)
+    for number, (_course, member) in enumerate(courses):
+        kinds[member.kind].append(number)
+    ends: list[Array | Exception | None] = [None] * len(courses)
+    for numbers in kinds.values():
+        group = _Group([courses[number] for number in numbers], threads)
+        group.go(is_over)
+        for number, end in zip(numbers, group.ends, strict=True):
+            ends[number] = end
+    return ends
+
+
+class _Group:
+    """Members of one kind, k of them."""
+
+    def __init__(self, courses: Sequence[tuple[Course, Member]], threads: int) -> None:
+        self.courses = [course for course, _member in courses]
+        members = [member for _course, member in courses]
+        self.jobs, k = [member.job for member in members], len(members)
+        first, optimizers = self.jobs[0], [member.solver.optimizer for member in members]
+        X, Y, own = _shared(self.jobs)
+        self.per_epoch = np.array([job.steps_per_epoch for job in self.jobs])
+        self.cohort = Cohort(
+            first.network,
+            X,
+            Y,
+            optimizers[0],
+            np.array([optimizer._numbers for optimizer in optimizers], np.float64),
+            np.array([job.penalties for job in self.jobs], np.float64),
+            np.zeros(k, np.int64),
+            np.array([job.iterations for job in self.jobs]),
+            max(job.batch_size or 0 for job in self.jobs),
+            threads=threads,
+            own=own,
+            scikit=True,
+        )
+        self.state = CohortState.of([member.beginning for member in members])
+        self.session = members[0].core.open_cohort(self.cohort)
+        self.pace = Pace(self.session.speed / 4)
+        self.asked = np.zeros(k, np.int64)  # epochs
+        self.ends: list[Array | Exception | None] = [None] * k
+        for number, member in enumerate(members):
+            member.join(self, number)
+
+    def go(self, is_over: Callable[[], bool]) -> None:
+        """Take epochs until nobody asks for more."""
+        for number in range(len(self.courses)):
+            self._tell(number, None)
+        try:
+            while not is_over() and len(live := np.flatnonzero(self.asked)):
+                self._round(live, is_over)
+        finally:
+            self.session.close()
+
+    def _round(self, live: Integers, is_over: Callable[[], bool]) -> None:
+        """Epochs for all of them, some members at a time; those with as much to do share a vector."""
+        steps = self.asked * self.per_epoch
+        live = live[np.argsort(-steps[live], kind="stable")]
+        start = 0
+        while start < len(live) and not is_over():
+            at_once = min(self.pace.steps, _COSTS)
+            block = max(1, self.session.block)
+            which = live[start : start + max(block, at_once // int(steps[live[start]]) // block * block)]
+            start += len(which)
+            most = np.maximum(1, at_once // len(which) // self.per_epoch[which])
+            self._take(which, np.minimum(self.asked[which], most))
+
+    def _take(self, which: Integers, epochs: Integers) -> None:
+        steps, none = epochs * self.per_epoch[which], np.zeros(len(which), np.int64)
+        began = time.perf_counter()
+        moved = self.session.advance(self.state.take(which), which, steps, none, 1)
+        self.pace.took(int(steps.sum()), time.perf_counter() - began)
+        self.state.put(which, moved.state)
+        rows = zip(which.tolist(), moved.good.tolist(), steps.tolist(), moved.costs, strict=True)
+        for number, good, wanted, costs in rows:
+            losses = epoch_losses(self.jobs[number], costs[:good])
+            self._tell(number, losses if good == wanted else [*losses, nan])
+
+    def _tell(self, number: int, losses: list[float] | None) -> None:
+        """Tell a course the losses of its epochs, and note what it asks for then."""
+        self.asked[number] = 0
+        try:
+            self.asked[number] = self.courses[number].send(losses)  # type: ignore[arg-type]  # None begins it
+        except StopIteration as end:
+            self.ends[number] = end.value.copy()
+        except Exception as error:
+            self.ends[number] = error
+
+
+def _shared(jobs: Sequence[Job]) -> tuple[Array, Array, list[Own]]:
+    """The samples of all jobs, those that several have only once: X (n_x, m), Y (n_y, m), and which are whose."""
+    known: dict[Any, list[tuple[Job, int]]] = defaultdict(list)
+    parts: list[Job] = []
+    own, end = [], 0
+    for job in jobs:
+        alike = known[job.samples, hash(job.X.tobytes(order="A")), hash(job.Y.tobytes(order="A"))]
+        same = (at for other, at in alike if np.array_equal(other.X, job.X) and np.array_equal(other.Y, job.Y))
+        first = next(same, None)
+        if first is None:
+            first, end = end, end + job.samples
+            alike.append((job, first))
+            parts.append(job)
+        own.append(Own(first, job.samples, job.shuffle))
+    X, Y = (np.concatenate([getattr(job, name).T for job in parts]).T for name in "XY")  # each sample in one piece
+    return X, Y, own

@@ -1,0 +1,79 @@
+"""What is in the memory that a workspace is given does not matter."""
+
+import numpy as np
+import pytest
+from engine_cases import OPTIMIZERS, job_with
+from support import assert_same_dict
+
+import fastxor as fx
+import fastxor.backends.fused as fused
+from fastxor.backends.fused import choices, session, workspace
+
+SHAPES = (2, 2, 1), (3, 5, 2), (17, 33, 5, 3), (40, 9, 1)
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    """Every workspace begins with the remains of something else."""
+    aligned, began = workspace._aligned, []
+
+    def remains(make, length, dtype):
+        work = aligned(make, length, dtype)
+        if make is np.empty:
+            work[:] = np.nan
+            began.append(length)
+        return work
+
+    def spoil():
+        monkeypatch.setattr(workspace, "_aligned", remains)
+        for idle in (session._idle_desks, fused._idle_desks):
+            idle.cache_clear()
+        return began
+
+    for idle in (session._idle_desks, fused._idle_desks):
+        idle.cache_clear()
+    return spoil
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_of_training(monkeypatch, spoilt, sizes, optimizer, dtype):
+    monkeypatch.setattr(choices, "WORTH_LOCKSTEP", 0.0)
+    names = ("tanh", "gelu")[: len(sizes) - 2]
+    output = ("softmax", "cross_entropy") if sizes[-1] > 1 else ("sigmoid", "binary_cross_entropy")
+    jobs = [
+        job_with(sizes, names, *output, optimizer, batch, m, dtype)
+        for m, batch in ((3, None), (100, None), (100, 30), (1100, None), (1100, 700))
+        if not (batch and optimizer == "rprop")
+    ]
+    runs = [(job.train("numba", threads=1), job.train("numba", threads=2)) for job in jobs]
+    began = spoilt()
+    for job, wanted in zip(jobs, runs, strict=True):
+        for threads, run in enumerate(wanted, 1):
+            again = job.train("numba", threads=threads)
+            assert_same_dict(again.parameters, run.parameters, rtol=0)
+            assert again.history == run.history
+    assert began
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("m", [1, 3, 100, 1100])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_of_a_pass(spoilt, sizes, m, dtype):
+    net = fx.Network(sizes, "tanh", output="identity")
+    draw = np.random.RandomState(0)
+    X, Y = draw.randn(sizes[0], m).astype(dtype), draw.randn(sizes[-1], m).astype(dtype)
+    theta = net.flatten(net.initialize(0)).astype(dtype)
+
+    def all_of_them():
+        outputs, pullback = fused.vjp(net, theta, X)
+        passes = fused.forward(net, theta, X), fused.outputs(net, theta, X), fused.gradient(net, theta, X, Y)[1]
+        residuals = fused.residuals(net, X, Y, None)
+        parts = [part.copy() for part in residuals.parts(theta)]
+        return [*passes, fused.loss(net, theta, X, Y), outputs, *pullback(Y), residuals.values(theta), *parts]
+
+    wanted = all_of_them()
+    assert spoilt() == []
+    for found, expected in zip(all_of_them(), wanted, strict=True):
+        np.testing.assert_array_equal(found, expected)
