@@ -202,11 +202,14 @@ class History(Mapping[int, float]):
     def _note_epochs(self, recorded: dict[int, float], began: int, completed: int, job: Job) -> Mapping[int, float]:
         """Those of all steps of a run of epochs, from `began` to `completed`: the records that have become of them."""
         steps, first = self._steps, began - began % self._steps  # of the epoch that was under way
-        before = {} if began == first else {step: cost for step, cost in self._open.items() if step >= first}
+        before = {step: self._open[step] for step in range(first, began) if step in self._open}
         self._open = costs = before | recorded if before else recorded
+        known: list[Any] = [*costs.values()]
+        if len(before) < began - first:  # that run was recorded less often
+            known = [*map(costs.get, range(first, completed))]
         ended = {}
         for end in range(first + steps, completed + 1, steps):
-            ended[end] = _mean([*map(costs.get, range(end - steps, end))], job)
+            ended[end] = _mean(known[end - first - steps : end - first], job)
         self._costs |= ended
         return ended
 

@@ -308,7 +308,9 @@ def _drawn(
     at_once = max(1, _DRAWN // (count + 1))
     for start in range(0, k, at_once):
         some = slice(start, start + at_once)
-        normal, orders[some] = core.drawn(terms.seeds[members[some]], count, terms.threads)
+        normal, after = core.drawn(terms.seeds[members[some]], count, terms.threads)
+        if ordered:
+            orders[some] = after
         if theta is None:
             first[some] = placed(network, normal, terms.initialization, dtype)
     return first, orders

@@ -504,7 +504,7 @@ class LBFGS(_NoStep):
     """L-BFGS: steps of a quasi-Newton method whose curvature comes from the last few gradients.
 
     SciPy's ``minimize(method="L-BFGS-B")`` on this package's cost and gradient, for any loss and any number of
-    parameters, with all samples in every step. Needs SciPy: ``pip install scipy``. An iteration is one of SciPy's; it
+    parameters, with all samples in every step. Needs SciPy, the extra "scipy". An iteration is one of SciPy's; it
     may look at the gradient more than once until the cost has fallen far enough. So the cost never rises, and a run
     ends before its iterations are over where it does not fall any more.
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import fastxor as fx
 from fastxor import one_hot
+from fastxor.backends.fused import choices
 from fastxor.rounds import Rounds
 
 XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[0.0, 1, 1, 0]])
@@ -376,6 +377,47 @@ def test_those_that_are_out_cost_no_more_steps(monkeypatch):
     needed = int(population.iterations.sum())
     assert needed < 0.9 * 30 * 900
     assert needed <= sum(asked) <= needed + 30
+
+
+def ending(reason, out):
+    """Arguments of a run in which the members where `out` is True end at its beginning, and the others at its end."""
+    K, net = len(out), fx.Network([2, 2, 1], output="identity")
+    parameters = {name: np.zeros((K, *array.shape)) for name, array in net.initialize(0).items()}
+    parameters["b2"][:] = 5.0
+    asked = {"parameters": parameters, "iterations": 4000, "interval": 500, "threads": 1, "backend": "numba"}
+    rates = np.full(K, 1e-6)
+    if reason == "target":
+        parameters["b2"][out] = 0.5
+        asked["target_cost"] = 0.2
+    elif reason == "early stopping":
+        rates[out] = 1e-300
+        asked |= {"early_stopping": fx.EarlyStopping(patience=1, restore_best=False), "validation": XOR}
+    else:
+        rates[out] = 1e100
+    return (net, *XOR), {"optimizer": fx.SGD(rates), **asked}
+
+
+@pytest.mark.filterwarnings("ignore::fastxor.DivergenceWarning")
+@pytest.mark.parametrize("reason", ["target", "early stopping", "divergence"])
+def test_time_follows_those_who_are_still_in(monkeypatch, reason):
+    """Every other member is out, a neighbour of one that is in: half of the time is enough, within a tenth of that.
+
+    Of what each takes of the processor, the least of some rounds is what it takes where nobody interferes.
+    """
+    for name in ("WORTH_CALLING", "WORTH_LOADING", "WORTH_WRITING_OUT"):  # one kernel all the time
+        monkeypatch.setattr(choices, name, np.inf)
+    least, share = [np.inf, np.inf], 0.0
+    for number in range(40):
+        for some in (0, 1):
+            call, asked = ending(reason, np.arange(1024) % 2 < some)
+            began = time.process_time()
+            population = fx.train_population(*call, **asked)
+            least[some] = min(least[some], time.process_time() - began)
+        share = population.iterations.sum() / population.iterations.max() / len(population)
+        if number > 1 and abs(least[1] / least[0] / share - 1) <= 0.1:
+            break
+    assert share < 0.6
+    np.testing.assert_allclose(least[1] / least[0], share, rtol=0.1)
 
 
 def test_a_callback_sees_records_and_stops_whom_it_likes(core):

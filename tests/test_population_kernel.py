@@ -195,17 +195,23 @@ def test_one_that_diverges_with_exact_sizes(monkeypatch, used):
     assert (results[0].good < 3000).tolist() == [False, True, False]
 
 
-def test_not_compiled_for_little_work(used):
+def test_not_compiled_for_little_work(monkeypatch, used):
+    monkeypatch.setattr(Kernel, "is_loaded", lambda kernel, dtype: dtype in kernel._code)  # or nothing is ever compiled
     population.exact.kernel_for.cache_clear()  # other tests may have loaded it, or spent time on its network
     population.session._spent.clear()
     cohort = cohort_of(fx.Network([2, 4, 1]), X, Y, [fx.SGD(0.3)] * 20, iterations=np.full(20, 1000))
     session, state = in_lanes(cohort), beginning(cohort)
     session.speed = 1e-3  # others have kept it from its work
-    taken(session, state, 300)
+    taken(session, state, 30)
     assert not used
     cohort = dataclasses.replace(cohort, iterations=np.full(20, 10**8))
-    taken(in_lanes(cohort), state, 300)
+    taken(in_lanes(cohort), state, 30)
     assert used
+
+
+class Uncompilable(Kernel):
+    def __getitem__(self, dtype):
+        raise backends.CompilationError("no")
 
 
 def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used):
@@ -216,7 +222,7 @@ def test_what_cannot_be_compiled_is_done_by_the_general_kernel(monkeypatch, used
     force(monkeypatch, population, True)
     monkeypatch.setattr(_jit, "_failed", set(_jit._failed))
     session = in_lanes(cohort)
-    monkeypatch.setattr(session, "_exact", Kernel(lambda: undefined, "void(int64)", "a test"))  # noqa: F821
+    monkeypatch.setattr(session, "_exact", Uncompilable(lambda: None, "void(int64)", "a test"))
     for _ in range(2):
         same(taken(session, state), wanted)
     assert len(used) == 2

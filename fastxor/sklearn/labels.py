@@ -26,9 +26,11 @@ class Labels:
         if named is not None and 2 * len(named) <= len(y):  # as most are; there is nothing to find out
             self.several, self.classes = None, named if classes is None else classes
             return
-        self.several = LabelBinarizer().fit(y) if type_of_target(y).startswith("multilabel") else None
+        kind = type_of_target(y)
+        self.several = LabelBinarizer().fit(y) if kind.startswith("multilabel") else None
         if classes is None:
-            check_classification_targets(y)
+            if kind not in ("binary", "multiclass"):  # it would find out the kind again
+                check_classification_targets(y)
             if y.ndim > 1 and self.several is None:
                 LabelBinarizer().fit(y)  # which says that there is one label too many
             classes = found(y)

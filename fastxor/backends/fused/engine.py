@@ -469,10 +469,11 @@ def _conclude(work, plan, call, sums, step):
 def _fetch(work, plan, call, data, tile):
     """Copy the tile's samples into the workspace."""
     n_in = get(plan, LAYERS + ROWS)
-    kept = call.kept if _keeps(work, plan, tile) else -1
-    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, _x(plan, call), kept)
+    turned = call.kept if _keeps(work, plan, tile) or _is_odd(work, n_in) else -1
+    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, _x(plan, call), turned)
     if call.task not in (FORWARD, PREDICT):
-        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, -1)
+        turned = call.scratch if _is_odd(work, call.rows) else -1
+        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, turned)
         if call.share == 0:
             weigh(work, tile.width, call.weight, tile.count, 1.0 if call.task == PULLBACK else tile.of)
             if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
@@ -498,6 +499,12 @@ def _keeps(work, plan, tile):
     """Whether the samples are wanted as they came, too: for a first gradient by columns."""
     first = LAYERS + STRIDE
     return dense.sooner_by_columns(work, tile.width, get(plan, first + ROWS), get(plan, LAYERS + ROWS))
+
+
+@inlined
+def _is_odd(work, n):
+    """Whether samples of n numbers are neither squares nor soon copied one by one: masks are faster."""
+    return 2 < n < lanes(work)
 
 
 @inlined

@@ -43,7 +43,7 @@ class Residuals:
         dtype, samples, outputs = X.dtype, X.shape[1], network.sizes[-1]
         columns = max(_MOST_BYTES // (network.count * dtype.itemsize), _LEAST_COLUMNS)
         at_once = max(1, min(samples, columns // outputs))
-        plan = workspace.plan(network, at_once, dtype)
+        plan = workspace.plan(network, at_once, dtype, alone=True)
         T, weight = int(plan.entries[WIDTH]), int(plan.entries[WEIGHT])
         self._plan, self._space = plan.entries, plan.common + plan.private
         more = 2 * T * sum(network.sizes[1:])  # behind the plan's own places: see `jacobian`

@@ -59,8 +59,10 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False) -> Plan:
-    """The plan for steps of `samples` samples; a narrow one has tiles of a single vector."""
+def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = False, alone: bool = False) -> Plan:
+    """The plan for steps of `samples` samples; a narrow one has tiles of a single vector, and one for a thread alone no
+    tiles that are there for a second one.
+    """
     lanes = VECTOR_BITS // 8 // dtype.itemsize
 
     def padded(n: int) -> int:
@@ -75,7 +77,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     if samples <= width:
         width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
-        if not narrow and _worth_halving(network, samples, dtype):
+        if not narrow and not alone and _worth_halving(network, samples, dtype):
             width = padded(-(-samples // 2))
     if samples > width and width * dtype.itemsize % choices.SAME_PLACES == 0:
         width += lanes
