@@ -12,15 +12,15 @@ from fastxor.backends.fused import choices, session, workspace
 SHAPES = (2, 2, 1), (3, 5, 2), (17, 33, 5, 3), (40, 9, 1)
 
 
-@pytest.fixture
-def spoilt(monkeypatch):
+@pytest.fixture(params=[np.nan, 3.7])
+def spoilt(monkeypatch, request):
     """Every workspace begins with the remains of something else."""
     aligned, began = workspace._aligned, []
 
     def remains(make, length, dtype):
         work = aligned(make, length, dtype)
         if make is np.empty:
-            work[:] = np.nan
+            work[:] = request.param
             began.append(length)
         return work
 
