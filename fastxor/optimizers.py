@@ -98,7 +98,6 @@ class SGD:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
     _full_batches = False
-    _fading = slice(1)  # rows of the memory whose numbers die away where the gradient is 0
 
     @property
     def _kind(self) -> str:
@@ -112,11 +111,16 @@ class SGD:
     def _numbers(self) -> tuple[float, ...]:
         return _rate(self), self.momentum
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
+        """Parameters and memory after a step; nothing that is given changes.
+
+        `weights` is 1 for each, 0 for biases. With `fade`, moments that die away are set to 0: see `fades_every`.
+        """
         real = theta.dtype.type
         if self.momentum:
             velocity = real(self.momentum) * memory.rows[0] + gradient
+            if fade:
+                _flush(velocity)
             memory = memory._replace(rows=velocity[None])
             gradient = gradient + real(self.momentum) * velocity if self.nesterov else velocity
         return theta - real(_rate(self)) * gradient, memory
@@ -170,15 +174,14 @@ class Adam:
 
     _kind = "adam"
     _rows = 2
-    _fading = slice(1)
     _full_batches = False
 
     @property
     def _numbers(self) -> tuple[float, ...]:
         return _rate(self), self.beta1, self.beta2, self.epsilon
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
+        """See `SGD._step`."""
         power1, power2 = memory.powers.tolist()
         powers = power1 * self.beta1, power2 * self.beta2
         rows = memory.rows.copy()
@@ -186,6 +189,8 @@ class Adam:
         step = (1 - self.beta1) * gradient  # an array for all that follows: the nearest cache is small
         m *= self.beta1
         m += step
+        if fade:
+            _flush(m)
         np.multiply(gradient, gradient, out=step)
         step *= 1 - self.beta2
         v *= self.beta2
@@ -242,10 +247,10 @@ class AdamW(Adam):
     def _numbers(self) -> tuple[float, ...]:
         return *super()._numbers, self.weight_decay
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
+        """See `SGD._step`."""
         shrunk = theta - _rate(self) * self.weight_decay * weights * theta
-        return super()._step(shrunk, gradient, memory, weights)
+        return super()._step(shrunk, gradient, memory, weights, fade)
 
 
 @dataclass(frozen=True)
@@ -259,10 +264,10 @@ class EpsilonHatAdam(Adam):
 
     _kind = "adam with epsilon hat"
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
         """As that of `Adam`, whose epsilon counts as much less as the mean of the squares is corrected by."""
         corrected = float(np.sqrt(1 - memory.powers[1] * self.beta2))
-        return Adam._step(replace(self, epsilon=self.epsilon / corrected), theta, gradient, memory, weights)
+        return Adam._step(replace(self, epsilon=self.epsilon / corrected), theta, gradient, memory, weights, fade)
 
 
 @dataclass(frozen=True)
@@ -316,7 +321,6 @@ class RMSprop:
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _full_batches = False
-    _fading = slice(1, 2)
 
     @property
     def _kind(self) -> str:
@@ -330,8 +334,8 @@ class RMSprop:
     def _numbers(self) -> tuple[float, ...]:
         return _rate(self), self.alpha, self.epsilon, self.momentum
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
+        """See `SGD._step`."""
         rows = memory.rows.copy()
         rows[0] *= self.alpha
         rows[0] += (1 - self.alpha) * (gradient * gradient)
@@ -339,6 +343,8 @@ class RMSprop:
         if self.momentum:
             rows[1] *= self.momentum
             rows[1] += move
+            if fade:
+                _flush(rows[1])
             move = rows[1]
         return theta - _rate(self) * move, memory._replace(rows=rows)
 
@@ -412,15 +418,14 @@ class Rprop:
 
     _kind = "rprop"
     _rows = 2
-    _fading = slice(0)
     _full_batches = True
 
     @property
     def _numbers(self) -> tuple[float, ...]:
         return self.learning_rate, self.eta_minus, self.eta_plus, self.min_step, self.max_step
 
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
-        """Parameters and memory after a step; nothing that is given changes. `weights` is 1 for each, 0 for biases."""
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
+        """See `SGD._step`."""
         real = theta.dtype.type
         previous, sizes = memory.rows
         sizes = np.where(sizes > 0, sizes, real(self.learning_rate))  # 0 before the first step, and never again
@@ -435,9 +440,7 @@ class Rprop:
 class _NoStep:
     """An optimizer that is more than a step by the gradient: second_order.py has its session."""
 
-    _fading = slice(0)
-
-    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array) -> tuple[Array, Memory]:
+    def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
         raise TypeError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
 
 
@@ -560,17 +563,21 @@ def _rate(optimizer: SGD | Adam | RMSprop) -> float:
     return cast(float, optimizer.learning_rate)
 
 
-def fade(optimizer: Optimizer, memory: Memory) -> None:
-    """Set to 0, now and then, what is about to be 0 in a memory that nobody else has yet.
-
-    The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
-    0.9 of the smallest number is rounded to itself, which slows every step, and a small `epsilon` makes it a large one.
+def fades_every(optimizer: Optimizer, dtype: np.dtype[Any]) -> int:
+    """In every which step moments that die away are set to 0. Beside a tiny epsilon, what is left of them is a step as
+    large as any; beside others it is only slow.
     """
-    moments = memory.rows[optimizer._fading]
-    moments[np.abs(moments) < _SMALLEST_NORMAL[moments.dtype]] = 0
+    return 1 if getattr(optimizer, "epsilon", 1.0) < _SMALLEST_NORMAL[dtype] * 2.0**60 else 32
 
 
-_SMALLEST_NORMAL = {np.dtype(kind): np.finfo(kind).smallest_normal for kind in (np.float32, np.float64)}
+def _flush(moment: Array) -> None:
+    """The first moment of a parameter whose gradient is 0 for good, a dead neuron's, dies away and has to arrive at 0:
+    0.9 of the smallest number is rounded to itself, which slows every step.
+    """
+    moment[np.abs(moment) < _SMALLEST_NORMAL[moment.dtype]] = 0
+
+
+_SMALLEST_NORMAL = {np.dtype(kind): float(np.finfo(kind).smallest_normal) for kind in (np.float32, np.float64)}
 
 SecondOrder = LevenbergMarquardt | LBFGS
 Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder

@@ -183,6 +183,21 @@ def test_what_a_jacobian_cannot_be_taken_of(core):
         steep.jacobian({"W1": [[1e200]], "b1": [[0.0]], "W2": [[1e200]], "b2": [[0.0]]}, [[0.0]], backend=core)
 
 
+@pytest.mark.parametrize("m", [1, 8, 11, 16, 21])
+def test_the_last_vector_of_samples_may_be_a_part_of_one(m, backend):
+    assert_exact(fx.Network([3, 9, 2]), m, 12, backend)
+
+
+@pytest.mark.parametrize("where", [0, 7, 18, 299])
+def test_no_sample_of_a_jacobian_hides_an_infinity(where, core):
+    net, X = fx.Network([1, 1], output="exponential"), np.zeros((1, 300))
+    parameters = {"W1": [[10.0]], "b1": [[0.0]]}
+    assert np.all(net.jacobian(parameters, X, backend=core) == 10)
+    X[0, where] = 70.9  # the output is just below the largest number, and its derivative ten times as large
+    with pytest.raises(OverflowError, match="float64"):
+        net.jacobian(parameters, X, backend=core)
+
+
 def test_an_overflow_is_an_error(core):
     net = fx.Network([1, 1, 1], "identity", "identity")
     parameters = {"W1": [[1e200]], "b1": [[0.0]], "W2": [[1e100]], "b2": [[0.0]]}

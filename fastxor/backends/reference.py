@@ -18,7 +18,7 @@ from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
 from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import Cohort
-from fastxor.optimizers import Optimizer, SecondOrder, fade, with_rate
+from fastxor.optimizers import Optimizer, SecondOrder, fades_every, with_rate
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State
 from fastxor.validation import SUM_TOLERANCE, finite
@@ -31,7 +31,6 @@ _PART_VALUES = 2**15
 _PART_SAMPLES = 256
 
 _SQUARE = 64  # unknowns
-_FADES = 32  # steps after which moments that die away are set to 0
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 Flat = tuple[Array, Weights]  # a vector, and they as views of it
@@ -536,6 +535,7 @@ class Session(KeepsNothing):
         self._job, self._state = job, state
         self._weights = job.network._weight_mask(state.theta.dtype)
         self._space = _space(job.network, state.theta.dtype)  # the system takes long to give, and take back, much of it
+        self._fades_every = fades_every(job.optimizer, state.theta.dtype)
         self.recorded: dict[int, float] = {}
         # (m, n_x) and (m, n_y): a sample in one piece is sooner read.
         self._samples = [job.X.T, job.Y.T]
@@ -569,11 +569,10 @@ class Session(KeepsNothing):
             gradient = penalties.applied(state.theta, gradient, self._weights)
             if record:
                 self.recorded[state.completed] = cost
-            theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights)
+            fade = state.completed % self._fades_every == 0
+            theta, memory = optimizer._step(state.theta, gradient, state.memory, self._weights, fade)
             if not finite(theta):
                 return step, [*self.recorded.values()]
-            if state.completed % _FADES == 0:
-                fade(optimizer, memory)
             self._state = State(theta, memory, state.completed + 1)
         return steps, [*self.recorded.values()]
 
@@ -643,7 +642,7 @@ def first_overflow(job: Job, state: State) -> int:
     _value, gradient, _inputs = _cost_and_gradient(job.network, state.theta, X, Y, False, shares)
     mask = job.network._weight_mask(state.theta.dtype)
     gradient = penalties.applied(state.theta, gradient, mask)
-    theta, _memory = _optimizer(job, state.completed)._step(state.theta, gradient, state.memory, mask)
+    theta, _memory = _optimizer(job, state.completed)._step(state.theta, gradient, state.memory, mask, True)
     layers = enumerate(_weights(job.network, theta), 1)
     bad = {number for number, (W, b) in layers if not (finite(W) and finite(b))}
     # The backward pass meets the last layer first; and where no layer is bad, what is left is the cost, of the last.
