@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastxor as fx
 from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, side_by_side
+from fastxor.state import Job
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -138,6 +139,7 @@ def both(model, grid, X, y, met, **settings):
 @pytest.fixture
 def met(monkeypatch):
     """How many fits were trained together, each time."""
+    monkeypatch.setattr(side_by_side, "_LONG", 1)
     counts, train = [], side_by_side.train
 
     def counted(courses, *rest):
@@ -214,6 +216,11 @@ def test_who_does_not_meet(met):
     assert met == []
 
 
+def test_short_fits_do_not_wait():
+    assert not side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 199 * 2, 75))
+    assert side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 200 * 2, 75))
+
+
 def test_the_best_one_is_fitted_by_itself(met):
     search = GridSearchCV(MLPClassifier((4,), **SMALL), {"alpha": [1e-4, 1.0]}, cv=2).fit(X, y)
     assert met == [4]
@@ -250,7 +257,7 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
         take(self, *given)
 
     monkeypatch.setattr(side_by_side._Group, "_take", interrupted)
-    monkeypatch.setattr(side_by_side, "_COSTS", 1)
+    monkeypatch.setattr(side_by_side, "_AT_ONCE", 1)
     endless = MLPClassifier((4,), random_state=0, max_iter=10**6, n_iter_no_change=10**6)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
@@ -261,7 +268,7 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
         time.sleep(0.01)
 
 
-def test_an_error_in_the_population_is_that_of_its_fits(monkeypatch):
+def test_an_error_in_the_population_is_that_of_its_fits(met, monkeypatch):
     def broken(*given):
         raise RuntimeError("no epochs today")
 

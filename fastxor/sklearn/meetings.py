@@ -5,10 +5,12 @@ others. Then those that suit each other are trained as populations, and every th
 from __future__ import annotations
 
 import threading
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import joblib
@@ -39,7 +41,8 @@ class _Seat:
     def __init__(self, course: Course, member: Member) -> None:
         self.course, self.member = course, member
         self.end: Array | BaseException | None = None
-        self.ready = threading.Event()
+        self.ready = threading.Lock()  # held until the fit may go on
+        self.ready.acquire()
 
 
 class _Left(BaseException):
@@ -71,6 +74,9 @@ class Meeting(ParallelBackendBase):
         self._jobs = 1
         self._lock = threading.Lock()  # for what follows
         self._turns = 1  # that nobody has
+        # Whether there is a turn more than jobs, once fits have waited: whoever has it stands ready when another one
+        # comes to wait, for to wake a thread takes about as long as what it has to do.
+        self._has_spare = False
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # that have not begun
         self._out = 0  # tasks that are not done
         self._all_out = False  # whether no more come before one of them is done
@@ -129,7 +135,7 @@ class Meeting(ParallelBackendBase):
         """From now on a task comes only when one is done."""
         with self._lock:
             self._all_out = True
-            self._begin()
+            self._go_on()
         try:
             yield
         finally:
@@ -138,11 +144,13 @@ class Meeting(ParallelBackendBase):
     # ------------------------------------------------------------ turns; the lock is held
 
     def _go_on(self) -> None:
-        """Let as many go on as there are turns: first those that were trained."""
-        while self._turns and (self._trained or self._tasks):
+        """Let as many go on as there are turns: first those that were trained. Tasks begin when joblib has handed them
+        out, which would only take turns with them.
+        """
+        while self._turns and (self._trained or (self._tasks and self._all_out)):
             self._turns -= 1
             if self._trained:
-                self._trained.popleft().ready.set()
+                self._trained.popleft().ready.release()
             else:
                 _start(self._work, *self._tasks.popleft())
 
@@ -186,9 +194,10 @@ class Meeting(ParallelBackendBase):
                 raise _Left
             self._waiting.append(seat)
             self._begin()
-            self._turns += 1
+            self._turns += 1 if self._has_spare else 2
+            self._has_spare = True
             self._go_on()
-        seat.ready.wait()
+        seat.ready.acquire()
         if isinstance(seat.end, BaseException):
             raise seat.end
         assert seat.end is not None
@@ -199,7 +208,7 @@ class Meeting(ParallelBackendBase):
             courses = [(seat.course, seat.member) for seat in seats]
             ends: list[Any] = [*side_by_side.train(courses, self._jobs, lambda: self._is_left)]
         except BaseException as error:
-            ends = [error] * len(seats)
+            ends = [copy(error) for _seat in seats]  # each is raised by itself
         for seat, end in zip(seats, ends, strict=True):
             seat.end = _Left() if end is None else end
         with self._lock:
@@ -208,7 +217,8 @@ class Meeting(ParallelBackendBase):
 
 
 def _start(work: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True, name="fastxor-search").start()
+    """Begin a thread, without waiting for it to say that it has begun, as `threading.Thread` does."""
+    start_new_thread(work, arguments)
 
 
 def _count(n_jobs: int | None) -> int:

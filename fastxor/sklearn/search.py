@@ -60,11 +60,11 @@ class GridSearchCV(_InThreads, model_selection.GridSearchCV):
     pipeline; others work as well, but most of them keep Python to themselves, and are served better by processes.
 
     Candidates, folds and seeds that differ in numbers alone, of a network that is small (its parameters times the
-    samples of a batch up to 20,000), are trained together. Their scores are those of scikit-learn's search over the
-    same estimator to rounding, which may decide whether a loss is better by ``tol``, and on which side of a boundary a
-    sample is; ``fit_time`` is the time until all that were trained together were fitted. The others have the same bits,
-    and go on side by side in ``n_jobs`` threads: those of larger networks, of ``solver="lbfgs"``, with weights, with a
-    schedule of learning rates, or with callbacks.
+    samples of a batch up to 10,000) and may be trained for 200 epochs or more (``max_iter``), are trained together.
+    Their scores are those of scikit-learn's search over the same estimator to rounding, which may decide whether a loss
+    is better by ``tol``, and on which side of a boundary a sample is; ``fit_time`` is the time until all that were
+    trained together were fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of
+    larger networks, of ``solver="lbfgs"``, with weights, with a schedule of learning rates, or with callbacks.
 
     ``pre_dispatch`` limits how many fits are begun, and have their part of the data, at a time. By default these are
     some hundreds, or fewer if the data are large.

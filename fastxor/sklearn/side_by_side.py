@@ -17,22 +17,26 @@ from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, Own
 from fastxor.optimizers import Memory, schedule_of
 from fastxor.pace import Pace
-from fastxor.sklearn.solving import Course, Solver, epoch_losses
-from fastxor.state import Job, State
+from fastxor.sklearn.solving import Course, Shuffles, Solver, epoch_losses
+from fastxor.state import Job, Orders, State
 from fastxor.views import Array
 
-# Parameters times samples of a step up to which a network in each lane is much faster than one after the other. Larger
-# ones keep the bits that they have by themselves.
-_SMALL = 20_000
+# Parameters times samples of a step up to which, and epochs from which on, networks in lanes are so much faster that it
+# pays to wait for each other. All others keep the bits that they have by themselves.
+_SMALL, _LONG = 10_000, 200
 
-# Costs that are kept at a time.
-_COSTS = 1_000_000
+# Steps of all members together that are taken at a time, at most: so many samples of them.
+_AT_ONCE = 4_000_000
+
+# Orders, epochs times samples, that are kept for members to share.
+_DRAWN = 4_000_000
 
 
 def suits(job: Job) -> bool:
     """Whether it is trained sooner as one of many."""
-    small = job.batch_size is not None and job.network.count * job.batch_size <= _SMALL
-    return small and job.weights is None and schedule_of(job.optimizer) is None
+    if job.batch_size is None or job.weights is not None or schedule_of(job.optimizer) is not None:
+        return False
+    return job.network.count * job.batch_size <= _SMALL and job.iterations >= _LONG * job.steps_per_epoch
 
 
 class Member:
@@ -141,7 +145,7 @@ class _Group:
         live = live[np.argsort(-steps[live], kind="stable")]
         start = 0
         while start < len(live) and not is_over():
-            at_once = min(self.pace.steps, _COSTS)
+            at_once = min(self.pace.steps, _AT_ONCE // (self.cohort.batch_size or 1))
             block = max(1, self.session.block)
             which = live[start : start + max(block, at_once // int(steps[live[start]]) // block * block)]
             start += len(which)
@@ -170,10 +174,36 @@ class _Group:
             self.ends[number] = error
 
 
+def _orders(job: Job, known: dict[Any, Orders]) -> Orders:
+    """Those of its epochs, which are drawn once for all that have the same seed and as many samples."""
+    orders = job.shuffle
+    few = job.iterations // job.steps_per_epoch * job.samples <= _DRAWN
+    key = orders.key if few and isinstance(orders, Shuffles) else None
+    return orders if key is None else known.setdefault(key, _Drawn(orders))
+
+
+class _Drawn:
+    """Orders that are kept, for several to ask for."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders, self._kept = orders, list[Integers]()
+        self._last: tuple[tuple[int, int], Integers] | None = None  # which those that go together all ask for
+
+    def orders(self, first: int, count: int) -> Integers:
+        """Those of so many epochs."""
+        missing = first + count - len(self._kept)
+        if missing > 0:
+            self._kept.extend(self._orders.orders(len(self._kept), missing))
+        if self._last is None or self._last[0] != (first, count):
+            self._last = (first, count), np.stack(self._kept[first : first + count])
+        return self._last[1]
+
+
 def _shared(jobs: Sequence[Job]) -> tuple[Array, Array, list[Own]]:
     """The samples of all jobs, those that several have only once: X (n_x, m), Y (n_y, m), and which are whose."""
     known: dict[Any, list[tuple[Job, int]]] = defaultdict(list)
     parts: list[Job] = []
+    drawn: dict[Any, Orders] = {}
     own, end = [], 0
     for job in jobs:
         alike = known[job.samples, hash(job.X.tobytes(order="A")), hash(job.Y.tobytes(order="A"))]
@@ -183,6 +213,6 @@ def _shared(jobs: Sequence[Job]) -> tuple[Array, Array, list[Own]]:
             first, end = end, end + job.samples
             alike.append((job, first))
             parts.append(job)
-        own.append(Own(first, job.samples, job.shuffle))
+        own.append(Own(first, job.samples, _orders(job, drawn)))
     X, Y = (np.concatenate([getattr(job, name).T for job in parts]).T for name in "XY")  # each sample in one piece
     return X, Y, own

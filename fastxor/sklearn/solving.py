@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from math import inf, nan
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +46,17 @@ class Data(NamedTuple):
 class Shuffles:
     """The orders of scikit-learn's epochs: each is a shuffle of the one before, by a generator that others use, too."""
 
-    def __init__(self, rng: Any, samples: int) -> None:
+    def __init__(self, rng: Any, samples: int, is_own: bool = False) -> None:
         self._rng, self._order, self._epoch = rng, np.arange(samples), -1
+        self._is_own = is_own
+
+    @property
+    def key(self) -> tuple[Any, ...] | None:
+        """What all of its orders follow from, before the first; None if others draw from the generator, too."""
+        if not self._is_own:
+            return None
+        _name, words, place, *_rest = self._rng.get_state()
+        return words.tobytes(), place, self._order.size
 
     def orders(self, first: int, count: int) -> NDArray[np.int64]:
         """Those of so many epochs, of which the first is the last one asked for, or the next."""
@@ -182,7 +192,10 @@ def job_of(estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, 
                 stacklevel=2,
             )
         batch_size = min(int(estimator.batch_size), samples)
-    orders: Orders = Shuffles(estimator._random_state, samples) if estimator.shuffle else InOrder(samples)
+    orders: Orders = InOrder(samples)
+    if estimator.shuffle:
+        is_own = isinstance(estimator.random_state, Integral)
+        orders = Shuffles(estimator._random_state, samples, is_own)
     steps = 1 if batch_size is None else -(-samples // batch_size)
     alpha, weights = float(estimator.alpha), data.weights
     if isinstance(optimizer, SecondOrder):  # whose sessions know nothing of `Job.scikit`

@@ -207,12 +207,11 @@ class Session:
                     known[key] = _orders(key[0], samples, cohort.shuffled).orders(*span)
                 drawn = known[key]
             order = drawn[:, :in_epoch].ravel()[number * batch :]
-            order = order if there is None else there[order]
-            rows.append(order if own is None else order + own.first)
+            rows.append((order if there is None else there[order], 0 if own is None else own.first))
             members[i, kernel.EPOCH], members[i, kernel.LEFT] = in_epoch, in_epoch - number * batch
-        orders = np.zeros((len(rows), max(map(len, rows))), np.int64)
-        for row, order in zip(orders, rows, strict=True):
-            row[: len(order)] = order
+        orders = np.zeros((len(rows), max(len(order) for order, _first in rows)), np.int64)
+        for row, (order, first) in zip(orders, rows, strict=True):
+            np.add(order, first, out=row[: len(order)])
         return orders
 
     def close(self) -> None:
