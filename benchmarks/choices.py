@@ -92,6 +92,18 @@ SMALL_ONES = tuple(
     for sizes, m in (((4, 16, 3), 150), ((16, 64, 4), 64), ((4, 32, 16, 4), 256), ((30, 30, 2), 500))
 )
 BATCHED_ONES = tuple(Case(sizes, 500, 32, members=64) for sizes in ((2, 8, 1), (4, 16, 3), (13, 16, 1), (64, 32, 10)))
+WIDER_ONES = tuple(
+    Case(sizes, m, batch, members=64)
+    for sizes, m, batch in (
+        ((16, 64, 4), 400, None),
+        ((16, 64, 4), 800, None),
+        ((64, 32, 10), 1000, None),
+        ((64, 128, 10), 500, 32),
+        ((64, 128, 10), 500, 128),
+        ((64, 256, 10), 500, 128),
+    )
+)
+FEW_WIDE_ONES = tuple(replace(case, members=5) for case in WIDER_ONES[:3])
 LONGER_ONES = tuple(replace(TINY_ONES[0], iterations=n, first=True) for n in (30_000, 300_000))
 SEEN_ONES = tuple(Case((4, n, 3), m, iterations=0, members=500) for n, m in ((8, 10), (32, 100), (128, 2000)))
 SHARED_ONES = tuple(Case((2, 2, 1), 4, dtype=dtype, members=16_384, threads=2) for dtype in DTYPES)
@@ -125,7 +137,7 @@ CHOICES = {
     "WORTH_COMPILING": Choice((0.0, math.inf), LONGER, cold=True),
     "WORTH_LOADING": Choice((0.0, math.inf), LONGER),
     "WORTH_CALLING": Choice((0.0, math.inf), FEW_STEPS),
-    "GROUP_WORK": Choice((0, math.inf), SMALL_ONES + BATCHED_ONES),
+    "GROUP_WORK": Choice((0, math.inf), SMALL_ONES + BATCHED_ONES + WIDER_ONES + FEW_WIDE_ONES),
     "MOST_WRITTEN_OUT": Choice((0, 100, 1000), TINY_ONES),
     "WORTH_WRITING_OUT": Choice((0.0, math.inf), LONGER_ONES, cold=True),
     "CALL": Choice((0.002, 0.2), TINY_ONES[:2]),

@@ -78,8 +78,9 @@ WORTH_CALLING = 2e-5
 
 # ---------------------------------------------------------------- populations (population/)
 
-# Parameters times samples of a step up to which a network in each lane is faster than one after the other. It changes
-# the last bits.
+# Parameters times samples of a step up to which there is a network in each lane. Beyond, that is still faster for many
+# networks, but a few, which leave most lanes empty, would pay for it; and the last bits, which this changes, may not
+# depend on how many there are.
 GROUP_WORK = 600_000
 # Parameters times samples up to which a kernel of one's own is compiled for a network.
 MOST_WRITTEN_OUT = 400
