@@ -128,6 +128,7 @@ CHOICES = {
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "DRAWN_TOGETHER": Choice((20_000, 2_000_000), HALVED),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
     "PATIENCE": Choice((0, 10**6), CALLS),

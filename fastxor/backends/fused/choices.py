@@ -102,6 +102,8 @@ KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 DRAWN = 20_000
+# And of so many where several threads take the steps: they are started anew for each call.
+DRAWN_TOGETHER = 200_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once at most.
 SMALL_BYTES = 1024 * 1024
 # Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
