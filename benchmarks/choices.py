@@ -156,6 +156,7 @@ CHOICES = {
     "MOST_ASIDE": Choice((1, 4, 64), SEEN),
     "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
     "STAYING_BYTES": Choice((0,), SEEN),
+    "DRAWN_TOGETHER": Choice((20_000, 2_000_000), HALVED),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
     "PATIENCE": Choice((0, 10**6), CALLS),

@@ -117,7 +117,7 @@ class Epochs:
         memory = solver.memory._replace(rows=solver.memory.rows.astype(theta.dtype, copy=False))
         self._state = State(theta, memory)
         self._session: Session | None = None
-        self._seconds = inf  # that an epoch took
+        self._seconds = 0.0  # that an epoch took; 0: not known
 
     @property
     def theta(self) -> Array:
@@ -133,7 +133,8 @@ class Epochs:
             job = replace(self._job, optimizer=self._solver.optimizer)
             self._session = second_order.open(self._core, job, self._state)
         began, steps = time.perf_counter(), self._job.steps_per_epoch
-        count = max(1, min(most, int(_SPAN / self._seconds)))
+        seconds = self._seconds or steps / self._session.speed
+        count = max(1, min(most, int(_SPAN / seconds)))
         try:
             good, _costs = self._session.advance(count * steps, 0, 1)
         except KeyboardInterrupt as error:

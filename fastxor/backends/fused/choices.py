@@ -113,6 +113,8 @@ DRAWS = 50_000
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
 DRAWN = 20_000
+# And of so many where several threads take the steps: they are started anew for each call.
+DRAWN_TOGETHER = 200_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
 # where they go over a part of it.
 SMALL_BYTES = 1024 * 1024

@@ -165,7 +165,8 @@ class Session:
             return steps, ALL
         per_epoch = self._job.steps_per_epoch
         epoch, number = divmod(self._state.completed, per_epoch)
-        most = max(1, choices.DRAWN // self._job.samples) * per_epoch - number
+        drawn = choices.DRAWN if self._crew.size == 1 else choices.DRAWN_TOGETHER
+        most = max(1, drawn // self._job.samples) * per_epoch - number
         steps = min(steps, most)
         orders = self._job.shuffle.orders(epoch, -(-(number + steps) // per_epoch))
         return steps, orders[:, : self._job.samples_per_epoch].ravel()[number * size :]
