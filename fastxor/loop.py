@@ -230,7 +230,9 @@ class Run:
         every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
         self.thetas = {}
         good, _costs = session.advance(steps, -done % every, every)
-        state, self.thetas = session.state(), session.thetas
+        state = session.state()
+        if session.every:
+            self.thetas = session.thetas
         records = self._note(session, state.completed)  # before the state: what is done again gives the same again
         self.before = self.state
         self.state, self.diverged = state, good < steps and not session.finished

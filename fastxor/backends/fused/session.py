@@ -58,7 +58,8 @@ class _Desk:
         self.hyper = update.numbers(optimizer, ring, penalties, rates, scikit)
         row = 3 * int(self.plan[workspace.PADDED])  # of a state that is put aside: theta and the optimizer's vectors
         self.room = min(choices.MOST_ASIDE, choices.ASIDE_BYTES // dtype.itemsize // row)
-        self.aside = np.empty((0, 3, row // 3), dtype)  # until a run wants some
+        self.states = np.empty((0, 3, row // 3), dtype)  # that are put aside; none until a run wants some
+        self.aside = self.states.ravel()
         self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
@@ -126,11 +127,11 @@ class Session:
         if not self.every:
             return {}
         there = range(self._first_aside, self._state.completed + 1, self.every)
-        return dict(zip(there, self._desk.aside[:, 0, : self._desk.theta.size], strict=False))
+        return dict(zip(there, self._desk.states[:, 0, : self._desk.theta.size], strict=False))
 
     def kept(self, iteration: int) -> State:
         desk, number = self._desk, (iteration - self._first_aside) // self.every
-        row, place = desk.aside[number, :, : desk.theta.size].copy(), update.POWERS_ASIDE + 2 * number
+        row, place = desk.states[number, :, : desk.theta.size].copy(), update.POWERS_ASIDE + 2 * number
         memory = self._state.memory  # see `_take_over`
         if len(desk.rows):
             memory = Memory(row[1 : 1 + len(desk.rows)], desk.hyper[place : place + 2].copy())
@@ -142,7 +143,8 @@ class Session:
         if self.every:
             self._first_aside = (self._state.completed // self.every + 1) * self.every
             if not self._desk.aside.size:
-                self._desk.aside = np.empty((self.room, *self._desk.aside.shape[1:]), self._state.theta.dtype)
+                self._desk.states = np.empty((self.room, *self._desk.states.shape[1:]), self._state.theta.dtype)
+                self._desk.aside = self._desk.states.ravel()
         done = 0
         while done < steps:
             most = min(steps - done, self._crew.most(self.speed))
@@ -222,7 +224,7 @@ class Session:
             recorded += (part - 1 - first) // interval + 1 if first < part else 0
             first = first - part if first >= part else -(part - first) % interval
             if self.every and (begun + done) % self.every == 0:
-                desk.aside[(begun + done - self._first_aside) // self.every, 0, : desk.theta.size] = desk.theta
+                desk.states[(begun + done - self._first_aside) // self.every, 0, : desk.theta.size] = desk.theta
         return fine
 
     def _run(self, steps: int, order: np.ndarray, costs: np.ndarray, first: int, interval: int) -> int:
@@ -233,7 +235,7 @@ class Session:
         if self.every:
             desk.hyper[update.FIRST_ASIDE] = self._first_aside - self._state.completed
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch, self._beside
-        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.aside.ravel(), costs, desk.hyper
+        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.aside, costs, desk.hyper
         rest = desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval)
         good = patiently(lambda: together(*rest)) if steps > LONG * self.speed else together(*rest)
         seconds = max(time.perf_counter() - began, 1e-9)
