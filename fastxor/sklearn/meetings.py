@@ -5,7 +5,6 @@ others. Then those that suit each other are trained as populations, and every th
 from __future__ import annotations
 
 import threading
-from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -217,8 +216,7 @@ class Meeting(ParallelBackendBase):
 
 
 def _start(work: Callable[..., None], *arguments: Any) -> None:
-    """Begin a thread, without waiting for it to say that it has begun, as `threading.Thread` does."""
-    start_new_thread(work, arguments)
+    threading.Thread(target=work, args=arguments, daemon=True, name="fastxor-search").start()
 
 
 def _count(n_jobs: int | None) -> int:
