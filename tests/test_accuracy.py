@@ -323,7 +323,7 @@ def test_an_output_does_not_depend_on_its_neighbours(dtype):
 
 @pytest.fixture(scope="session")
 def at_width(tmp_path_factory):
-    """What elementary.py wrote at a vector width. Its kernels are kept where all are, in a folder of its own."""
+    """What elementary.py wrote at a vector width. Its kernels are kept, in a folder of the width's own."""
 
     def results(bits):
         folder = tmp_path_factory.mktemp(f"width{bits}")

@@ -37,6 +37,7 @@ def test_the_kernels_are_found():
         "engine",
         "fetch",
         "cost",
+        "cost_of_tiles",
         "logistic",
         "descend",
         "jacobian",
