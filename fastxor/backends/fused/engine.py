@@ -175,19 +175,13 @@ def engine(
     data = Data(X, Y, by_sample, samples, order, beside)
     sums = Sums(costs, hyper, aside, steps, in_ring)
     step = _first_step(plan, call, data, batch, first)
-    good = steps
+    good, ticket, fetched = steps, -1, False
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
-    ticket = -1
-    fetched = False
-    if is_abreast:
-        begin = ring.join(shared)
-        while step.number < min(begin, steps):
-            step = _next_step(plan, call, data, batch, step, interval)
+    begin = min(ring.join(shared), steps) if is_abreast else 0
+    while step.number < begin:
+        step = _next_step(plan, call, data, batch, step, interval)
     while True:
-        if is_abreast:
-            ticket = step.passed + _own_tile(call, step)
-        else:
-            ticket = ring.next_ticket(shared) if in_ring else ticket + 1
+        ticket = step.passed + _own_tile(call, step) if is_abreast else _dealt(shared, in_ring, ticket)
         while ticket >= step.passed + step.tiles and step.number < steps:
             step = _next_step(plan, call, data, batch, step, interval)
         if step.number == steps:
@@ -196,54 +190,28 @@ def engine(
             ring.let_join(shared, step.number)
             is_abreast, fetched = True, False
             call = _call(task, plan, work, hyper, thread, parts, shares, shared)
-        gradient = plan[OWN] + call.base
-        if in_ring:
-            place = ring.room(shared, thread, plan[AHEAD], step.passed, ticket)
-            if place < 0:
-                break
-            gradient += place * call.length
-        if ticket == step.passed and not (is_abreast and thread > 0):  # the step's first tile
-            gradient = plan[GRADIENT]
+        gradient = _room(plan, call, step, ticket, in_ring, thread)
+        if gradient < 0:
+            break
         tile = _cut(work, plan, step, ticket - step.passed)
         if not fetched:
             _fetch(work, plan, call, data, tile)
             fit = _fits(work, plan, call, tile) and fit
         fetched = order.size == 0 and step.tiles == 1 and not in_ring  # they stay
-        record = step.number == step.record or task in (EVALUATE, COST)
-        cost, fine, good_values = _forward(work, plan, call, data, tile, step.theta, record)
+        cost, good_values = _pass(work, plan, call, data, hyper, step, tile, gradient)
         fit = fit and good_values
         if call.only_forward:
             hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
             continue
-        if call.share == 0:
-            fine = _delta(work, call, tile) and fine
-        if task == TRAIN and not fine:
-            cost = math.nan
-        cost = _agreed(call, hyper, step, cost)
-        _backward(work, plan, call, data, tile, step, gradient)
-        if task == PULLBACK:
-            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
         if is_abreast:
-            hyper[update.RING + thread] = cost
-            if thread == 0:
-                update.begin(hyper, step.number)
-            come = ring.come(shared, thread)
             following = _next_step(plan, call, data, batch, step, interval)
             fetched = following.number < steps
-            if fetched and order.size > 0:
-                _fetch(work, plan, call, data, _cut(work, plan, following, _own_tile(call, following)))
-            ring.wait_for(shared, parts, come)
-            end = _conclude(work, plan, call, sums, step)
-            if end != GOES_ON:
-                good = end
-                break
+            end = _commit_abreast(work, plan, call, data, sums, step, following, cost)
             step = following
+        elif in_ring and not _is_mine_to_add(call, hyper, ticket, gradient, cost):
             continue
-        if in_ring:
-            hyper[update.RING + ticket % shared[ring.TILES]] = cost
-            if not ring.is_mine_to_add(shared, ticket, gradient):
-                continue
-        end = _commit(work, plan, call, sums, step, ticket, gradient, cost)
+        else:
+            end = _commit(work, plan, call, sums, step, ticket, gradient, cost)
         if end != GOES_ON:
             good = end
             break
@@ -261,7 +229,8 @@ def engine(
 def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
     """The cost of all samples, or, with `fetch`, put them into their tiles, where they stay for the next calls.
 
-    Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty.
+    Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty. (Many arguments:
+    as those of the engine.)
     """
     data, total = Data(X, Y, by_sample, samples, order, work), 0.0
     step = _first_step(plan, _call(COST, plan, work, hyper, 0, 1, 1, order), data, samples, 0)
@@ -273,6 +242,51 @@ def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
         else:
             total += _forward(work, plan, call, data, tile, plan[THETA], True)[0]
     return total
+
+
+@inlined
+def _dealt(shared, in_ring, ticket):
+    """The number of the tile after that one, counted over all steps."""
+    return ring.next_ticket(shared) if in_ring else ticket + 1
+
+
+@inlined
+def _room(plan, call, step, ticket, in_ring, thread):
+    """Where the tile's gradient goes; -1 if the run has ended while there was no room for it."""
+    gradient = plan[OWN] + call.base
+    if in_ring:
+        place = ring.room(call.shared, thread, plan[AHEAD], step.passed, ticket)
+        if place < 0:
+            return -1
+        gradient += place * call.length
+    is_second = call.shares == 1 and call.part > 0  # of two threads abreast
+    return plan[GRADIENT] if ticket == step.passed and not is_second else gradient
+
+
+@inlined
+def _is_mine_to_add(call, hyper, ticket, gradient, cost):
+    """Hand in this tile, to whoever adds it."""
+    hyper[update.RING + ticket % call.shared[ring.TILES]] = cost
+    return ring.is_mine_to_add(call.shared, ticket, gradient)
+
+
+@inlined
+def _pass(work, plan, call, data, hyper, step, tile, gradient):
+    """Forward and, where that is wanted, back: (the tile's cost, if it is recorded, NaN if a step fails; are the values
+    that a single pass gives or is given finite). The gradient goes to `gradient`.
+    """
+    record = step.number == step.record or call.task in (EVALUATE, COST)
+    cost, fine, fit = _forward(work, plan, call, data, tile, step.theta, record)
+    if not call.only_forward:
+        if call.share == 0:
+            fine = _delta(work, call, tile) and fine
+        if call.task == TRAIN and not fine:
+            cost = math.nan
+        cost = _agreed(call, hyper, step, cost)
+        _backward(work, plan, call, data, tile, step, gradient)
+        if call.task == PULLBACK:
+            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
+    return cost, fit
 
 
 @inlined
@@ -448,8 +462,17 @@ def _own_tile(call, step):
 
 
 @inlined
-def _conclude(work, plan, call, sums, step):
-    """End a step whose tiles are all done: as `_commit`, by all threads together."""
+def _commit_abreast(work, plan, call, data, sums, step, following, cost):
+    """Hand in this tile, fetch one of the step that follows, and when the other thread's tile is in move the parameters
+    together with it. As `_commit`.
+    """
+    sums.hyper[update.RING + call.part] = cost
+    if call.part == 0:
+        update.begin(sums.hyper, step.number)
+    come = ring.come(call.shared, call.part)
+    if following.number < sums.steps and data.order.size > 0:
+        _fetch(work, plan, call, data, _cut(work, plan, following, _own_tile(call, following)))
+    ring.wait_for(call.shared, call.parts, come)
     cost = sums.hyper[update.RING]
     if step.tiles > 1:
         cost += sums.hyper[update.RING + 1]

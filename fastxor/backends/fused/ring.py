@@ -24,10 +24,8 @@ YIELD = 33  # address of the system's function that lets other threads run
 TILES = 34  # length of the ring
 SHARES = 35  # threads in lockstep or abreast, or 1; 0 until the first one tells the others, GONE if it does not come
 GONE = -1
-COMING, JOINED = (
-    36,
-    37,
-)  # abreast: whether the second thread has come, and one more than the step from which on it is in
+COMING = 36  # abreast: whether the second thread has come,
+JOINED = 37  # and one more than the step from which on it is in
 RING, LINE = 48, 8  # where it begins, and how long a line is
 COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
 MET, SAYS = 0, 1  # of a thread's line

@@ -377,6 +377,7 @@ def _begin(work, hyper, kind):
 
 @traced
 def _tile(work, X, plan, place, tile, start, size, record, scikit):
+    """See `step.one_tile`. Many arguments: see tracing.py."""
     step.one_tile(work, X, step.Read(plan), place, tile, start, size, record, scikit)
 
 

@@ -112,7 +112,10 @@ def begin(work, hyper, kind):
 
 
 def one_tile(work, X, plan, place, tile, start, size, record, scikit=False):
-    """What a step's tile of this number, whose samples stand at this place, adds to the cost and the gradient."""
+    """What a step's tile of this number, whose samples stand at this place, adds to the cost and the gradient.
+
+    Many arguments: see tracing.py.
+    """
     forward(work, X, plan, place, start, size)
     last = Layer(plan, plan(DEPTH) - 1, place)
     data, logistic = place * plan(STEP), last.code == elementwise.SIGMOID
