@@ -244,6 +244,7 @@ def assert_close_scores(got, wanted):
         np.testing.assert_allclose(got.cv_results_[name], wanted.cv_results_[name], rtol=1e-9)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_ends_all_that_wait(monkeypatch):
     """At once, and no thread of the search is left."""
     began = threading.Event()
