@@ -32,7 +32,7 @@ class Case(NamedTuple):
     dtype: str = "float64"
 
 
-def _digits() -> tuple[Any, Any]:
+def digits() -> tuple[Any, Any]:
     X, y = load_digits(return_X_y=True)
     return X / 16, y
 
@@ -47,10 +47,10 @@ def _table() -> tuple[Any, Any]:
 
 
 CASES = [
-    Case("digits, 32 units", _digits, {"hidden_layer_sizes": (32,)}),
+    Case("digits, 32 units", digits, {"hidden_layer_sizes": (32,)}),
     Case("breast cancer, 100 units", _breast_cancer, {}),
     Case("10,000 x 50, 32-16 units", _table, {"hidden_layer_sizes": (32, 16)}),
-    Case("digits, batches of 32, float32", _digits, {"hidden_layer_sizes": (32,), "batch_size": 32}, "float32"),
+    Case("digits, batches of 32, float32", digits, {"hidden_layer_sizes": (32,), "batch_size": 32}, "float32"),
 ]
 
 
@@ -88,7 +88,7 @@ def _fits(case: Case, rounds: int) -> None:
 
 def _predictions(rounds: int) -> None:
     """Time predictions of one row."""
-    X, y = _digits()
+    X, y = digits()
     for number, settings in enumerate(({"hidden_layer_sizes": (32,)}, {})):
         models = [kind.MLPClassifier(max_iter=5, random_state=0, **settings).fit(X, y) for kind in (theirs, ours)]
         row = X[:1].copy()

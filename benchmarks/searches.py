@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import model_selection, neural_network
-from sklearn.datasets import load_digits, load_iris
+from sklearn.datasets import load_iris
 from sklearn.preprocessing import scale
 
 import fastxor as fx
 import fastxor.sklearn as ours
+from benchmarks.estimators import digits
 
 FOLDS = 5
 
@@ -39,11 +40,6 @@ class Case(NamedTuple):
     dtype: str = "float32"
 
 
-def _digits() -> tuple[Any, Any]:
-    X, y = load_digits(return_X_y=True)
-    return X / 16, y
-
-
 def _iris() -> tuple[Any, Any]:
     X, y = load_iris(return_X_y=True)
     return scale(X), y
@@ -55,7 +51,7 @@ def _signs() -> tuple[Any, Any]:
 
 
 CASES = [
-    Case("digits, 64-32-10, batches of 32", _digits, 32, 32, 20),
+    Case("digits, 64-32-10, batches of 32", digits, 32, 32, 20),
     Case("iris, 4-8-3, batches of 32, float64", _iris, 8, 32, 200, dtype="float64"),
     Case("signs, 2-4-1, all samples, float64", _signs, 4, 200, 1000, dtype="float64"),
 ]
