@@ -19,7 +19,7 @@ class Population:
     unit = "network steps/s"
     timeout = 300
     param_names = ["case", "backend"]
-    params = ([name for name in POPULATIONS if "16,384" not in name], BACKENDS)
+    params = ([name for name, problem in POPULATIONS.items() if problem.members < 16_384], BACKENDS)
 
     def track_steps(self, name, backend):
         return steps_per_second(name, backend, 1)

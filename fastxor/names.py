@@ -18,7 +18,7 @@ a file perhaps, is any string, and has to be declared:
 
 from typing import Literal
 
-# Each activation needs one line in backends/reference.py and one in backends/fused/elementwise.py.
+# What else each of them needs is in CONTRIBUTING.md, "Add an activation".
 Activation = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
 Output = Literal["sigmoid", "softmax", "identity", "exponential"]
 Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"]

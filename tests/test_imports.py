@@ -1,9 +1,10 @@
 """Imports go one way, type-only ones included: what is described first knows nothing of what is built on it."""
 
 import ast
+import re
 
 import pytest
-from support import PACKAGE
+from support import PACKAGE, ROOT
 
 # From the bottom up. A file may import those above it here; those on one line know nothing of each other.
 FLOORS = [
@@ -73,6 +74,28 @@ def test_imports_go_down(path):
 
 def test_every_file_has_its_place():
     assert {room_of(path) for path in PATHS} == set(FLOOR)
+
+
+def test_the_page_about_the_rooms_has_them_in_such_an_order():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## The way of a run")[0]
+    rooms = re.findall(r"^\| `(\w+)(?:\.py|/)` \|", page, re.MULTILINE)
+    assert sorted(rooms) == sorted(set(FLOOR) - {"__init__", "__main__", "bench"})
+    for path in PATHS:
+        for other in {room(module) for module in imported(path)} & set(rooms) - {room_of(path)}:
+            if room_of(path) in rooms:
+                assert rooms.index(other) < rooms.index(room_of(path)), f"{room_of(path)} imports {other}"
+
+
+def test_every_file_is_in_the_table_of_where_things_live():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where things live")[2]
+    table = page.partition("## Add an activation")[0]
+    places = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+    named = {word for place in places for word in re.findall("`(.+?)`", place)}
+    files = {word.rpartition("/")[2] for word in named if not word.endswith("/")}
+    folders = [word for word in named if word.endswith("/")]
+    for path in PATHS:
+        place = path.relative_to(PACKAGE.parent).as_posix()
+        assert path.name in {*files, "__init__.py"} or place.startswith(tuple(folders)), place
 
 
 @pytest.mark.parametrize("core", ["reference", "fused"])

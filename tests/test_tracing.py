@@ -167,6 +167,35 @@ def test_a_square_is_turned(dtype):
     np.testing.assert_array_equal(turned, square.T)
 
 
+def test_two_functions_of_one_name():
+    """Each becomes a function of the machine's own, in one and the same module."""
+
+    def make(simd, tracing):
+        def one():
+            @tracing.traced
+            def mark(work, i):
+                simd.put(work, i, 1.0)
+
+            return mark
+
+        def other():
+            @tracing.traced
+            def mark(work, i):
+                simd.put(work, i, 2.0)
+
+            return mark
+
+        marks = one(), other()
+
+        def both(work, n):
+            for i, mark in enumerate(marks):
+                mark(work, i)
+
+        return both
+
+    check(make)
+
+
 # ---------------------------------------------------------------- misuse
 
 

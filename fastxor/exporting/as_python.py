@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from textwrap import TextWrapper
 
-from fastxor.architecture import Architecture
+from fastxor.architecture import LEAK, Architecture
 from fastxor.views import Array
 
 # What to call on Z; and for what numpy does not have, the function.
@@ -22,9 +22,9 @@ _FUNCTIONS = {
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 """,
-    "leaky_relu": """
+    "leaky_relu": f"""
 def leaky_relu(z):
-    return np.where(z > 0, z, 0.01 * z)
+    return np.where(z > 0, z, {LEAK} * z)
 """,
     "elu": """
 def elu(z):

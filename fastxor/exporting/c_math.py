@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from fastxor.architecture import LEAK
+
 # What each needs of the others.
 _NEEDS = {
     "tanh": ("expm1",),
@@ -106,9 +108,9 @@ static inline real @relu(real z)
     "leaky_relu": """\
 static inline real @leaky_relu(real z)
 {
-    return z > 0 ? z : 0.01F * z;
+    return z > 0 ? z : LEAK * z;
 }
-""",
+""".replace("LEAK", f"{LEAK}F"),
     "elu": """\
 static inline real @elu(real z)
 {

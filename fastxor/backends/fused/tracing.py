@@ -398,7 +398,8 @@ def _call(builder, function, args, known):
     args = [x if isinstance(x, Traced) else _leaves(x, builder)[0] for x in args]
     kinds, known = tuple((type(x), x.dtype) for x in args), tuple(sorted(known.items()))
     result = _trial(function, kinds, known)
-    name = ".".join(["fastxor", function.__name__, *(dtype.str[1:] for _, dtype in kinds), *map(str, known)])
+    place = function.__module__, function.__qualname__  # two modules may have functions of one name
+    name = ".".join([*place, *(dtype.str[1:] for _, dtype in kinds), *map(str, known)])
     made = builder.module.globals.get(name)
     if made is None:
         signature = ir.FunctionType(_LLVM[result] if result else ir.VoidType(), [x.value.type for x in args])

@@ -48,7 +48,10 @@ def build(source: Path, macros: Mapping[str, object], flags: tuple[str, ...] = (
     return ctypes.CDLL(library.name)
 
 
-def tile(m: int, most: int = 128) -> int:
+TILE = 128  # samples
+
+
+def tile(m: int, most: int = TILE) -> int:
     """The largest number of samples per tile that divides m, in whole vectors where that is possible."""
     divisors = [n for n in range(1, most + 1) if m % n == 0]
     return next(max(whole) for unit in (16, 8, 1) if (whole := [n for n in divisors if n % unit == 0]))
@@ -138,9 +141,14 @@ def _populations(problem: Problem) -> dict[str, Run]:
     return runs
 
 
+def can_share(problem: Problem) -> bool:
+    """Whether network.c's pair of threads has a half each: whole tiles of all samples, and no mini-batches."""
+    return problem.kind == "train" and problem.batch is None and problem.m > TILE
+
+
 def contenders(problem: Problem, threads: int) -> Contenders:
     """Each of the libraries."""
-    if threads > 1 and problem.name != "expm":
+    if threads > 1 and not can_share(problem):
         return {}
     if problem.kind == "population":
         return {"C": _populations(problem)}
@@ -162,7 +170,7 @@ def libraries(problem: Problem, threads: int = 1) -> dict[str, ctypes.CDLL]:
         "ADAM": int(problem.adam),
         "THREADS": threads,
     }
-    tiles = sorted({tile(problem.batch or problem.m, most) for most in (128, 400)})
+    tiles = sorted({tile(problem.batch or problem.m, most) for most in (TILE, 400)})
     found = {}
     for math, width, samples in product(("libm", "own"), BLOCKS, tiles):
         chosen = {"OWN_MATH": int(math == "own"), "WIDTH": width, "TILE": samples, **BLOCKS[width]}

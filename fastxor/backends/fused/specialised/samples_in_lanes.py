@@ -22,7 +22,7 @@ class SamplesInLanes(Program):
         super().__init__(network, samples, dtype)
         self.lanes = register(samples)
         self.last = len(network.layers)
-        self.short = self.last == 2 and network.sizes[-1] == 1 and network.count <= FEW  # as in engine.py
+        self.short = self.last == 2 and network.sizes[-1] == 1 and self.entries[PADDED] <= FEW  # as in engine.py
         self.load_samples()
         self.load_parameters()
         self.load_more()
