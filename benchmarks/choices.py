@@ -43,6 +43,8 @@ class Case:
     samples: int
     batch: int | None = None
     adam: bool = False
+    scheduled: bool = False  # at a learning rate that falls
+    least_squares: bool = False  # by Levenberg-Marquardt
     threads: int | None = 1
     iterations: int = -1  # as many as fill a sample
     dtype: str = "float32"
@@ -57,6 +59,7 @@ class Case:
         parts += [f"{self.members:,} networks"] * bool(self.members)
         parts += [f"{self.validation:,} for validation"] * bool(self.validation)
         parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
+        parts += ["a schedule"] * self.scheduled + ["least squares"] * self.least_squares
         parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
         parts += ["drawn"] * self.drawn
         parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
@@ -84,6 +87,11 @@ HALVED = tuple(
     for n, dtype in ((16, "float64"), (64, "float64"), (64, "float32"))
 )
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
+SQUARES = tuple(
+    Case((2, n, 1), m, dtype="float64", least_squares=True)
+    for n, m in ((5, 200), (20, 2000), (20, 20_000), (100, 2000))
+)
+FALLING = tuple(replace(case, scheduled=True) for case in (XOR, DIGITS))
 
 DTYPES = "float64", "float32"
 TINY_ONES = tuple(Case((2, n, 1), 4, dtype=dtype, members=1024) for n in (2, 8, 24) for dtype in DTYPES)
@@ -125,6 +133,7 @@ CHOICES = {
     "SAME_PLACES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
     "WORTH_HALVING": Choice((0.0, math.inf), HALVED),
     "HALVED_BYTES": Choice((0, 2048), HALVED),
+    "CLEARED_BYTES": Choice((0, 1 << 30), (*CALLS, Case((784, 128, 10), 1000, iterations=0))),
     "SAMPLES_AHEAD": Choice((0, 2, 16), (DIGITS, Case((784, 32, 10), 5000, 128), Case((784, 128, 10), 5000, 32))),
     "WORTH_THREADS": Choice((0.0, math.inf), tuple(Case((16, n, 4), 1000, threads=None) for n in (2, 8, 32, 128))),
     "WORTH_LOCKSTEP": Choice((0.0, math.inf), LOCKED),
@@ -151,12 +160,18 @@ CHOICES = {
     "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
+    "FIRST_LOOK": Choice((1, 64), TINY_ONES[:4]),
     "DRAWS": Choice((1_000, 10**9), DRAWN_ONES),
+    "STREAMS": Choice((4, 32), DRAWN_ONES),
+    "WORDS_AT_ONCE": Choice((24, 104), DRAWN_ONES),
+    "JACOBIAN_BYTES": Choice((64 * 1024, 8 * 1024 * 1024), SQUARES),
+    "JACOBIAN_COLUMNS": Choice((64, 8192), SQUARES),
     "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "MOST_ASIDE": Choice((1, 4, 64), SEEN),
     "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
     "STAYING_BYTES": Choice((0,), SEEN),
     "DRAWN_TOGETHER": Choice((20_000, 2_000_000), HALVED),
+    "RATES_AT_ONCE": Choice((64, 65_536), FALLING),
     "SMALL_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "KEPT_BYTES": Choice((0, 1 << 30), CALLS),
     "PATIENCE": Choice((0, 10**6), CALLS),
@@ -207,7 +222,8 @@ def seconds(case: Case, length: int) -> float:
     X = rng.standard_normal((case.samples, sizes[0])).astype(case.dtype).T
     Y = rng.integers(0, 2, (sizes[-1], case.samples)).astype(case.dtype)
     parameters = {name: value / 2 for name, value in network.initialize(0, dtype=case.dtype).items()}
-    optimizer = fx.Adam(1e-4) if case.adam else fx.SGD(1e-4)
+    rate = fx.schedules.cosine(1e-4, 10**9) if case.scheduled else 1e-4
+    optimizer = fx.LevenbergMarquardt() if case.least_squares else fx.Adam(rate) if case.adam else fx.SGD(rate)
     if not case.first:
         fx.warmup(network, case.samples)
     if case.members:

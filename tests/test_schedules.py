@@ -12,7 +12,7 @@ from test_penalties import NETS, data
 from test_resume import assert_same_run, through_a_file
 
 import fastxor as fx
-from fastxor.backends.fused import choices, session
+from fastxor.backends.fused import choices
 from fastxor.optimizers import with_rate
 
 X, Y = data(NETS[0], 11)
@@ -139,7 +139,7 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, draw, m, dtype, room, lo
         if lockstep:
             patch.setattr(choices, "WORTH_LOCKSTEP", 0)
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
-        patch.setattr(session, "_RATES", room)  # steps whose rates are worked out at a time
+        patch.setattr(choices, "RATES_AT_ONCE", room)  # steps whose rates are worked out at a time
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part
         assert_same_run(fx.train(net, X, Y, resume=part, iterations=6 - cut, threads=3, backend=core), whole)

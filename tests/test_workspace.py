@@ -25,7 +25,7 @@ def spoilt(monkeypatch, request):
         return work
 
     def spoil():
-        monkeypatch.setattr(workspace, "_CLEARED", 0)
+        monkeypatch.setattr(choices, "CLEARED_BYTES", 0)
         monkeypatch.setattr(workspace, "_aligned", remains)
         for idle in (session._idle_desks, fused._idle_desks):
             idle.cache_clear()

@@ -47,6 +47,9 @@ SAME_PLACES = 1024
 WORTH_HALVING = 2e6
 HALVED_BYTES = 1536
 
+# Bytes of a workspace up to which clearing all of it is sooner done than saying which part has to be.
+CLEARED_BYTES = 64 * 1024
+
 # How many samples before one is copied into a tile its memory is asked for.
 SAMPLES_AHEAD = 6
 
@@ -106,8 +109,21 @@ GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
 GROUP_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
-# Random numbers, and words of a generator's state, that are worth a thread.
+# Steps after which a group is first looked at: most that diverge do so at once.
+FIRST_LOOK = 8
+# Random numbers, and words of a generator's state, that are worth a thread; how many generators are taken side by side,
+# and of how many of their words at a time (a pair of numbers takes four, and a state is some times as many).
 DRAWS = 50_000
+STREAMS = 16
+WORDS_AT_ONCE = 48
+
+# ---------------------------------------------------------------- least squares (jacobian.py)
+
+# Bytes of the Jacobian of a tile, which is read as soon as it is written: it should stay in the second-level cache. But
+# its product with itself is as large as the square of the parameters, and fewer columns than these are not worth going
+# through that. Both change the last bits.
+JACOBIAN_BYTES = 512 * 1024
+JACOBIAN_COLUMNS = 1024
 
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
@@ -115,6 +131,8 @@ DRAWS = 50_000
 DRAWN = 20_000
 # And of so many where several threads take the steps: they are started anew for each call.
 DRAWN_TOGETHER = 200_000
+# Of a schedule, the learning rates of so many steps at most are worked out at a time.
+RATES_AT_ONCE = 4096
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
 # where they go over a part of it.
 SMALL_BYTES = 1024 * 1024

@@ -16,17 +16,13 @@ import numpy as np
 from fastxor.architecture import Architecture
 from fastxor.views import Array
 
-from . import dense, elementwise, kernels, workspace
+from . import choices, dense, elementwise, kernels, workspace
 from ._jit import kernel
 from .session import laid_out
 from .simd import get, lanes, load, select_less, store
 from .tracing import cond, steps, traced
 from .vectors import copy
 from .workspace import CODE, DEPTH, LAYERS, ROWS, SLOPE, STRIDE, TARGET, THETA, TILE, WEIGHT, WIDTH, B, W
-
-# The Jacobian of a tile is read as soon as it is written: it should stay in the second-level cache. But its product
-# with itself is as large as the square of the parameters, and a few columns are not worth going through that.
-_MOST_BYTES, _LEAST_COLUMNS = 1 << 19, 1024
 
 
 def solve(factor: Array, b: Array) -> Array:
@@ -41,7 +37,7 @@ class Residuals:
 
     def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
         dtype, samples, outputs = X.dtype, X.shape[1], network.sizes[-1]
-        columns = max(_MOST_BYTES // (network.count * dtype.itemsize), _LEAST_COLUMNS)
+        columns = max(choices.JACOBIAN_BYTES // (network.count * dtype.itemsize), choices.JACOBIAN_COLUMNS)
         at_once = max(1, min(samples, columns // outputs))
         plan = workspace.plan(network, at_once, dtype, alone=True)
         T, weight = int(plan.entries[WIDTH]), int(plan.entries[WEIGHT])

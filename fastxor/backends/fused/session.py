@@ -22,9 +22,6 @@ from .threads import Crew, is_little, together, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
-# Of a schedule, the learning rates of so many steps at most are worked out at a time.
-_RATES = 4096
-
 # Seconds that the engine has spent on a network, a number of samples and a dtype for which there can be a specialised
 # kernel: many short runs are as good a reason to compile it as a long one.
 _spent: dict[tuple, float] = defaultdict(float)
@@ -84,7 +81,9 @@ class Session:
         self._job, self._state = job, state
         self._batch = min(job.batch_size or samples, samples)
         self._scheduled = schedule_of(job.optimizer) is not None
-        optimizer, rates = (with_rate(job.optimizer, 0.0), _RATES) if self._scheduled else (job.optimizer, 0)
+        optimizer, rates = job.optimizer, 0
+        if self._scheduled:
+            optimizer, rates = with_rate(optimizer, 0.0), choices.RATES_AT_ONCE
         kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads, job.scikit
         self._idle = _idle_desks(*kind)
         try:
@@ -149,7 +148,7 @@ class Session:
         while done < steps:
             most = min(steps - done, self._crew.most(self.speed))
             if self._scheduled:  # perhaps not so far
-                rates = self._job.rates(self._state.completed, min(most, _RATES))
+                rates = self._job.rates(self._state.completed, min(most, choices.RATES_AT_ONCE))
                 most = rates.size
                 self._desk.rates[:most] = rates
             chunk, order = self._next(most)

@@ -44,7 +44,6 @@ LAYERS = 17  # then, for each layer from 0:
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
 _LINE = 64  # bytes of a cache line
-_CLEARED = 64 * 1024  # bytes up to which clearing them is sooner done than saying which
 
 
 class Plan(NamedTuple):
@@ -120,7 +119,7 @@ def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
     Large vectors of parameters are written before they are read, and are not cleared before that, but for their
     padding. (Specialised kernels, which are for small ones, have padding between their rows.)
     """
-    if plan.common * dtype.itemsize <= _CLEARED:
+    if plan.common * dtype.itemsize <= choices.CLEARED_BYTES:
         return zeros(plan.common + threads * plan.private, dtype)
     work = _aligned(np.empty, plan.common + threads * plan.private, dtype)
     padded = int(plan.entries[PADDED])
