@@ -49,6 +49,57 @@ _OPTIMIZERS = {"eps": "epsilon"}
 _NETWORKS = {"activation": "hidden", "activations": "hidden", "layers": "sizes", "hiddenlayersizes": "sizes"}
 _STOPS = {"niternochange": "patience", "tol": "min_delta", "restorebestweights": "restore_best"}
 
+# What a class's own arguments are called elsewhere; what is said here of one class need not fit another one's.
+_ARGUMENTS = {
+    "learning_rate": "lr rate eta eta0 alpha stepsize learningrateinit schedule scheduler lrscheduler",
+    "rate": "lr learningrate learningrateinit initialrate initiallearningrate baselr",
+    "beta1": "betas b1",
+    "beta2": "b2",
+    "epsilon": "eps",
+    "alpha": "rho decay beta smoothing",
+    "weight_decay": "decay wd l2",
+    "eta_minus": "etas",
+    "min_step": "stepsizes",
+    "memory": "m maxcor historysize",
+    "tolerance": "tol gtol tolerancegrad",
+    "damping": "mu lambda lam",
+    "every": "stepsize period interval",
+    "factor": "gamma decay decayrate",
+    "steps": "tmax warmupsteps decaysteps iterations",
+    "end": "etamin minlr",
+    "sizes": "layers layersizes hiddenlayersizes units dims",
+    "hidden": "activation activations",
+    "output": "outputactivation outactivation",
+    "loss": "criterion lossfunction cost",
+    "patience": "niternochange",
+    "min_delta": "tol",
+    "restore_best": "restorebestweights",
+}
+# Arguments of a run, which somebody may look for in a network or an optimizer.
+_RUNS = (
+    "optimizer",
+    "iterations",
+    "epochs",
+    "batch_size",
+    "shuffle",
+    "drop_last",
+    "sample_weight",
+    "class_weight",
+    "l2",
+    "l1",
+    "clip_norm",
+    "random_state",
+    "initialization",
+    "interval",
+    "validation",
+    "early_stopping",
+    "target_cost",
+    "callback",
+    "progress",
+    "checkpoint",
+    "threads",
+)
+
 
 def nearest(value: Any, known: Collection[str]) -> str | None:
     """The name that is written nearly so, or that other libraries write so."""
@@ -88,10 +139,7 @@ def keyword(name: str, value: Any, known: Collection[str], kinds: Mapping[str, t
     """The ending for an argument that `fastxor.train` has not."""
     plain = _plain(name)
     if plain in _RATES:
-        rate = float(value) if isinstance(value, Real) else 0.01
-        return (
-            f"; the learning rate is the optimizer's: write optimizer=fx.Adam({rate:g}) or optimizer=fx.SGD({rate:g})"
-        )
+        return _rate(value)
     if _ELSEWHERE.get(plain) in known:
         return did_you_mean(name, known)
     for kind, optimizer in kinds.items():
@@ -106,6 +154,29 @@ def keyword(name: str, value: Any, known: Collection[str], kinds: Mapping[str, t
     if plain in ("dtype", "precision"):
         return "; a run has the precision of its data: pass X.astype(np.float32), or float64"
     return did_you_mean(name, known)
+
+
+def argument(name: str, value: Any, known: Collection[str]) -> str:
+    """The ending for an argument that a class has not: what it is called there, or whose it is."""
+    plain = _plain(name)
+    for own, others in _ARGUMENTS.items():
+        if own in known and plain in others.split():
+            return f"; did you mean {own!r}?"
+    if hint := did_you_mean(name, known):
+        return hint
+    if plain in _RATES:
+        return _rate(value)
+    if plain in ("weightdecay", "decay"):
+        return "; fx.AdamW has a weight decay, and a run a penalty: write fx.train(…, l2=…)"
+    if plain in ("dtype", "precision"):
+        return "; a run has the precision of its data: pass X.astype(np.float32), or float64"
+    near = nearest(name, _RUNS)
+    return f"; it is the run's: write fx.train(…, {near}={value!r})" if near else ""
+
+
+def _rate(value: Any) -> str:
+    rate = float(value) if isinstance(value, Real) else 0.01
+    return f"; the learning rate is the optimizer's: write optimizer=fx.Adam({rate:g}) or optimizer=fx.SGD({rate:g})"
 
 
 def _plain(name: str) -> str:

@@ -75,7 +75,7 @@ class Run:
     best: State | None = None  # that of the lowest validation cost, where this is to be restored
     thetas: Mapping[int, Array] = {}  # at records of the last span, those that the session has kept
     session: Session | None = None  # within a span, it is further than `state`
-    interval: int | None = None
+    interval: int | None = None  # from record to record; None: there is one at the end of each epoch
     held: tuple[Array, Array] | None = None  # data for validation
     weights: Array | None = None  # of the samples given
     fraction: float | None = None  # of the samples given, if that is where they come from
@@ -91,11 +91,9 @@ class Run:
         self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
         self.given = job.X.shape[1]
 
-    def go(self, core: Backend, interval: int | None, watch: Watch | None, stacklevel: int) -> None:
-        """Train to the end; warn if that went wrong. There is a record at every `interval`-th step, or, for None, at
-        the end of each epoch.
-        """
-        self.core, self.interval = core, interval
+    def go(self, core: Backend, watch: Watch | None, stacklevel: int) -> None:
+        """Train to the end; warn if that went wrong."""
+        self.core = core
         if watch is not None:
             self.watch = watch
             watch.begin(self)

@@ -39,6 +39,7 @@ DEFAULT_LOSS: dict[Output, Loss] = {
 RandomState = Union[int, "np.random.RandomState", "np.random.Generator", None]
 
 
+@validation.hinted
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Network(Architecture):
     """A dense network: immutable, comparable, without parameters of its own.

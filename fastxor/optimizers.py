@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import inf, sqrt
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -50,6 +50,7 @@ def _each(compare: np.ufunc, one: Any, other: Any) -> bool:
     return bool(np.all(compare(one, other)))
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class SGD:
     """Gradient descent, with momentum if asked for.
@@ -98,6 +99,7 @@ class SGD:
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
     _full_batches = False
+    _not_negative: ClassVar[list[int]] = []  # rows of the memory: means of squares, and step sizes
 
     @property
     def _kind(self) -> str:
@@ -126,6 +128,7 @@ class SGD:
         return theta - real(_rate(self)) * gradient, memory
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class Adam:
     """Adam: steps scaled by running means of the gradient and of its square.
@@ -175,6 +178,7 @@ class Adam:
     _kind = "adam"
     _rows = 2
     _full_batches = False
+    _not_negative: ClassVar[list[int]] = [1]
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -203,6 +207,7 @@ class Adam:
         return np.subtract(theta, step, out=step), Memory(rows, np.array(powers))
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay: a step first takes ``learning_rate weight_decay`` of each weight away.
@@ -270,6 +275,7 @@ class EpsilonHatAdam(Adam):
         return Adam._step(replace(self, epsilon=self.epsilon / corrected), theta, gradient, memory, weights, fade)
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop: gradients divided by the root of a running mean of their squares.
@@ -321,6 +327,7 @@ class RMSprop:
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _full_batches = False
+    _not_negative: ClassVar[list[int]] = [0]
 
     @property
     def _kind(self) -> str:
@@ -349,6 +356,7 @@ class RMSprop:
         return theta - _rate(self) * move, memory._replace(rows=rows)
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class Rprop:
     """Resilient backpropagation: each parameter has a step size of its own, and of its gradient the sign alone counts.
@@ -419,6 +427,7 @@ class Rprop:
     _kind = "rprop"
     _rows = 2
     _full_batches = True
+    _not_negative: ClassVar[list[int]] = [1]
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -444,6 +453,7 @@ class _NoStep:
         raise TypeError(f"{self!r} is no step by the gradient: fastxor.second_order has its session")
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class LevenbergMarquardt(_NoStep):
     """Levenberg-Marquardt: least squares by the network's linear approximation, as far as that can be trusted.
@@ -495,6 +505,7 @@ class LevenbergMarquardt(_NoStep):
     _kind = "levenberg-marquardt"
     _rows = 0
     _full_batches = True
+    _not_negative: ClassVar[list[int]] = []
     _most_parameters = 5_000
 
     @property
@@ -502,6 +513,7 @@ class LevenbergMarquardt(_NoStep):
         return (self.damping,)
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class LBFGS(_NoStep):
     """L-BFGS: steps of a quasi-Newton method whose curvature comes from the last few gradients.
@@ -552,6 +564,7 @@ class LBFGS(_NoStep):
     _kind = "l-bfgs"
     _rows = 0
     _full_batches = True
+    _not_negative: ClassVar[list[int]] = []
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -611,12 +624,18 @@ def schedule_of(optimizer: Optimizer) -> schedules.Schedule | None:
 def check_run(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:
     """Refuse an optimizer for another kind of run, and one that lacks what it is built on."""
     check_fit(optimizer, network, batch_size)
-    if isinstance(optimizer, LBFGS):
-        try:
-            import scipy.optimize  # noqa: F401 - is it there?
-        except ImportError as error:
-            needs = "optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'"
-            raise ImportError(needs) from error
+    if isinstance(optimizer, LBFGS) and not _is_there("scipy.optimize"):
+        raise ImportError("optimizer LBFGS needs SciPy, the optional extra 'scipy': pip install 'fastxor-nn[scipy]'")
+
+
+def _is_there(module: str) -> bool:
+    """Whether it can be imported, which takes long and is for later, where Ctrl-C leaves a result."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
 
 
 def check_fit(optimizer: Optimizer, network: Architecture, batch_size: int | None) -> None:

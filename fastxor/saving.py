@@ -13,7 +13,7 @@ from fastxor import files, schedules, validation
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
-from fastxor.optimizers import Memory, Optimizer, check_fit
+from fastxor.optimizers import Adam, Memory, Optimizer, check_fit
 from fastxor.penalties import Penalties, checked, held
 from fastxor.state import State, steps_per_epoch
 from fastxor.views import Array, Views
@@ -157,7 +157,18 @@ def _state(arrays: Known, theta: Array, prefix: str, completed: int, optimizer: 
         name: array(arrays, f"{prefix}.{name}", like.shape, like.dtype)
         for name, like in beginning.memory._asdict().items()
     }
+    check_memory(optimizer, *((f"{prefix}.{name}", memory[name]) for name in Memory._fields))
     return State(beginning.theta, Memory(**memory), completed)
+
+
+def check_memory(optimizer: Optimizer, rows: tuple[str, Array], powers: tuple[str, Array]) -> None:
+    """Refuse what an optimizer cannot have come to remember: the names and arrays (…, rows, count) and (…, 2)."""
+    name, array = rows
+    if (array[..., optimizer._not_negative, :] < 0).any():
+        raise ValueError(f"its array {name!r} must not be negative where it has means of squares, or step sizes")
+    name, array = powers
+    if (array < 0).any() or (isinstance(optimizer, Adam) and (array > 1).any()):
+        raise ValueError(f"its array {name!r} must not be negative, nor above 1 for powers of decays")
 
 
 def _history(arrays: Known) -> dict[str, Array]:

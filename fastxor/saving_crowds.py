@@ -11,7 +11,8 @@ from fastxor.cohort import Cohort, CohortState, optimizer_of
 from fastxor.crowd import Columns, Crowd, Group
 from fastxor.files import Path
 from fastxor.network import Network
-from fastxor.saving import OPTIMIZERS, Known, array, described, schedules_in
+from fastxor.optimizers import Optimizer
+from fastxor.saving import OPTIMIZERS, Known, array, check_memory, described, schedules_in
 from fastxor.views import Array
 
 _FLOAT, _INT, _BOOL = (np.dtype(kind) for kind in (np.float64, np.int64, np.bool_))
@@ -120,11 +121,11 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"its parameters must be float32 or float64, got {dtype}")
     parts = [array(arrays, prefix + name, (k, *shape), dtype).reshape(k, -1) for name, _place, shape in network._slots]
-    state = _state(arrays, prefix + "state.", np.concatenate(parts, axis=1), like._rows)
+    state = _state(arrays, prefix + "state.", np.concatenate(parts, axis=1), like)
     best = None
     if validation.flag("best", entry["best"]):
         theta = array(arrays, prefix + "best.theta", state.theta.shape, dtype)
-        best = _state(arrays, prefix + "best.", theta, like._rows)
+        best = _state(arrays, prefix + "best.", theta, like)
     integers = {
         name: array(arrays, prefix + name, (k,), _INT) for name in ("members", "samples", "orders", "iterations")
     }
@@ -150,8 +151,9 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     return Group(integers["members"], cohort, state, integers["samples"], best)
 
 
-def _state(arrays: Known, prefix: str, theta: Array, rows: int) -> CohortState:
+def _state(arrays: Known, prefix: str, theta: Array, optimizer: Optimizer) -> CohortState:
     k, count = theta.shape
-    memory = array(arrays, prefix + "memory", (k, rows, count), theta.dtype)
+    memory = array(arrays, prefix + "memory", (k, optimizer._rows, count), theta.dtype)
     powers = array(arrays, prefix + "powers", (k, 2), _FLOAT)
+    check_memory(optimizer, (prefix + "memory", memory), (prefix + "powers", powers))
     return CohortState(theta, memory, powers, array(arrays, prefix + "completed", (k,), _INT))

@@ -20,6 +20,7 @@ Schedule = Callable[[int], float]
 LearningRate = float | Sequence[float] | NDArray[Any] | Schedule  # what an optimizer may be given
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class Step:
     """A rate that is multiplied by a factor every so many steps.
@@ -58,6 +59,7 @@ class Step:
             return math.inf if self.rate else 0.0
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class Cosine:
     """A rate that falls along half a wave of the cosine, slowly at both ends, and then stays.
@@ -98,6 +100,7 @@ class Cosine:
         return share * self.rate + (1 - share) * self.end
 
 
+@validation.hinted
 @dataclass(frozen=True)
 class WarmUp:
     """A rate that rises evenly to its full size, and then is another one's.

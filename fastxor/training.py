@@ -9,7 +9,7 @@ import numpy as np  # noqa: F401 - RandomState has it in quotes
 from numpy.typing import ArrayLike
 
 from fastxor import validation as checks
-from fastxor.backends import resolve
+from fastxor.backends import check_name, resolve
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
@@ -183,7 +183,8 @@ def train(
     """
     if unknown:
         checks.no_more(train, unknown, get_args(Optimizer))
-    core = resolve(backend)
+    if backend is not None:
+        check_name(backend)
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
     threads = None if threads is None else checks.limit("threads", threads)
@@ -212,12 +213,13 @@ def train(
         run = resumed(network, X, Y, resume, asked)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
+    run.interval = interval
     if run.held is not None:
         watch = watch or Watching()
     elif early_stopping is not None:
         raise ValueError(NEEDS_VALIDATION)
-    try:
-        run.go(core, interval, watch, stacklevel=2)
+    try:  # to load a backend takes its time, too
+        run.go(resolve(backend), watch, stacklevel=2)
         return run.result()
     except KeyboardInterrupt:
         raise run.interrupted() from None

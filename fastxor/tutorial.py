@@ -380,8 +380,9 @@ def model(
     network, optimizer = two_layer(n_x, n_h, n_y), SGD(learning_rate)
     theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state), "normal")
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
+    run.interval = _INTERVAL
     try:
-        run.go(core, _INTERVAL, _Printing() if print_cost else None, stacklevel=2)
+        run.go(core, _Printing() if print_cost else None, stacklevel=2)
         return run.parameters()
     except KeyboardInterrupt:
         raise run.interrupted() from None

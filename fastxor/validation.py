@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from itertools import pairwise
 from math import inf, isfinite
 from numbers import Integral, Real
@@ -19,6 +19,7 @@ from fastxor.views import Array, Slots, Views
 FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 Name = TypeVar("Name", bound=str)
+Class = TypeVar("Class")
 
 
 # ---------------------------------------------------------------- numbers and choices
@@ -156,6 +157,23 @@ def no_more(function: Callable[..., Any], unknown: Mapping[str, Any], kinds: Seq
     for name, value in unknown.items():
         hint = hints.keyword(name, value, [*signature(function).parameters], {kind.__name__: kind for kind in kinds})
         raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
+
+
+def hinted(kind: type[Class]) -> type[Class]:
+    """Decorator of a class: a keyword argument that its constructor has not is refused with a hint."""
+    make = kind.__init__
+    known = make.__code__.co_varnames[1 : make.__code__.co_argcount]
+
+    @wraps(make)
+    def init(self: Class, *arguments: Any, **more: Any) -> None:
+        for name, value in more.items():
+            if name not in known:
+                hint = hints.argument(name, value, known)
+                raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}{hint}")
+        make(self, *arguments, **more)
+
+    kind.__init__ = init  # type: ignore[assignment, method-assign]
+    return kind
 
 
 def names(name: str, value: Any, number: int, known: Collection[Name]) -> tuple[Name, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite, nan
 from sys import getrefcount
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _SECONDS = 3.0
 _REFRESH = 0.1
 
 
+@checks.hinted
 @dataclass(frozen=True)
 class EarlyStopping:
     """Stop a run when its validation cost gets no better.
@@ -75,10 +76,10 @@ class Moment:
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
     """
 
-    __slots__ = ("_base", "_record", "_run", "_value")
+    __slots__ = ("_past", "_record", "_value")
 
-    def __init__(self, run: Run, record: tuple[int, float], value: float = nan) -> None:
-        self._run, self._base, self._record, self._value = run, run.before, record, value
+    def __init__(self, past: _Past | _Kept, record: tuple[int, float], value: float = nan) -> None:
+        self._past, self._record, self._value = past, record, value
 
     @property
     def iteration(self) -> int:
@@ -86,7 +87,7 @@ class Moment:
 
     @property
     def epoch(self) -> int:
-        return self._record[0] // self._run.job.steps_per_epoch
+        return self._record[0] // self._past.steps_per_epoch
 
     @property
     def cost(self) -> float:
@@ -98,12 +99,34 @@ class Moment:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        run = self._run
-        return run.job.network._views(run.at(self.iteration, self._base).theta.copy())
+        return self._past.parameters(self.iteration)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # without the run, which has data, and others who look on
+        return Moment, (_Kept(self._past.steps_per_epoch, self.parameters), self._record, self._value)
 
     def __repr__(self) -> str:
         more = "" if self._value != self._value else f", validation_cost={self._value:g}"
         return f"Moment(iteration={self.iteration}, epoch={self.epoch}, cost={self.cost:g}{more})"
+
+
+class _Past:
+    """Where a moment's parameters are found while its run is there: by steps from the last span's beginning."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.base, self.steps_per_epoch = run, run.before, run.job.steps_per_epoch
+
+    def parameters(self, iteration: int) -> dict[str, Array]:
+        return self.run.job.network._views(self.run.at(iteration, self.base).theta.copy())
+
+
+class _Kept(NamedTuple):
+    """The same of a moment that has been copied, or comes from another process."""
+
+    steps_per_epoch: int
+    kept: dict[str, Array]
+
+    def parameters(self, iteration: int) -> dict[str, Array]:
+        return {name: array.copy() for name, array in self.kept.items()}
 
 
 class Watching(Watch):
@@ -163,7 +186,7 @@ class Watching(Watch):
         if self.norm:
             run.history._norms[iteration] = _gradient_norm(run, _theta(run, iteration))
         if self.callback is not None:
-            stop = _is_true(self.callback(Moment(run, (iteration, cost), value))) or stop
+            stop = _is_true(self.callback(Moment(_Past(run), (iteration, cost), value))) or stop
         return stop
 
     def span(self, run: Run) -> None:
@@ -186,7 +209,8 @@ def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, flo
     """
     if not records:
         return
-    moment = Moment(run, next(iter(records.items())))
+    past = _Past(run)
+    moment = Moment(past, next(iter(records.items())))
     alone = getrefcount(moment)
     try:
         for moment._record in records.items():
@@ -195,7 +219,7 @@ def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, flo
                 run.stop_at(moment.iteration)
                 break
             if getrefcount(moment) != alone:
-                moment = Moment(run, moment._record)
+                moment = Moment(past, moment._record)
     except BaseException:
         run.looked_at = moment.iteration
         raise
@@ -240,6 +264,8 @@ class Patience:
         run.best = known[0] if known else None
         if not known:  # what cannot be restored is not waited for
             self.best, self.waited = inf, 0
+        if self.waited >= self.rule.patience:  # as where a callback raised at the record that was to be the last one
+            run.over = True
 
     def _better(self, value: float) -> bool:
         if value < self.best - self.rule.min_delta:

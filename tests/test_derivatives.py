@@ -198,6 +198,31 @@ def test_no_sample_of_a_jacobian_hides_an_infinity(where, core):
         net.jacobian(parameters, X, backend=core)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("m", [5, 64, 600])
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 9, 2), (3, 4, 4, 2)])
+def test_nor_a_sample_that_is_none(sizes, m, order, core):
+    """Whose derivatives would be finite, for its units are saturated."""
+    net = fx.Network(sizes, output="identity")
+    parameters, X, _dA = draws(net, m, 13)
+    for bad, row, column in ((np.nan, 0, 0), (np.inf, 1, m // 2), (-np.inf, 2, m - 1)):
+        wrong = np.array(X, order=order)
+        wrong[row, column] = bad
+        with pytest.raises(ValueError, match=rf"X must be finite, got {bad} at \({row}, {column}\)"):
+            net.jacobian(parameters, wrong, backend=core)
+
+
+@pytest.mark.parametrize("m", [5, 64])
+def test_but_a_finite_sample_may_have_a_sum_that_is_not(m, core):
+    net = fx.Network([2, 3, 1], output="identity")
+    parameters, X, _dA = draws(net, m, 14)
+    parameters["W1"] = np.full((3, 2), 1e200)
+    X[:, 1] = 1e200
+    J = net.jacobian(parameters, X, backend=core)
+    assert np.isfinite(J).all()
+    assert not J[..., 1].any()
+
+
 def test_an_overflow_is_an_error(core):
     net = fx.Network([1, 1, 1], "identity", "identity")
     parameters = {"W1": [[1e200]], "b1": [[0.0]], "W2": [[1e100]], "b2": [[0.0]]}

@@ -193,6 +193,12 @@ BAD_ARRAYS = {
     "memory of a wrong shape": (lambda a: a | {"memory.rows": np.zeros((1, 13))}, "'memory.rows' must be"),
     "memory of a wrong dtype": (lambda a: a | {"memory.rows": np.zeros((2, 13), np.float32)}, "'memory.rows' must be"),
     "memory of NaN": (lambda a: a | {"memory.rows": np.full((2, 13), np.nan)}, "'memory.rows' must be finite"),
+    "a mean of squares below 0": (
+        lambda a: a | {"memory.rows": a["memory.rows"] - np.array([[0.0], [1.0]])},
+        "'memory.rows' must not be negative",
+    ),
+    "powers above 1": (lambda a: a | {"memory.powers": np.array([0.5, 1.5])}, "'memory.powers' must not be negative"),
+    "powers below 0": (lambda a: a | {"memory.powers": np.array([-0.5, 0.5])}, "'memory.powers' must not be negative"),
     "powers": (lambda a: a | {"memory.powers": np.zeros(3)}, "'memory.powers' must be"),
     "history of unlike lengths": (lambda a: a | {"history.cost": np.zeros(9)}, "'history.cost' must be"),
     "history of NaN": (lambda a: a | {"history.cost": np.full(4, np.nan)}, "'history.cost' must be finite"),

@@ -14,6 +14,7 @@ import fastxor as fx
 from fastxor import hints
 from fastxor.network import ACTIVATIONS, INITIALIZATIONS, LOSSES, OUTPUTS
 from fastxor.optimizers import Optimizer
+from fastxor.schedules import KINDS
 
 CLASSES = fx.Network([2, 5, 3], output="softmax")
 ONE = {name: fx.Network([2, 3, 1], output=name) for name in ("sigmoid", "identity")}
@@ -333,6 +334,50 @@ def test_unknown_arguments(core, unknown, hint):
     with pytest.raises(TypeError, match=message) as raised:
         fx.train(**TRAIN, **unknown, backend=core)
     assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown", "hint"),
+    [
+        (fx.SGD, {"lr": 0.1}, "; did you mean 'learning_rate'?"),
+        (fx.SGD, {"momentun": 0.9}, "; did you mean 'momentum'?"),
+        (fx.Adam, {"eps": 1e-8}, "; did you mean 'epsilon'?"),
+        (fx.Adam, {"betas": (0.9, 0.99)}, "; did you mean 'beta1'?"),
+        (fx.Adam, {"weight_decay": 0.1}, "; fx.AdamW has a weight decay, and a run a penalty: write fx.train(…, l2=…)"),
+        (fx.AdamW, {"decay": 0.1}, "; did you mean 'weight_decay'?"),
+        (fx.RMSprop, {"rho": 0.9}, "; did you mean 'alpha'?"),
+        (fx.Rprop, {"step_sizes": (1, 2)}, "; did you mean 'min_step'?"),
+        (fx.LBFGS, {"history_size": 5}, "; did you mean 'memory'?"),
+        (fx.LevenbergMarquardt, {"mu": 0.1}, "; did you mean 'damping'?"),
+        (fx.SGD, {"batch_size": 5}, "; it is the run's: write fx.train(…, batch_size=5)"),
+        (fx.EarlyStopping, {"tol": 0.1}, "; did you mean 'min_delta'?"),
+        (fx.EarlyStopping, {"restore_best_weights": True}, "; did you mean 'restore_best'?"),
+        (fx.schedules.step, {"gamma": 0.1}, "; did you mean 'factor'?"),
+        (fx.schedules.cosine, {"T_max": 9}, "; did you mean 'steps'?"),
+        (fx.schedules.warm_up, {"lr": 0.1}, "; did you mean 'rate'?"),
+        (fx.Network, {"activation": "relu"}, "; did you mean 'hidden'?"),
+        (fx.Network, {"hidden_layer_sizes": (8,)}, "; did you mean 'sizes'?"),
+        (fx.Network, {"lr": 0.5}, "; the learning rate is the optimizer's: write optimizer=fx.Adam(0.5) or"),
+        (fx.Network, {"seed": 0}, "; it is the run's: write fx.train(…, random_state=0)"),
+        (fx.Network, {"dtype": "float32"}, "the precision of its data"),
+        (fx.Network, {"colour": "red"}, "'colour'"),
+    ],
+)
+def test_arguments_that_a_class_has_not(kind, unknown, hint):
+    with pytest.raises(TypeError) as raised:
+        kind(**unknown)
+    message = str(raised.value)
+    assert message.startswith(f"{kind.__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
+    assert message.endswith(hint) or hint in message.partition("argument")[2]
+
+
+def test_hints_for_classes_are_up_to_date():
+    known = {name for kind in (*get_args(Optimizer), *KINDS.values()) for name in kind.__dataclass_fields__}
+    known |= {*inspect.signature(fx.Network).parameters, *fx.EarlyStopping.__dataclass_fields__}
+    assert known.issuperset(hints._ARGUMENTS)
+    assert {*inspect.signature(fx.train).parameters}.issuperset(hints._RUNS)
+    others = [other for names in hints._ARGUMENTS.values() for other in names.split()]
+    assert all(hints._plain(other) == other for other in others)
 
 
 def test_what_others_call_it_is_here_by_one_name():

@@ -16,12 +16,14 @@ from engine_cases import DTYPES, ENDS, STEP, job_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import assert_same_dict
+from test_training import Interruption
 
 import fastxor as fx
 from fastxor import second_order
 from fastxor.backends import resolve
 from fastxor.backends.fused import jacobian
 from fastxor.network import ACTIVATIONS
+from fastxor.optimizers import check_run
 from fastxor.state import Job as Training
 from fastxor.state import State
 
@@ -417,15 +419,21 @@ def test_lbfgs_leaves_no_thread_behind(core):
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_an_interrupted_lbfgs_keeps_the_best(core):
+def test_an_interrupted_lbfgs_keeps_the_best(monkeypatch, core):
     net, X, Y = curve(hidden=20, points=3000)
     arguments = {"optimizer": fx.LBFGS(), "parameters": net.initialize(0), "backend": core}
     fx.train(net, X, Y, iterations=1, **arguments)
-    timer = threading.Timer(0.15, signal.raise_signal, (signal.SIGINT,))
-    timer.start()
+    backend, calls = resolve(core), []
+
+    def gradient(*arguments, seen=backend.gradient):
+        calls.append(arguments)
+        if len(calls) == 30:  # by then the run has begun, however busy the machine is
+            signal.raise_signal(signal.SIGINT)
+        return seen(*arguments)
+
+    monkeypatch.setattr(backend, "gradient", gradient)
     with pytest.raises(fx.TrainingInterrupted) as raised:
         fx.train(net, X, Y, iterations=10**6, **arguments)
-    timer.join()
     error = raised.value
     again = fx.train(net, X, Y, iterations=error.iterations, **arguments)
     assert_same_dict(error.parameters, again.parameters, rtol=0)
@@ -464,6 +472,40 @@ def test_without_scipy(monkeypatch, core):
     drawn = np.random.rand()
     np.random.seed(3)
     assert np.random.rand() == drawn
+
+
+def test_scipy_is_imported_where_an_interrupt_leaves_a_result(monkeypatch):
+    """Not before the run has begun: it takes a second."""
+    monkeypatch.delitem(sys.modules, "scipy.optimize")
+    check_run(fx.LBFGS(), curve()[0], None)
+    assert "scipy.optimize" not in sys.modules
+
+
+@pytest.mark.parametrize("optimizer", [fx.LBFGS(), fx.LevenbergMarquardt()])
+def test_an_interrupt_at_any_line_leaves_a_result(core, optimizer):
+    """Also before the first record."""
+    net, X, Y = curve()
+    arguments = {"optimizer": optimizer, "random_state": 0, "interval": 2, "backend": core}
+    whole = fx.train(net, X, Y, iterations=6, **arguments)
+    with Interruption() as counted:
+        fx.train(net, X, Y, iterations=6, **arguments)
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    interrupted = 0
+    for line in [*range(begins + 1, len(counted.lines), 9)]:
+        try:
+            with Interruption(line):
+                fx.train(net, X, Y, iterations=6, **arguments)
+        except fx.TrainingInterrupted as error:
+            run = error.result
+            interrupted += 1
+            if optimizer == fx.LBFGS():
+                until = fx.train(net, X, Y, iterations=run.iterations, **arguments)
+                assert_same_dict(run.parameters, until.parameters, rtol=0)
+            elif run.iterations < 6:
+                run = fx.train(net, X, Y, resume=run, backend=core)
+                assert_same_dict(run.parameters, whole.parameters, rtol=0)
+                assert run.history == whole.history
+    assert interrupted > 10
 
 
 def test_lbfgs_takes_no_mini_batches(core):

@@ -1,6 +1,8 @@
 """Who looks on while a run goes on: validation, early stopping, callbacks, progress, checkpoints, Ctrl-C."""
 
+import copy
 import logging
+import pickle
 import signal
 import sys
 import threading
@@ -251,6 +253,25 @@ def test_a_moment(core):
             setattr(moment, name, 3)
 
 
+@pytest.mark.parametrize("validation", [None, OTHERS])
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda moment: pickle.loads(pickle.dumps(moment))])
+def test_a_moment_goes_elsewhere(core, length, validation, again):
+    """To another process, say: as it was, and without the run."""
+    seen = []
+
+    def send(moment):
+        seen.append((moment.parameters, repr(moment), again(moment)))
+
+    run = train(**length, callback=send, validation=validation, backend=core)
+    assert len(seen) == len(run.history)
+    for (parameters, text, moment), epoch in zip(seen, run.history.epoch.tolist(), strict=True):
+        assert repr(moment) == text
+        assert moment.epoch == epoch
+        moment.parameters["W1"][:] = np.nan
+        assert_same_dict(moment.parameters, parameters, rtol=0)
+    assert len(pickle.dumps(moment)) < 2000
+
+
 @pytest.mark.parametrize("answer", [True, np.True_])
 def test_true_stops(core, length, answer):
     run = train(**length, callback=lambda moment: answer if moment.iteration > 12 else None, backend=core)
@@ -292,6 +313,24 @@ def test_a_program_that_ends_in_a_callback_has_saved_its_run(core, length, tmp_p
     kept = fx.load(tmp_path / "run.npz")
     assert kept.iterations == raised.value.result.iterations > 12
     assert_same_run(fx.train(NET, X, Y, resume=kept, backend=core), train(**length, backend=core))
+
+
+@pytest.mark.parametrize("restore_best", [True, False])
+def test_an_exception_at_the_record_that_was_to_be_the_last_one(core, length, restore_best):
+    options = {"validation": OTHERS, "early_stopping": fx.EarlyStopping(2, 1.0, restore_best), "backend": core}
+    seen, left = [], []
+    whole = train(**length, **options, callback=lambda moment: seen.append(moment.iteration))
+    assert len(seen) == 3  # for nothing is better by that much
+
+    def leave(moment):
+        if moment.iteration == seen[-1] and not left:
+            left.append(moment)
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError) as raised:
+        train(**length, **options, callback=leave)
+    run = fx.train(NET, X, Y, resume=raised.value.result, **options, callback=leave)
+    assert_same_run(run, whole)
 
 
 # ---------------------------------------------------------------- Ctrl-C
@@ -356,6 +395,20 @@ def test_an_interrupt_at_any_line_is_made_up_for(monkeypatch, core, length):
             assert dict(seen) == wanted
             compared += 1
     assert compared > 20
+
+
+def test_an_interrupt_while_the_backend_is_loaded(monkeypatch, core, length):
+    """Which takes a second in a new process."""
+    with monkeypatch.context() as patch:
+        patch.setattr("fastxor.training.resolve", interrupt)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            train(**length, backend=core)
+    assert raised.value.result.iterations == 0
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), train(**length, backend=core))
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -283,7 +283,7 @@ def set_backend(name: BackendName) -> None:
     >>> fx.set_backend("numba")
     """
     global _process
-    _check(name)
+    check_name(name)
     _process = name
 
 
@@ -310,7 +310,7 @@ def use_backend(name: BackendName) -> Iterator[None]:
     ...     fx.sigmoid(0.0)
     0.5
     """
-    _check(name)
+    check_name(name)
     token = _context.set(name)
     try:
         yield
@@ -325,13 +325,14 @@ def resolve(name: BackendName | None = None) -> Backend:
         if name is None:
             name = _environment
             if name not in _loaded:
-                _check(name, _VARIABLE)
+                check_name(name, _VARIABLE)
     else:
-        _check(name)
+        check_name(name)
     return _loaded.get(name) or _load(name) or cast(Backend, _load("numpy"))
 
 
-def _check(name: object, argument: str = "backend") -> None:
+def check_name(name: object, argument: str = "backend") -> None:
+    """Refuse what is not the name of a backend."""
     if not isinstance(name, str) or name not in _MODULES:
         validation.choice(argument, name, _MODULES)  # says which there are
 

@@ -55,9 +55,32 @@ def forward(work, T, w, b, n_out, n_in, a, z, code):
 
     Many arguments: see tracing.py.
     """
+    _forward(work, T, w, b, n_out, n_in, work, a, T, z, code)
+
+
+@traced
+def forward_from(work, T, w, b, n_out, n_in, source, a, stride, z, code):
+    """The same from rows in another array, at `a` and each `stride` further. Returns whether W A + b is finite, which
+    it is in no sample that has a number in A that is not.
+
+    Many arguments: see tracing.py.
+    """
+    bad = scratch(work, lanes(work))
+    store(bad, 0, 0.0)
+    _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, lambda tile: tile_check(tile, bad, 0))
+    return sum_lanes(load(bad, 0)) == 0.0
+
+
+def _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, look=lambda tile: None):
+    """Both of them; ``look(tile)`` at each block of W A + b.
+
+    Many arguments: see tracing.py.
+    """
 
     def block(r, s, size, vectors):
-        tile = _product(tile_fill(work, b + r, size, vectors), work, w + r * n_in, n_in, 1, n_in, a + s, T)
+        start = tile_fill(work, b + r, size, vectors)
+        tile = _product(start, work, w + r * n_in, n_in, 1, n_in, source, a + s, stride)
+        look(tile)
         tile_store_from(tile, least, work, z + r * T + s, T)
 
     def finish(r, s, rows, vectors):
@@ -78,7 +101,7 @@ def backward(work, T, w, n_out, n_in, rows, d, slope, to, code):
     """
 
     def block(r, s, size, vectors):
-        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
+        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, work, d + s, T)
         row = r * T + s
         kinds = {TANH: tile_derive_tanh, RELU: tile_derive_relu}
         kinds = {number: partial(derive, tile, work, to + row, slope + row, T) for number, derive in kinds.items()}
@@ -98,7 +121,7 @@ def backward_out(work, columns, w, n_out, n_in, d, T, out, at, samples, count):
     store(bad, 0, 0.0)
 
     def block(r, s, size, vectors):
-        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, d + s, T)
+        tile = _product(tile_zeros(work, size, vectors), work, w + r, 1, n_in, n_out, work, d + s, T)
         to, left = at + r * samples + s, count - s
         whole = left >= vectors * lanes(work)
         cond(whole, lambda: tile_store(tile, out, to, samples), lambda: tile_store_part(tile, out, to, samples, left))
@@ -161,12 +184,15 @@ def _tanh(work, at, rows, stride, vectors):
             store(work, j, tanh(load(work, j)))
 
 
-def _product(tile, work, m, row, col, n, b, stride):
-    """tile + M B, for the rows of the tile: M[i, k] = work[m + i * row + k * col], and B has n rows at b."""
+def _product(tile, work, m, row, col, n, there, b, stride):
+    """tile + M B, for the rows of the tile: M[i, k] = work[m + i * row + k * col], and B has n rows in `there` at b.
+
+    Many arguments: see tracing.py.
+    """
 
     def term(_k, state):
         tile, m, b = state
-        return tile_outer(tile, work, m, row, work, b), m + col, b + stride
+        return tile_outer(tile, work, m, row, there, b), m + col, b + stride
 
     return fori_loop(0, n, 1, term, (tile, m, b))[0]
 
@@ -221,7 +247,7 @@ def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, turned):
     """
 
     def block(r, s, size, vectors):
-        tile = _product(tile_zeros(work, size, vectors), work, d + r * T, T, 1, count, turned + s, width)
+        tile = _product(tile_zeros(work, size, vectors), work, d + r * T, T, 1, count, work, turned + s, width)
         to = gw + r * n_in + s
         if vectors == 1:
             tile_store_part(tile, work, to, n_in, n_in - s)

@@ -153,9 +153,12 @@ def input_derivatives(plan, work, X, by_sample, samples, J):
     fill(work, ones, T, 1.0)
     for start in range(0, samples, T):
         count = min(T, samples - start)
-        _fetch(plan, work, X, by_sample, samples, n_x, x, start, count)
-        good = all_finite(work, x, n_x * T) and good
-        _values(plan, work)
+        if count == T and not by_sample:  # whole vectors, which need not be copied
+            good = _first_layer(plan, work, X, start, samples) and good
+        else:
+            _fetch(plan, work, X, by_sample, samples, n_x, x, start, count)
+            good = _first_layer(plan, work, work, x, T) and good
+        _further_layers(plan, work)
         if code != elementwise.SOFTMAX:  # each output depends on its own logit alone
             fill(work, target, n_y * T, 1.0)
             elementwise.pull_back(work, code, at, target, ones, n_y, T, target)
@@ -169,19 +172,42 @@ def input_derivatives(plan, work, X, by_sample, samples, J):
 
 
 @inlined
-def _values(plan, work):
+def _first_layer(plan, work, X, at, stride):
+    """What goes into its activation, or the values of one that the products apply. Returns whether X, whose rows are at
+    `at` and each `stride` further, is finite.
+    """
+    layer, T, n_in = LAYERS + STRIDE, plan[WIDTH], plan[LAYERS + ROWS]
+    w, b, code = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], _at_once(plan, layer)
+    good = dense.forward_from(work, T, w, b, plan[layer + ROWS], n_in, X, at, stride, plan[layer + TILE], code)
+    if not good:  # finite numbers may have a sum that is not
+        good = True
+        for row in range(n_in):
+            good = all_finite(X, at + row * stride, T) and good
+    return good
+
+
+@inlined
+def _at_once(plan, layer):
+    """The activation that the layer's product is to apply: none in the last one."""
+    return elementwise.IDENTITY if layer == plan[LAST] else plan[layer + CODE]
+
+
+@inlined
+def _further_layers(plan, work):
     """The outputs, unless they are identities; and of all hidden layers the slopes or, of activations that the products
     apply themselves, the values.
     """
-    T, n_in, a, before = plan[WIDTH], plan[LAYERS + ROWS], plan[LAYERS + TILE], elementwise.TANH
-    for layer in range(LAYERS + STRIDE, plan[LAST] + STRIDE, STRIDE):
+    T, last, first = plan[WIDTH], plan[LAST], LAYERS + STRIDE
+    n_in = a = before = 0
+    for layer in range(first, last + STRIDE, STRIDE):
         n, z, code = plan[layer + ROWS], plan[layer + TILE], plan[layer + CODE]
-        w, b, is_last = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], layer == plan[LAST]
-        if not is_last or code != elementwise.IDENTITY:
-            dense.forward(work, T, w, b, n, n_in, a, z, elementwise.IDENTITY if is_last else code)
-        if not dense.does_at_once(before):  # the values below are no longer needed
-            elementwise.differentiate(work, before, a, n_in * T, plan[layer - STRIDE + SLOPE])
-        if is_last:
+        if layer > first:
+            if layer < last or code != elementwise.IDENTITY:
+                w, b = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B]
+                dense.forward(work, T, w, b, n, n_in, a, z, _at_once(plan, layer))
+            if not dense.does_at_once(before):  # the values below are no longer needed
+                elementwise.differentiate(work, before, a, n_in * T, plan[layer - STRIDE + SLOPE])
+        if layer == last:
             elementwise.output(work, code, z, n, T)
         elif not dense.does_at_once(code):
             if code == elementwise.SIN:
