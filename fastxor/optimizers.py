@@ -189,7 +189,7 @@ class Adam:
         power1, power2 = memory.powers.tolist()
         powers = power1 * self.beta1, power2 * self.beta2
         rows = memory.rows.copy()
-        m, v = rows
+        m, v = rows[0], rows[1]
         step = (1 - self.beta1) * gradient  # an array for all that follows: the nearest cache is small
         m *= self.beta1
         m += step

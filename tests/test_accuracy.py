@@ -94,7 +94,7 @@ EXACT = {
     "tanh_soon": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
-    "gelu": lambda x: x * normal_cdf(x),
+    "gelu": lambda x: x * exact_value(normal_cdf, float(x)),
     "sin": mpmath.sin,
     "cos": mpmath.cos,
 }
@@ -115,7 +115,13 @@ DTYPES = (np.float64, np.float32)
 def exactly(name, z):
     """The values to about 30 digits."""
     with mpmath.workdps(30):
-        return [EXACT[name](mpmath.mpf(v)) for v in z.tolist()]
+        return [exact_value(EXACT[name], x) for x in z.tolist()]
+
+
+@functools.cache
+def exact_value(function, x):
+    """Of a function at 30 digits; several tests look at the same arguments."""
+    return function(mpmath.mpf(x))
 
 
 def worst_in_ulp(got, wanted, dtype):
@@ -127,6 +133,8 @@ def worst_in_ulp(got, wanted, dtype):
     worst, place = 0.0, None
     with mpmath.workdps(30):
         for index, (value, exact) in enumerate(zip(got.tolist(), wanted, strict=True)):
+            if value == exact:
+                continue
             size = abs(exact)
             if size < float(info.tiny):
                 error = 0.0 if value == 0 or abs(value) <= float(info.tiny) else math.inf
@@ -136,7 +144,7 @@ def worst_in_ulp(got, wanted, dtype):
                 error = math.inf
             else:
                 exponent = size.exp + size.bc - 1  # of the power of 2 below it
-                error = float(abs(mpmath.mpf(value) - exact) / mpmath.mpf(2) ** (exponent - info.nmant))
+                error = math.ldexp(abs(float(exact - value)), info.nmant - exponent)
             if error > worst:
                 worst, place = error, index
     return worst, place
@@ -158,7 +166,7 @@ def test_derivative_of_gelu(dtype):
     """It has a zero of its own, at -0.75: relative to 1 there, to the value in the tail, and 0 once the density is."""
     z = points("gelu", dtype)
     with mpmath.workdps(30):
-        wanted = [normal_cdf(x) + x * normal_density(x) for x in map(mpmath.mpf, z.tolist())]
+        wanted = [exact_value(normal_cdf, x) + x * normal_density(mpmath.mpf(x)) for x in z.tolist()]
         error = np.array([float(abs(g - w)) for g, w in zip(elementary("gelu_slope", z).tolist(), wanted, strict=True)])
         size = np.abs([float(w) for w in wanted])
     eps = np.finfo(dtype).eps

@@ -228,6 +228,103 @@ def test_float32_is_close():
     assert_same(one, other, 1e-3)
 
 
+# Samples and labels that are taken as they are, and others, at which scikit-learn looks: in what form they come is to
+# make no difference.
+SAMPLES = {
+    "as they are": X,
+    "in columns": np.asfortranarray(X),
+    "strided": np.repeat(X, 2, axis=1)[:, ::2],
+    "big-endian": X.astype(">f8"),
+    "list": X.tolist(),
+    "subclass": X.view(type("Samples", (np.ndarray,), {})),
+}
+THREE = {
+    "numbers": y,
+    "unsigned": y.astype(np.uint8),
+    "text": np.array(["ash", "birch", "cedar"])[y],
+    "objects": np.array(["ash", "birch", "cedar"], object)[y],
+    "whole floats": y.astype(float),
+    "list": y.tolist(),
+    "column": y[:, None],
+    "two classes": y == 1,
+}
+
+
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+@pytest.mark.parametrize("labels", THREE)
+@pytest.mark.parametrize("samples", ["as they are", "list"])
+def test_labels_of_every_kind(samples, labels):
+    """Classes, answers and accuracy are scikit-learn's, whose `accuracy_score` is asked, or not."""
+    y = THREE[labels]
+    one, other = both("MLPClassifier", COMMON | ADAM | {"max_iter": 3}, SAMPLES[samples], y)
+    assert_same(one, other)
+    np.testing.assert_array_equal(other.classes_, one.classes_, strict=True)
+    assert other.n_features_in_ == one.n_features_in_ == 4
+    for weight in (None, np.arange(len(X))):
+        assert other.score(X, y, weight) == one.score(X, y, weight)
+    assert other.score(X[:40], y[:40]) == one.score(X[:40], y[:40])
+    for few in (y[:-1], y[:0]):
+        for model in (one, other):
+            with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+                model.score(X, few)
+
+
+def test_labels_that_no_fit_has_seen_are_wrong_answers():
+    one, other = both("MLPClassifier", COMMON | ADAM, X, y)
+    for seen in (y + 1, y.astype(np.uint8), y == 1, np.where(y == 2, 9, y)):
+        assert other.score(X, seen) == one.score(X, seen)
+    for model in (one, other):
+        with pytest.raises(ValueError, match="Mix of label input types"):
+            model.score(X, THREE["text"])
+    one, other = both("MLPClassifier", COMMON | ADAM, X, THREE["text"])
+    assert other.score(X, np.char.upper(THREE["text"])) == one.score(X, np.char.upper(THREE["text"])) == 0
+
+
+@pytest.mark.parametrize("form", SAMPLES)
+def test_samples_in_every_form_give_the_same_bits(form):
+    wanted, got = (ours.MLPClassifier(**COMMON | ADAM).fit(samples, y) for samples in (X.copy(), SAMPLES[form]))
+    assert got.n_features_in_ == 4
+    for name in ("coefs_", "intercepts_"):
+        for one, other in zip(getattr(wanted, name), getattr(got, name), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def spoilt(value):
+    samples = X.copy()
+    samples[7, 2] = value
+    return samples
+
+
+REFUSED = {
+    "not a number": (spoilt(np.nan), y, ValueError, "contains NaN"),
+    "infinite": (spoilt(-np.inf), y, ValueError, "contains infinity"),
+    "too few labels": (X, y[:-1], ValueError, "inconsistent numbers of samples"),
+    "no samples": (X[:0], y[:0], ValueError, "minimum of 1 is required"),
+    "no features": (X[:, :0], y, ValueError, "minimum of 1 is required"),
+    "one row": (X[0], y[:4], ValueError, "Expected 2D array"),
+    "bytes": (X, np.array([b"ash", b"birch", b"cedar"])[y], TypeError, "bytes"),
+    "labels in a cube": (X, y[:, None, None], ValueError, "dim 3"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_data_are_refused_as_scikit_learn_does(what):
+    samples, labels, error, message = REFUSED[what]
+    for library in (theirs, ours):
+        with pytest.raises(error, match=message):
+            library.MLPClassifier(**COMMON).fit(samples, labels)
+
+
+def test_names_of_features_are_forgotten():
+    """Those of a fit before, once the samples have none."""
+    import pandas
+
+    for library in (theirs, ours):
+        model = library.MLPClassifier(**COMMON | {"max_iter": 1}).fit(pandas.DataFrame(X, columns=[*"abcd"]), y)
+        assert model.feature_names_in_.tolist() == [*"abcd"]
+        assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
 def test_parameters_and_defaults_are_scikit_learns_in_order():
     import inspect
 

@@ -1,6 +1,7 @@
 """The kernels' IR compiles for other CPUs: nothing in it assumes x86 or a vector width.
 
-It is taken as it is written, before LLVM optimises it for this machine, which takes longest.
+It is taken as it is written, before LLVM optimises it for this machine, which takes longest, and written out without
+much ado: which instructions there are is settled by then.
 """
 
 import json
@@ -27,7 +28,7 @@ compiled = [dispatcher for function in functions for dispatcher in function.disp
 texts = [text for dispatcher in compiled for text in dispatcher.inspect_llvm().values()]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
-machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=2)
+machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=0)
 words = r"fmla\\s+v", r"vfmadd\\d+p[sd].*zmm", r"\\bfmaf?\\b"
 counts = []
 for ir in texts:

@@ -56,7 +56,8 @@ def softplus(z: Array) -> Array:
 def softmax(Z: Array) -> Array:
     """e**z of each column, divided by the column's sum."""
     E = np.exp(Z - Z.max(axis=0))
-    return E / E.sum(axis=0)
+    E /= E.sum(axis=0)
+    return E
 
 
 def normal_cdf(z: Array) -> Array:
@@ -79,7 +80,7 @@ def gelu(z: Array) -> Array:
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]] = {
     "tanh": (np.tanh, lambda z, a: 1 - a * a),
     "sigmoid": (sigmoid, lambda z, a: a * (1 - a)),
-    "relu": (lambda z: np.maximum(z, 0), lambda z, a: (z > 0).astype(z.dtype)),
+    "relu": (lambda z: np.maximum(z, 0), lambda z, a: np.sign(a)),
     "leaky_relu": (lambda z: np.where(z > 0, z, LEAK * z), lambda z, a: np.where(z > 0, 1, LEAK).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
@@ -194,8 +195,10 @@ def _forward(network: Architecture, weights: Weights, X: Array) -> tuple[list[Ar
     Z: list[Array] = []
     A = [X]
     for layer, (W, b) in zip(network.layers, weights, strict=True):
-        Z.append(np.dot(W, A[-1]) + b)
-        A.append(ACTIVATIONS[layer.activation][0](Z[-1]))
+        z = np.dot(W, A[-1])
+        z += b
+        Z.append(z)
+        A.append(ACTIVATIONS[layer.activation][0](z))
     return Z, A
 
 
@@ -284,7 +287,8 @@ def _backward(
     space: Flat | None = None,
 ) -> Array:
     """Flat gradient of the cost, from the last layer to the first: what these of all `samples` add to it."""
-    dZ = _loss_derivative(network, Z[-1], A[-1], Y) / samples
+    dZ = _loss_derivative(network, Z[-1], A[-1], Y)
+    dZ /= samples
     return _spread(network, weights, Z, A, dZ if sample_weights is None else dZ * sample_weights, space)[0]
 
 
@@ -655,10 +659,7 @@ def warmup(network: Architecture | None, samples: int) -> None:
 
 def _weights(network: Architecture, theta: Array) -> Weights:
     """(W, b) of every layer, as views of theta."""
-    return [
-        (theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias].reshape(layer.n_out, 1))
-        for layer in network.layers
-    ]
+    return [(theta[layer.weight].reshape(layer.n_out, layer.n_in), theta[layer.bias, None]) for layer in network.layers]
 
 
 def _space(network: Architecture, dtype: np.dtype[Any]) -> Flat:

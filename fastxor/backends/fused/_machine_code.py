@@ -23,10 +23,13 @@ def to_bytes(dispatcher: Any) -> bytes:
 
 
 def from_bytes(data: bytes) -> Callable:
-    """The machine code, ready to be called."""
+    """The machine code, ready to be called.
+
+    Numba would first look through all that it can compile, which takes longer than the rest: it does so when it is to
+    compile something. No kernel needs its memory manager, which is started there, too.
+    """
     from numba.core.caching import CompileResultCacheImpl
     from numba.core.registry import cpu_target
 
     context = cpu_target.target_context
-    context.refresh()
     return CompileResultCacheImpl.rebuild(None, context, pickle.loads(data)).entry_point
