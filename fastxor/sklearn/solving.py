@@ -320,15 +320,15 @@ def descend(
     try:
         while model.n_iter_ < most:
             span = 1 if passed is not None else min(ending.most(), most - model.n_iter_)
-            losses = [nan] if diverged else (yield span)
-            diverged = diverged or (bool(losses) and losses[-1] != losses[-1])
+            losses = yield span
+            diverged = bool(losses) and losses[-1] != losses[-1]
             for loss in losses:
                 model.t_ += samples
                 ending.note(loss, running)
             if model.solver == "sgd" and model.learning_rate == "invscaling":
                 running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
-            if diverged and ending._score is None:
-                break  # which the parameters' check tells of
+            if diverged:
+                break  # of which whoever looks at the parameters tells
             if ending.come(running) or running.finished or (passed is not None and passed(running.theta)):
                 break
             if model.n_iter_ == model.max_iter and not incremental:
