@@ -5,6 +5,7 @@ import pytest
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_multilabel_classification
 
+import fastxor as fx
 import fastxor.sklearn as ours
 
 pytestmark = [
@@ -365,6 +366,23 @@ def test_half_a_unit_is_an_error():
 def test_divergence_is_an_error():
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
         ours.MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1e3, random_state=0).fit(1e3 * X, y)
+
+
+@pytest.mark.parametrize("rate, kept", [(0.3, "of the best validation score, -1"), (1e9, "with which training began")])
+def test_divergence_with_early_stopping_is_told_and_the_best_is_kept(rate, kept):
+    """scikit-learn goes on with NaN, and ends at the same parameters."""
+    settings = COMMON | {"solver": "sgd", "learning_rate_init": rate, "early_stopping": True, "activation": "identity"}
+    with np.errstate(all="ignore"):
+        wanted = theirs.MLPRegressor(**settings).fit(X, y)
+    model = ours.MLPRegressor(**settings)
+    with pytest.warns(fx.DivergenceWarning, match=rf"in epoch \d+, .* {kept}.* smaller learning_rate_init") as seen:
+        model.fit(X, y)
+    assert [warning.filename for warning in seen] == [__file__]  # once, and it names the user's line
+    assert f"epoch {model.n_iter_}," in str(seen[0].message)
+    assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_scores_) < wanted.n_iter_
+    assert np.isnan(model.validation_scores_[-1])
+    for got, there in zip(model.coefs_, wanted.coefs_, strict=True):
+        np.testing.assert_allclose(got, there, rtol=1e-9)
 
 
 def test_verbose_says_what_scikit_learn_does(capsys):

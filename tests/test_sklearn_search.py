@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastxor as fx
-from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, side_by_side
+from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, meetings, side_by_side
 from fastxor.state import Job
 
 pytestmark = [
@@ -219,6 +219,40 @@ def test_who_does_not_meet(met):
 def test_short_fits_do_not_wait():
     assert not side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 199 * 2, 75))
     assert side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 200 * 2, 75))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_more_go_on_than_there_are_jobs(met, jobs, monkeypatch):
+    """Small networks that wait, and large ones that do not, in one search."""
+    lock, going, most = threading.Lock(), [0], [0]
+
+    def count(change):
+        with lock:
+            going[0] += change
+            most[0] = max(most[0], going[0])
+
+    def do(self, func, future, do=meetings.Meeting._do):
+        def counted():
+            count(1)
+            time.sleep(0.003)  # for others to begin, if they may
+            result = func()
+            count(-1)
+            return result
+
+        do(self, counted, future)
+
+    def attend(self, *given, attend=meetings.Meeting.attend):
+        count(-1)
+        theta = attend(self, *given)
+        count(1)
+        return theta
+
+    monkeypatch.setattr(meetings.Meeting, "_do", do)
+    monkeypatch.setattr(meetings.Meeting, "attend", attend)
+    grid = {"hidden_layer_sizes": [(4,), (100, 100), (5,)], "alpha": [1e-4, 1e-2]}
+    GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=jobs, refit=False).fit(X, y)
+    assert met == [8]
+    assert (going[0], most[0]) == (0, jobs)
 
 
 def test_the_best_one_is_fitted_by_itself(met):

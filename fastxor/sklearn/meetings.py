@@ -73,9 +73,6 @@ class Meeting(ParallelBackendBase):
         self._jobs = 1
         self._lock = threading.Lock()  # for what follows
         self._turns = 1  # that nobody has
-        # Whether there is a turn more than jobs, once fits have waited: whoever has it stands ready when another one
-        # comes to wait, for to wake a thread takes about as long as what it has to do.
-        self._has_spare = False
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # that have not begun
         self._out = 0  # tasks that are not done
         self._all_out = False  # whether no more come before one of them is done
@@ -193,8 +190,7 @@ class Meeting(ParallelBackendBase):
                 raise _Left
             self._waiting.append(seat)
             self._begin()
-            self._turns += 1 if self._has_spare else 2
-            self._has_spare = True
+            self._turns += 1
             self._go_on()
         seat.ready.acquire()
         if isinstance(seat.end, BaseException):

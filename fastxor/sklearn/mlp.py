@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from numbers import Integral, Real
@@ -23,6 +24,7 @@ from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.result import DivergenceWarning, users_level
 from fastxor.sklearn import meetings, networks, solving
 from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
@@ -213,7 +215,23 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         running = kind(core, job, self._optimizer, theta)
         course = solving.descend(self, running, job.samples, solving.Ending(self, score), incremental, passed)
         theta = solving.alone(course, running) if meeting is None else meeting.attend(course, running)
-        return self._best_theta if self.early_stopping and self._best_theta is not None else theta
+        if not self.early_stopping or self._best_theta is None:
+            return theta
+        if not np.isfinite(theta).all():
+            self._warn_of_divergence()
+        return self._best_theta
+
+    def _warn_of_divergence(self) -> None:
+        """Training has blown up, and the parameters are from before."""
+        best = self.best_validation_score_
+        kept = f"of the best validation score, {best:g}" if np.isfinite(best) else "with which training began"
+        rate = "learning_rate_init" if isinstance(self.solver, str) else "learning_rate"
+        warnings.warn(
+            f"training diverged: the loss or a parameter was no longer finite in epoch {self.n_iter_}, and training "
+            f"was stopped there; the parameters are those {kept}. Try a smaller {rate}, or scale the data.",
+            DivergenceWarning,
+            stacklevel=users_level() + 1,  # behind what scikit-learn puts around `fit`
+        )
 
     def _held_out(
         self, core: Any, net: Any, data: Data, labels: Any, held: Any
@@ -447,7 +465,8 @@ class MLPClassifier(ClassifierMixin, _MLP):
     - where scikit-learn's own loss is mostly rounding: of a sample that is wrong by a probability of less than 1e-10;
     - for very large networks or long runs at a high learning rate, where rounding grows until it is seen;
     - where rounding decides whether a loss or a score is better, as for ``tol=0`` when nothing changes any more;
-    - after a step that is not finite: training ends there.
+    - after a step that is not finite: training ends there, with scikit-learn's error, or with a `DivergenceWarning` and
+      the best parameters if there is ``early_stopping``.
 
     A batch whose weights are all 0, which scikit-learn refuses, moves parameters by the penalty alone, divided by 1.
 
@@ -812,6 +831,7 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         Y, shares = y.reshape(len(y), -1).T, 1.0 if weights is None else weights
         spread = np.sum(shares * (Y - np.average(Y, axis=1, weights=weights)[:, None]) ** 2, axis=1)
 
+        @np.errstate(over="ignore")  # of numbers that have blown up
         def determination(A: Array) -> float:
             if not np.isfinite(A).all():
                 return np.nan

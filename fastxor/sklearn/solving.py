@@ -240,27 +240,35 @@ class Ending:
         left = self._estimator.n_iter_no_change - self._estimator._no_improvement_count + 1
         return 2**31 if left == inf else max(1, int(left))
 
-    def note(self, loss: float, running: Any) -> None:
-        """An epoch is over."""
+    def note(self, losses: list[float], running: Any) -> None:
+        """Epochs are over: one at most, if there are scores."""
+        if not losses:
+            return
         model = self._estimator
-        model.n_iter_ += 1
-        model.loss_ = loss
-        model.loss_curve_.append(loss)
-        if model.verbose:
-            print(f"Iteration {model.n_iter_}, loss = {loss:.8f}")
+        best, stale, tol = model.best_loss_, model._no_improvement_count, model.tol
         if self._score is None:
-            stale = loss > model.best_loss_ - model.tol
-            model.best_loss_ = min(model.best_loss_, loss) if loss == loss else model.best_loss_
-        else:
-            score = self._score(running.theta) if loss == loss else nan
-            model.validation_scores_.append(score)
-            if model.verbose:
-                print(f"Validation score: {score:f}")
-            stale = score < model.best_validation_score_ + model.tol
-            if score > model.best_validation_score_:
-                model.best_validation_score_ = score
-                model._best_theta = running.theta.copy()
+            for loss in losses:
+                stale = stale + 1 if loss > best - tol else 0
+                best = loss if loss < best else best
+        if model.verbose:
+            for number, loss in enumerate(losses, model.n_iter_ + 1):
+                print(f"Iteration {number}, loss = {loss:.8f}")
+        model.loss_curve_ += losses
+        model.n_iter_ += len(losses)
+        model.loss_, model.best_loss_, model._no_improvement_count = losses[-1], best, stale
+        if self._score is not None:
+            self._note_score(self._score(running.theta) if losses[-1] == losses[-1] else nan, running)
+
+    def _note_score(self, score: float, running: Any) -> None:
+        model = self._estimator
+        model.validation_scores_.append(score)
+        if model.verbose:
+            print(f"Validation score: {score:f}")
+        stale = score < model.best_validation_score_ + model.tol
         model._no_improvement_count = model._no_improvement_count + 1 if stale else 0
+        if score > model.best_validation_score_:
+            model.best_validation_score_ = score
+            model._best_theta = running.theta.copy()
 
     def come(self, running: Any) -> bool:
         """Whether training is to end here. An adaptive learning rate becomes smaller instead, at first."""
@@ -320,15 +328,14 @@ def descend(
     try:
         while model.n_iter_ < most:
             span = 1 if passed is not None else min(ending.most(), most - model.n_iter_)
-            losses = [nan] if diverged else (yield span)
-            diverged = diverged or (bool(losses) and losses[-1] != losses[-1])
-            for loss in losses:
-                model.t_ += samples
-                ending.note(loss, running)
+            losses = yield span
+            diverged = bool(losses) and losses[-1] != losses[-1]
+            ending.note(losses, running)
+            model.t_ += samples * len(losses)
             if model.solver == "sgd" and model.learning_rate == "invscaling":
                 running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
-            if diverged and ending._score is None:
-                break  # which the parameters' check tells of
+            if diverged:
+                break  # of which whoever looks at the parameters tells
             if ending.come(running) or running.finished or (passed is not None and passed(running.theta)):
                 break
             if model.n_iter_ == model.max_iter and not incremental:
@@ -339,9 +346,9 @@ def descend(
                     stacklevel=5,
                 )
     except KeyboardInterrupt as error:
-        for loss in getattr(error, "losses", ()):
-            model.t_ += samples
-            ending.note(loss, running)
+        losses = getattr(error, "losses", [])
+        ending.note(losses, running)
+        model.t_ += samples * len(losses)
         warnings.warn("Training interrupted by user.", stacklevel=5)
     running.close()
     return np.full_like(running.theta, nan) if diverged else running.theta
