@@ -45,15 +45,27 @@ TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK = 0, 1, 2, 3, 4, 5, 
 GOES_ON = -1
 
 
+class Way(NamedTuple):
+    """How a thread takes steps: alone, or with others in one of ring.py's ways."""
+
+    thread: int  # its number
+    parts: int  # as in Call, these three
+    shares: int
+    in_ring: bool
+    is_narrow: bool  # tiles are a single vector
+
+
 class Call(NamedTuple):
     """What is the same for all tiles of a call. Offsets are those of this thread's own part of the workspace; in
     lockstep, those of the first one's, but for what is marked as its own.
     """
 
     task: int
+    in_ring: bool  # other threads have tiles of their own
     shares: int  # into which the work on a tile is divided: threads in lockstep, or 1
     share: int  # which of them is this thread's; the first one's has what is not worth dividing
     parts: int  # into which the parameters are divided: threads in lockstep or abreast, or 1
+    thread: int  # its number
     part: int  # which of them is this thread's; abreast, also the number of its tile in every step
     shared: object  # see ring.py
     length: int  # of a parameter vector, padded
@@ -87,6 +99,7 @@ class Data(NamedTuple):
     by_sample: int
     samples: int
     order: object
+    batch: int
     beside: object
 
 
@@ -115,14 +128,23 @@ class Tile(NamedTuple):
     of: float  # its step's weight
 
 
+class Done(NamedTuple):
+    """What became of a tile."""
+
+    ticket: int  # its number, counted over all steps
+    gradient: int  # where that stands
+    cost: float
+
+
 class Sums(NamedTuple):
-    """What the tiles of a step add up to, and where what becomes of it goes."""
+    """What the tiles of a step add up to, and where what becomes of it goes; see `engine`."""
 
     costs: object
+    first: int
+    interval: int
     hyper: object
     aside: object
     steps: int
-    in_ring: bool  # other threads have tiles of their own
 
 
 @kernel(
@@ -164,33 +186,32 @@ def engine(
     parameters, and fetches its samples of the next step before it waits for the other. Until the second one comes, the
     first one takes steps alone.
     """
-    parts = ring.set_off(shared, thread, int(hyper[update.SHARES])) if thread >= 0 else 1
-    if parts == ring.GONE:
+    data = Data(X, Y, by_sample, samples, order, batch, beside)
+    sums = Sums(costs, first, interval, hyper, aside, steps)
+    if lanes(work) == plan[WIDTH]:
+        return _narrow_steps(task, plan, work, data, sums, shared)
+    way = _way(plan, data, hyper, shared, thread)
+    if way.parts == ring.GONE:
         return 0
-    in_ring = thread >= 0 and parts == 1
-    in_pair = parts > 1 and _tiles(plan, min(batch, samples)) > 1
+    in_ring, in_pair = way.in_ring, way.parts > way.shares
     is_abreast = in_pair and thread > 0
-    shares = 1 if in_pair else parts
-    call = _call(task, plan, work, hyper, max(thread, 0), parts if is_abreast else shares, shares, shared)
-    data = Data(X, Y, by_sample, samples, order, beside)
-    sums = Sums(costs, hyper, aside, steps, in_ring)
-    step = _first_step(plan, call, data, batch, first)
+    call = _call(task, plan, work, hyper, way, shared)
+    step = _first_step(plan, call, data, sums)
     good, ticket, fetched = steps, -1, False
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
     begin = min(ring.join(shared), steps) if is_abreast else 0
     while step.number < begin:
-        step = _next_step(plan, call, data, batch, step, interval)
+        step = _next_step(plan, call, data, sums, step)
     while True:
         ticket = step.passed + _own_tile(call, step) if is_abreast else _dealt(shared, in_ring, ticket)
         while ticket >= step.passed + step.tiles and step.number < steps:
-            step = _next_step(plan, call, data, batch, step, interval)
+            step = _next_step(plan, call, data, sums, step)
         if step.number == steps:
             break
         if in_pair and not is_abreast and ticket == step.passed and ring.has_come(shared):
             ring.let_join(shared, step.number)
             is_abreast, fetched = True, False
-            call = _call(task, plan, work, hyper, thread, parts, shares, shared)
-        gradient = _room(plan, call, step, ticket, in_ring, thread)
+        gradient = _room(plan, call, step, ticket)
         if gradient < 0:
             break
         tile = _cut(work, plan, step, ticket - step.passed)
@@ -203,26 +224,68 @@ def engine(
         if call.only_forward:
             hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
             continue
+        done, following = Done(ticket, gradient, cost), step
         if is_abreast:
-            following = _next_step(plan, call, data, batch, step, interval)
+            following = _next_step(plan, call, data, sums, step)
             fetched = following.number < steps
-            end = _commit_abreast(work, plan, call, data, sums, step, following, cost)
-            step = following
-        elif in_ring and not _is_mine_to_add(call, hyper, ticket, gradient, cost):
+            done = _hand_in(work, plan, call, data, sums, step, following, cost)
+        elif in_ring and not _is_mine_to_add(call, hyper, done):
             continue
-        else:
-            end = _commit(work, plan, call, sums, step, ticket, gradient, cost)
+        end = _commit(work, plan, call, sums, step, done, way.parts if is_abreast else way.shares)
         if end != GOES_ON:
             good = end
             break
+        step = following
     if in_pair and not is_abreast:
         ring.let_join(shared, steps)
         ring.end(shared, good)
-    if task != TRAIN:
-        costs[0] = hyper[update.TOTAL]
-        fit = fit and is_finite(costs[0]) and (call.only_forward or all_finite(work, plan[GRADIENT], call.length))
-        good = 1 if fit else 0
-    return good
+    return _result(task, plan, work, sums, good, fit)
+
+
+@inlined
+def _way(plan, data, hyper, shared, thread):
+    """How this thread takes steps, where it is not one of narrow ones."""
+    if thread < 0:
+        return Way(0, 1, 1, False, False)
+    parts = ring.set_off(shared, thread, int(hyper[update.SHARES]))
+    in_pair = parts > 1 and _tiles(plan, min(data.batch, data.samples)) > 1
+    return Way(thread, parts, 1 if in_pair else parts, parts == 1, False)
+
+
+@inlined
+def _narrow_steps(task, plan, work, data, sums, shared):
+    """`engine` for steps of a single vector of samples, which one thread takes: a loop of its own, as such a step takes
+    no longer than all that is asked at every tile of others.
+    """
+    call = _call(task, plan, work, sums.hyper, Way(0, 1, 1, False, True), shared)
+    step = _first_step(plan, call, data, sums)
+    good, fit = sums.steps, task == TRAIN or all_finite(work, step.theta, call.length)
+    while step.number < sums.steps:
+        tile = Tile(step.begin, step.size, lanes(work), step.weight)
+        if data.order.size > 0 or step.number == 0:  # else they stay
+            _fetch(work, plan, call, data, tile)
+            fit = _fits(work, plan, call, tile) and fit
+        cost, good_values = _pass(work, plan, call, data, sums.hyper, step, tile, plan[GRADIENT])
+        fit = fit and good_values
+        sums.hyper[update.TOTAL] = cost
+        end = _update(work, plan, call, sums, step, cost, 1) if task == TRAIN else GOES_ON
+        if end != GOES_ON:
+            good = end
+            break
+        step = _next_step(plan, call, data, sums, step)
+    return _result(task, plan, work, sums, good, fit)
+
+
+@inlined
+def _result(task, plan, work, sums, good, fit):
+    """What `engine` returns."""
+    if task == TRAIN:
+        return good
+    sums.costs[0] = sums.hyper[update.TOTAL]
+    fit = fit and is_finite(sums.costs[0])
+    if task not in (FORWARD, PREDICT, COST):
+        fit = fit and all_finite(work, plan[GRADIENT], plan[PADDED])
+    return 1 if fit else 0
 
 
 @kernel("float64(int64[::1], T[::1], T[::1], T[::1], int64, int64, float64[::1], int64[::1], boolean)", "validation")
@@ -232,10 +295,11 @@ def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
     Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty. (Many arguments:
     as those of the engine.)
     """
-    data, total = Data(X, Y, by_sample, samples, order, work), 0.0
-    step = _first_step(plan, _call(COST, plan, work, hyper, 0, 1, 1, order), data, samples, 0)
+    data, sums, total = Data(X, Y, by_sample, samples, order, samples, work), Sums(hyper, 0, 1, hyper, work, 1), 0.0
+    is_narrow = lanes(work) == plan[WIDTH]
+    step = _first_step(plan, _call(COST, plan, work, hyper, Way(0, 1, 1, False, is_narrow), order), data, sums)
     for number in range(step.tiles):
-        call = _call(COST, plan, work, hyper, number, 1, 1, order)
+        call = _call(COST, plan, work, hyper, Way(number, 1, 1, False, is_narrow), order)
         tile = _cut(work, plan, step, number)
         if fetch:
             _fetch(work, plan, call, data, tile)
@@ -251,11 +315,11 @@ def _dealt(shared, in_ring, ticket):
 
 
 @inlined
-def _room(plan, call, step, ticket, in_ring, thread):
+def _room(plan, call, step, ticket):
     """Where the tile's gradient goes; -1 if the run has ended while there was no room for it."""
     gradient = plan[OWN] + call.base
-    if in_ring:
-        place = ring.room(call.shared, thread, plan[AHEAD], step.passed, ticket)
+    if call.in_ring:
+        place = ring.room(call.shared, call.thread, plan[AHEAD], step.passed, ticket)
         if place < 0:
             return -1
         gradient += place * call.length
@@ -264,10 +328,10 @@ def _room(plan, call, step, ticket, in_ring, thread):
 
 
 @inlined
-def _is_mine_to_add(call, hyper, ticket, gradient, cost):
+def _is_mine_to_add(call, hyper, done):
     """Hand in this tile, to whoever adds it."""
-    hyper[update.RING + ticket % call.shared[ring.TILES]] = cost
-    return ring.is_mine_to_add(call.shared, ticket, gradient)
+    hyper[update.RING + done.ticket % call.shared[ring.TILES]] = done.cost
+    return ring.is_mine_to_add(call.shared, done.ticket, done.gradient)
 
 
 @inlined
@@ -296,13 +360,13 @@ def is_finite(x):
 
 
 @inlined
-def _call(task, plan, work, hyper, thread, parts, shares, shared):
+def _call(task, plan, work, hyper, way, shared):
+    thread, parts, shares, in_ring, is_narrow = way
     own = thread * plan[PRIVATE]
     base = own if shares == 1 else 0
     last = LAYERS + STRIDE * plan[DEPTH]
     rows = get(plan, last + ROWS)
     code = get(plan, last + CODE)
-    is_narrow = lanes(work) == plan[WIDTH]
     is_penalized = task == TRAIN and hyper[update.PENALIZED] != 0.0
     is_one = hyper[update.RATES] == 0.0  # learning rate for all steps
     is_scikit = task == TRAIN and hyper[update.SCIKIT] != 0.0
@@ -311,9 +375,11 @@ def _call(task, plan, work, hyper, thread, parts, shares, shared):
     one = work.dtype.type(1.0)
     return Call(
         task,
+        in_ring,
         shares,
         thread if shares > 1 else 0,
         parts,
+        thread,
         thread if parts > 1 else 0,
         shared,
         plan[PADDED],
@@ -344,17 +410,17 @@ def _call(task, plan, work, hyper, thread, parts, shares, shared):
 
 
 @inlined
-def _first_step(plan, call, data, batch, first):
-    size = _step_size(data, 0, batch)
+def _first_step(plan, call, data, sums):
+    size = _step_size(data, 0)
     weight = _weight(call, data, 0, size)
-    return Step(0, 0, size, weight, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], first, 0)
+    return Step(0, 0, size, weight, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], sums.first, 0)
 
 
 @inlined
-def _next_step(plan, call, data, batch, step, interval):
+def _next_step(plan, call, data, sums, step):
     passed = step.passed + step.tiles
     begin = step.begin + step.size if step.begin + step.size < data.order.size else 0
-    size = _step_size(data, begin, batch)
+    size = _step_size(data, begin)
     recorded = 1 if step.number == step.record else 0
     before = step.theta if call.is_narrow else step.before
     after = step.before if call.is_narrow else step.theta
@@ -368,17 +434,17 @@ def _next_step(plan, call, data, batch, step, interval):
         before,
         step.after,
         after,
-        step.record + recorded * interval,
+        step.record + recorded * sums.interval,
         step.recorded + recorded,
     )
 
 
 @inlined
-def _step_size(data, begin, batch):
+def _step_size(data, begin):
     """Samples in the step that begins there: the last one of an epoch may be smaller than the others."""
     if data.order.size == 0:
         return data.samples
-    return min(batch, (data.order.size - begin - 1) % data.samples + 1)
+    return min(data.batch, (data.order.size - begin - 1) % data.samples + 1)
 
 
 @inlined
@@ -462,9 +528,9 @@ def _own_tile(call, step):
 
 
 @inlined
-def _commit_abreast(work, plan, call, data, sums, step, following, cost):
-    """Hand in this tile, fetch one of the step that follows, and when the other thread's tile is in move the parameters
-    together with it. As `_commit`.
+def _hand_in(work, plan, call, data, sums, step, following, cost):
+    """Hand in this tile, fetch one of the step that follows and, when the other thread's tile is in, add up a share of
+    the gradient. What becomes of the step is as of its last tile, if all others' gradients were added to that.
     """
     sums.hyper[update.RING + call.part] = cost
     if call.part == 0:
@@ -479,10 +545,7 @@ def _commit_abreast(work, plan, call, data, sums, step, following, cost):
         first, stop = _part(call.length, lanes(work), call.part, call.parts)
         second = plan[OWN] + plan[PRIVATE]
         add(work, plan[GRADIENT] + first, second + first, stop - first)
-    good = _update(work, plan, call, sums, step, cost)
-    if good != GOES_ON:
-        ring.end(call.shared, good)
-    return good
+    return Done(step.passed + step.tiles - 1, plan[GRADIENT], cost)
 
 
 # ---------------------------------------------------------------- what becomes of a tile
@@ -692,25 +755,24 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
 
 
 @inlined
-def _commit(work, plan, call, sums, step, ticket, gradient, cost):
-    """Add this tile to its step, and then those after it that were ready before it; update after the step's last one.
-    GOES_ON or, if the run has ended, how many of its steps were good.
+def _commit(work, plan, call, sums, step, done, parts):
+    """Add this tile to its step, then those after it that were ready before it; update after the step's last one, by
+    so many threads with a part of the parameters each. GOES_ON or, if the run has ended, how many steps were good.
     """
-    number = ticket - step.passed
+    ticket, gradient, cost = done
     while True:
-        if number > 0:
+        if gradient != plan[GRADIENT]:  # where the first one's stands
             add(work, plan[GRADIENT], gradient, call.length)
             cost += sums.hyper[update.TOTAL]
         sums.hyper[update.TOTAL] = cost
-        number += 1
-        is_last = number == step.tiles
+        is_last = ticket == step.passed + step.tiles - 1
         if is_last and call.task == TRAIN:
-            good = _update(work, plan, call, sums, step, cost)
+            good = _update(work, plan, call, sums, step, cost, parts)
             if good != GOES_ON:
-                if sums.in_ring or call.shares > 1:
+                if call.in_ring or parts > 1:
                     ring.end(call.shared, good)
                 return good
-        if not sums.in_ring:
+        if not call.in_ring:
             return GOES_ON
         gradient = ring.pass_on(call.shared, ticket, is_last)
         if gradient < 0:
@@ -720,7 +782,7 @@ def _commit(work, plan, call, sums, step, ticket, gradient, cost):
 
 
 @inlined
-def _update(work, plan, call, sums, step, cost):
+def _update(work, plan, call, sums, step, cost, parts):
     """The optimizer's step, if the gradient is in order; as `_commit`. At the end the result is copied to THETA.
 
     Parameters that narrow.py has moved are looked at one step later: by then they have left the store buffer, and whole
@@ -739,7 +801,7 @@ def _update(work, plan, call, sums, step, cost):
     else:
         if step.number == step.record:
             sums.costs[step.recorded] = cost
-        finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step)
+        finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step, parts)
         if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
             good = step.number
         elif sums.hyper[update.ASIDE] != 0.0 and call.share == 0:
@@ -773,15 +835,15 @@ def _share_of_penalties(call, step):
 
 
 @inlined
-def _move(work, plan, call, sums, step):
+def _move(work, plan, call, sums, step, parts):
     """All parameters moved; whether all of them are finite."""
-    if call.parts == 1:
+    if parts == 1:
         update.begin(sums.hyper, step.number)
-    first, stop = _part(call.length, lanes(work), call.part, call.parts)
+    first, stop = _part(call.length, lanes(work), call.part, parts)
     gradient, share = plan[GRADIENT], _share_of_penalties(call, step)
     if sums.hyper[update.CLIP] < math.inf:
-        if call.parts > call.shares:  # the others' parts of the sum may not be there
-            ring.meet(call.shared, call.part, call.parts)
+        if parts > call.shares:  # the others' parts of the sum may not be there
+            ring.meet(call.shared, call.part, parts)
         gradient = step.after  # where there is room for another one, that the step reads before it writes
         update.clip(
             work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper, share
@@ -790,6 +852,6 @@ def _move(work, plan, call, sums, step):
     finite = update.step(
         work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper, share
     )
-    if call.parts > 1:
-        finite = ring.all_say(call.shared, call.part, call.parts, finite)
+    if parts > 1:
+        finite = ring.all_say(call.shared, call.part, parts, finite)
     return finite
