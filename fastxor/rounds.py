@@ -192,7 +192,7 @@ class Rounds:
             at, costs = self._note(members, before.completed, moved.costs)
         else:
             at, costs = self._note_epochs(group, which, before.completed, moved.good, moved.costs)
-        ends = self._reach(at, costs, members)
+        ends = self._reach(at, interval or self.history.steps[members], costs, members)
         if self.history.validation is not None:
             ends = np.minimum(ends, wait.record(which, before if interval else after, seen))
         stop = ends <= after.completed
@@ -208,28 +208,28 @@ class Rounds:
         return ~(stop | over)
 
     def _note(self, members: Integers, completed: Integers, costs: Array) -> tuple[Array, Array]:
-        """Put costs, (n, records), into the history; their iterations, (n, records), and they."""
+        """Put costs, (n, records), into the history; the iterations of the first ones, (n,), and they."""
         interval = self.history.interval or 1
-        first = -(-completed // interval)
-        numbers = first[:, None] + np.arange(costs.shape[1])
-        known = costs == costs
-        self._put(numbers, members, known, costs)
-        self.history.count[members] = np.maximum(self.history.count[members], first + known.sum(axis=1))
-        self._record(members, known.any(axis=1))
-        return numbers * interval, np.where(known, costs, inf)
+        first, known = -(-completed // interval), costs == costs
+        many = np.full(len(members), costs.shape[1]) if known.all() else known.sum(axis=1)
+        self._put(first, members, known, costs)
+        self.history.count[members] = np.maximum(self.history.count[members], first + many)
+        self._record(members, many > 0)
+        return first * interval, costs
 
     def _record(self, members: Integers, now: Array) -> None:
         self.now = now
         self.recorded[members] |= now
 
-    def _put(self, numbers: Integers, members: Integers, known: Array, costs: Array) -> None:
-        """Into the history: what is known of costs (n, records), at the records' numbers."""
-        if numbers.size and known.all() and (numbers[:, 0] == numbers[0, 0]).all():  # as most are
-            rows = slice(numbers[0, 0], numbers[0, -1] + 1)
+    def _put(self, first: Integers, members: Integers, known: Array, costs: Array) -> None:
+        """Into the history: what is known of costs (n, records), at the records from `first`, (n,), on."""
+        if costs.size and known.all() and (first == first[0]).all():  # as most are
+            rows = slice(first[0], first[0] + costs.shape[1])
             together = bool((np.diff(members) == 1).all())
             self.history.cost[rows, slice(members[0], members[-1] + 1) if together else members] = costs.T
         else:
-            self.history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = costs[known]
+            who, number = np.nonzero(known)
+            self.history.cost[first[who] + number, members[who]] = costs[known]
 
     def _note_epochs(
         self, group: Group, which: Integers, completed: Integers, good: Integers, costs: Array
@@ -251,19 +251,20 @@ class Rounds:
             opened[row] = _summed(opened[row], costs[row, begin:steps], share[place : place + rest])
         history.open[members] = opened
         known = np.arange(means.shape[1]) < many[:, None]
-        numbers = first[:, None] + np.arange(means.shape[1])
-        self._put(numbers, members, known, means)
+        self._put(first, members, known, means)
         history.count[members] = np.maximum(history.count[members], first + many)
         self._record(members, many > 0)
-        return (numbers + 1) * per_epoch[:, None], means
+        return (first + 1) * per_epoch, means
 
-    def _reach(self, at: Array, costs: Array, members: Integers) -> Integers:
-        """The iteration of the first record, (n,), that is not above the target; past all others if there is none."""
+    def _reach(self, first: Integers, every: Any, costs: Array, members: Integers) -> Integers:
+        """The iteration of the first record, (n,), that is not above the target; past all others if there is none. They
+        are at `first`, (n,), and each so many steps after the one before.
+        """
         ends = np.full(len(members), _NEVER)
         if self.crowd.target is not None and costs.shape[1]:
             hit = costs <= self.crowd.target[members, None]
             rows = np.flatnonzero(hit.any(axis=1))
-            ends[rows] = at[rows, hit[rows].argmax(axis=1)]
+            ends[rows] = (first + hit.argmax(axis=1) * every)[rows]
             known = self.crowd.reached[members[rows]]
             self.crowd.reached[members[rows]] = np.where(known == known, known, ends[rows])
         return ends

@@ -146,6 +146,21 @@ def _wait(group, cohort, waiting, t):
 
 
 @inlined
+def _start_again(group, cohort, t, since):
+    """Have those that are left begin anew, if all of them came in a few steps ago: then others may come in at once."""
+    V, book = lanes(group.work), group.book
+    if t - since > SOON:
+        return False
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0 and get(book, BEGIN * V + lane) != since:
+            return False
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            _enter(group, cohort, get(book, PLACE * V + lane), lane, t)
+    return True
+
+
+@inlined
 def _refill(group, cohort, waiting, stop, t):
     """Put those that wait into the lanes that are done; who waits then."""
     V = lanes(group.work)
@@ -272,6 +287,8 @@ def trainer(advance):
                 _go_back(group, cohort)
                 continue
             wait = _wait(group, cohort, waiting, t) if waiting < stop else NEVER
+            if 0 < wait < NEVER and _start_again(group, cohort, t, since):
+                wait = 0
             if wait == 0:
                 waiting = _refill(group, cohort, waiting, stop, t)
                 since, following = t, t
@@ -291,9 +308,10 @@ def trainer(advance):
             if cohort.call[RATES]:
                 _set_rates(group, cohort, t)
             advance(group, cohort, until - t, 0 if period else until - t, max(period, 1))
-            if period:
-                _record(group, cohort, t, until)
-            t = until
+            if period and _record(group, cohort, t, until) and until == t + 1 and waiting < stop:
+                _go_back(group, cohort)  # to take the step beside those that come in
+            else:
+                t = until
 
     return train
 
@@ -392,7 +410,7 @@ def _keep(group):
 
 @inlined
 def _go_back(group, cohort):
-    """To what was kept. What has been recorded since then is forgotten."""
+    """To what was kept, but for those that have reached their target. What the others have recorded is forgotten."""
     plan, work, hyper, book = group
     V, records = lanes(work), cohort.call[RECORDS]
     copy(work, plan[THETA], plan[BEFORE], 3 * plan[COUNT] * V)
@@ -402,9 +420,11 @@ def _go_back(group, cohort):
         put(book, i, get(book, BOOK * V + i))
     put_all(work, plan[BAD], V, 0.0)
     for lane in range(V):
-        if get(book, DONE * V + lane) == 0:
-            recorded = get(book, RECORDED * V + lane)
-            put_all(cohort.costs, get(book, PLACE * V + lane) * records + recorded, records - recorded, math.nan)
+        place, recorded = get(book, PLACE * V + lane), get(book, RECORDED * V + lane)
+        if get(cohort.members, place * MEMBER + REACHED):
+            put(book, DONE * V + lane, 1)
+        elif get(book, DONE * V + lane) == 0:
+            put_all(cohort.costs, place * records + recorded, records - recorded, math.nan)
 
 
 @inlined
@@ -421,31 +441,34 @@ def _set_rates(group, cohort, t):
 def _record(group, cohort, t, until):
     """The costs of steps t to `until`, for those who want them. One that is not finite makes its lane bad, like a
     parameter. With one that is its target, a network ends: as it was kept before step t, and has so many more to take.
+    Is there such a one?
     """
     plan, work, _hyper, book = group
-    V, interval = lanes(work), cohort.call[INTERVAL]
+    V, interval, some = lanes(work), cohort.call[INTERVAL], False
     for lane in range(V):
         if get(book, DONE * V + lane) == 0 and get(book, NEXT * V + lane) == t:
             place, record = get(book, PLACE * V + lane), get(book, RECORDED * V + lane)
             enough = get(cohort.numbers, place * NUMBERS + ENOUGH)
             is_good = until == t + 1 or get(work, plan[BAD] + lane) == 0.0
-            at = work.size - MOST_COSTS * V + lane
-            step = t
-            while step < until and get(book, DONE * V + lane) == 0:
+            at, step, to = work.size - MOST_COSTS * V + lane, t, place * cohort.call[RECORDS]
+            goes_on = True
+            while step < until and goes_on:
                 cost = float(get(work, at))
                 if -math.inf < cost < math.inf:
-                    put(cohort.costs, place * cohort.call[RECORDS] + record, cost)
+                    put(cohort.costs, to + record, cost)
                     record += 1
                     if cost <= enough and is_good:
                         _hand_out(group, cohort, lane, plan[BEFORE], t)
                         put(cohort.members, place * MEMBER + MORE, step - t)
                         put(cohort.members, place * MEMBER + REACHED, 1)
+                        goes_on, some = False, True
                 else:
                     put(work, plan[BAD] + lane, math.nan)
                 step += interval
                 at += V
             put(book, RECORDED * V + lane, record)
             put(book, NEXT * V + lane, step)
+    return some
 
 
 SIGNATURE = (
