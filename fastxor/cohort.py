@@ -167,7 +167,8 @@ class CohortState:
 
     def take(self, which: Integers) -> CohortState:
         """Those of some members; a copy."""
-        return CohortState(self.theta[which], self.memory[which], self.powers[which], self.completed[which])
+        arrays = self.theta, self.memory, self.powers, self.completed
+        return CohortState(*(array.take(which, axis=0) for array in arrays))
 
     def put(self, which: Integers, other: CohortState) -> None:
         """Let some members be as far as those of another state, which are as many, in that order."""
@@ -193,7 +194,15 @@ class CohortSession(Protocol):
     speed: float  # a single member's steps per second, of all threads together, a guess
     block: int  # how many members are worth taking at once
 
-    def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
+    def advance(
+        self,
+        state: CohortState,
+        which: Integers,
+        steps: Integers,
+        first: Integers,
+        interval: int,
+        targets: Array | None = None,
+    ) -> Advance:
         """Take some members so many steps further.
 
         Parameters
@@ -207,6 +216,8 @@ class CohortSession(Protocol):
         first : ndarray of int64, shape (n,)
         interval : int
             Costs are recorded before a member's steps first, first + interval, …, counted from 0 in this call.
+        targets : ndarray of float64, shape (n,), optional
+            A member is finished at its first record that is not above this, before that step.
 
         Returns
         -------

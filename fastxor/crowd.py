@@ -142,7 +142,7 @@ class Crowd:
     weights: Array | None  # of the samples as they were given, (m,) for all members or (K, m), float64
     given: int  # how many samples that were
     fraction: float | None = None  # of the samples given, held out for validation
-    target: float | None = None
+    target: Array | None = None  # (K,), the cost with which each has converged; -infinity: none has
     digest: str | None = None  # of all that it began with
     stopped: Array = field(default_factory=_empty)  # (K,), before its time
     diverged: Array = field(default_factory=_empty)  # (K,)
@@ -200,9 +200,8 @@ class Crowd:
                 groups.append(group.take(inside, new[group.members[inside]]))
         weights = self.weights[which] if self.weights is not None and self.weights.ndim == 2 else self.weights
         columns = {name: getattr(self, name)[which] for name in _OF_MEMBERS}
-        return replace(
-            self, groups=groups, history=self.history.take(which), seeds=self.seeds[which], weights=weights, **columns
-        )
+        columns |= {"seeds": self.seeds[which], "target": None if self.target is None else self.target[which]}
+        return replace(self, groups=groups, history=self.history.take(which), weights=weights, **columns)
 
     def put(self, which: Integers, other: Crowd) -> None:
         """Let some members be as those of another crowd are, which are as many, in that order."""

@@ -51,7 +51,7 @@ class Terms:
     threads: int | None
     initialization: Initialization | None
     fraction: float | None
-    target: float | None
+    target: Array | None  # (K,)
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from math import inf, nan
+from math import nan
 from typing import Any, Literal, NamedTuple, Never, get_args
 
 import numpy as np
@@ -65,7 +65,7 @@ def train_population(
     interval: int | None = None,
     validation: float | tuple[ArrayLike, ArrayLike] | ArrayLike | None = None,
     early_stopping: EarlyStopping | None = None,
-    target_cost: float | None = None,
+    target_cost: ArrayLike | None = None,
     callback: Callable[[PopulationMoment], Any] | None = None,
     progress: bool = False,
     executor: Any = None,
@@ -109,7 +109,7 @@ def train_population(
         each; or which samples of X each member is validated on, and not trained on.
     early_stopping : EarlyStopping, optional
         When a member stops, by its validation cost.
-    target_cost : float, optional
+    target_cost : float or array_like, shape (members,), optional
         A member stops at its first record whose cost is not above this.
     callback : callable, optional
         Called with a `PopulationMoment` at every record. If it returns True, all members stop there; if it returns an
@@ -167,7 +167,7 @@ def train_population(
     core, networks = resolve(backend), _networks(network)
     if resume is not None:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
-    rules, look = _rules(early_stopping, target_cost, callback)
+    rules, look = _rules(early_stopping, callback)
     if executor is not None:
         executor = _executor(executor, callback)
     options = _Options(executor, _place(checkpoint), checks.rate("checkpoint_every", checkpoint_every), progress)
@@ -177,11 +177,13 @@ def train_population(
         raise TypeError("optimizer LBFGS, whose steps are SciPy's, is not for populations: call train for each member")
     X = checks.cohort_inputs("X", X, networks[0].sizes[0])
     own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
+    target = None if target_cost is None else _each("target_cost", target_cost)
     watched = not isinstance(validation, AtEnd)
     validation = validation.validation if isinstance(validation, AtEnd) else validation
     given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
     said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
-    said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer) | _lengths(own) | given
+    said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer)
+    said |= _lengths(own | {"target_cost": target}) | given
     K = how_many(said)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
@@ -203,7 +205,7 @@ def train_population(
         mask=mask,
         pair=pair,
         watched=watched,
-        target=None if target_cost is None else rules.target,
+        target=None if target is None else np.broadcast_to(target, K).astype(float),
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
     if resume is None:
@@ -427,12 +429,12 @@ def _networks(network: Any) -> list[Network]:
     return list(networks)
 
 
-def _rules(early_stopping: Any, target_cost: Any, callback: Any) -> tuple[Rules, Any]:
+def _rules(early_stopping: Any, callback: Any) -> tuple[Rules, Any]:
     if not isinstance(early_stopping, EarlyStopping | None):
         raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of one argument, got {callback!r}")
-    return Rules(-inf if target_cost is None else checks.rate("target_cost", target_cost), early_stopping), callback
+    return Rules(early_stopping), callback
 
 
 def _executor(executor: Any, callback: Any) -> Any:
@@ -481,12 +483,17 @@ def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
     for column, (name, value) in zip(table.T, own.items(), strict=True):
         if value is None:
             continue
-        column[:] = checks.rates(name, value, "members") if np.ndim(value) else checks.rate(name, value)
+        column[:] = _each(name, value)
         if name == "clip_norm" and not column.all():
             raise ValueError("clip_norm must be above 0, got 0.0")
     if isinstance(optimizer, SecondOrder) and (table != np.array(NONE)).any():
         raise ValueError(f"l2, l1 and clip_norm must be left out with {type(optimizer).__name__}")
     return table
+
+
+def _each(name: str, value: Any) -> Any:
+    """A number for all members, or an array with one for each."""
+    return checks.rates(name, value, "members") if np.ndim(value) else checks.rate(name, value)
 
 
 def _is_pair(validation: Any) -> bool:
@@ -601,7 +608,7 @@ def _digest(crowd: Crowd, rules: Rules) -> str:
     import hashlib  # which few need
 
     digest = hashlib.sha256(repr((rules, crowd.given, crowd.fraction, crowd.history.interval)).encode())
-    arrays: list[Any] = [crowd.seeds, crowd.weights]
+    arrays: list[Any] = [crowd.seeds, crowd.weights, crowd.target]
     for group in crowd.groups:
         cohort, state, held = group.cohort, group.state, group.held
         how = cohort.network, cohort.optimizer, cohort.batch_size, cohort.shuffled, cohort.drop_last

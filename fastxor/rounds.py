@@ -21,7 +21,7 @@ from fastxor.pace import Pace
 from fastxor.views import Array
 from fastxor.watching import EarlyStopping
 
-# Where a record may stop a member, it takes no more than so many steps, or to the next one, before that is looked at.
+# Where a record may stop a member that only this loop can look at, it takes no more than so many steps before that.
 _AT_LEAST = 64
 
 # Costs that are kept at a time where each step's is wanted.
@@ -29,9 +29,8 @@ _COSTS = 1_000_000
 
 
 class Rules(NamedTuple):
-    """What may end a member's run before its last step."""
+    """What may end a member's run before its last step, beside the target that a crowd has."""
 
-    target: float = -inf
     early_stopping: EarlyStopping | None = None
 
 
@@ -74,13 +73,14 @@ class Rounds:
         began = time.perf_counter() - self.history.seconds
         self.first = self._first_costs()
         self.shares = [] if self.history.interval else _shares(self.crowd)
-        sessions = [_open(self.core, group) for group in self.crowd.groups]
-        paces = [Pace(session.speed / 4) for session in sessions]
-        waits = [_Patience(self, group) for group in self.crowd.groups]
+        parts = []
+        for group in self.crowd.groups:
+            session = _open(self.core, group)
+            parts.append(_Part(group, session, Pace(session.speed / 4), _Patience(self, group)))
         try:
             while self._live():
-                for group, session, pace, wait in zip(self.crowd.groups, sessions, paces, waits, strict=True):
-                    self._round(group, session, pace, wait)
+                for part in parts:
+                    self._round(part)
                     self.history.seconds = time.perf_counter() - began
                 if self.look is not None:
                     self._looked_at()
@@ -88,11 +88,11 @@ class Rounds:
                 if self.between is not None:
                     self.between(0)
         finally:
-            for session in sessions:
-                session.close()
+            for part in parts:
+                part.session.close()
         self.crowd.stopped[:] = True
-        for wait in waits:
-            wait.end()
+        for part in parts:
+            part.wait.end()
         self._finish()
 
     def settle(self) -> None:
@@ -113,68 +113,75 @@ class Rounds:
 
     # ------------------------------------------------------------ a round
 
-    def _round(self, group: Group, session: CohortSession, pace: Pace, wait: _Patience) -> None:
+    def _round(self, part: _Part) -> None:
+        group, pace = part.group, part.pace
         live = self._in(group)
-        limits = self._limits(group, live, isinstance(session, OneByOne))
-        start = 0
-        while start < len(live):
-            typical = max(1, int(limits[start:].max()))
-            block = max(1, session.block)
-            wanted = max(block, pace.steps // typical // block * block)
-            which = live[start : start + wanted]
-            left = limits[start : start + wanted]
-            start += wanted
-            while len(which):
-                most = max(1, pace.steps // len(which))
-                if self.history.interval is None:
-                    most = min(most, max(1, _COSTS // len(which)))
-                steps = np.minimum(self._to_look(group, which, left), most)
-                go_on = self._take(group, session, pace, wait, which, steps)
-                left = left - steps
-                go_on &= left > 0
-                which, left = which[go_on], left[go_on]
+        limits = self._limits(group, live)
+        which, left, start = live[:0], limits[:0], 0
+        while len(which) or start < len(live):
+            typical = max(1, int(max(left.max(initial=0), limits[start:].max(initial=0))))
+            block = max(1, part.session.block)
+            stop = start + max(0, max(block, pace.steps // typical // block * block) - len(which))
+            which, left = np.append(which, live[start:stop]), np.append(left, limits[start:stop])
+            start = min(stop, len(live))
+            most = max(1, pace.steps // len(which))
+            if self.history.interval is None:
+                most = min(most, max(1, _COSTS // len(which)))
+            steps = np.minimum(self._to_look(group, which, left), most)
+            go_on = self._take(part, which, steps)
+            left = left - steps
+            go_on &= left > 0
+            which, left = which[go_on], left[go_on]
 
-    def _limits(self, group: Group, live: Integers, alone: bool) -> Integers:
-        """How many steps each is to take in a round. Where records may stop members, those who are left go on together;
-        but who is alone need not wait for the others.
-        """
+    def _limits(self, group: Group, live: Integers) -> Integers:
+        """How many steps each is to take in a round. Where this loop looks at records, all go on together."""
         left = group.cohort.iterations[live] - group.state.completed[live]
-        stops = self.rules.target > -inf or self.rules.early_stopping is not None
-        if self.look is not None or (stops and not alone):
+        stops = self.crowd.target is not None or self.rules.early_stopping is not None
+        if self.look is not None or (stops and (self.history.interval is None or self.history.validation is not None)):
             return self._to_look(group, live, left)
         return left
 
     def _to_look(self, group: Group, which: Integers, left: Integers) -> Integers:
-        """Of so many steps, those to where members are looked at next.
-
-        A cost is that before a step. Where it may stop a member, that step is taken by itself, and the others then by
-        those who go on; but it does not pay to do so all the time.
+        """Of so many steps, those to where members are looked at next. A record's cost is that before a step: where a
+        callback may stop a member, that step is taken by itself, if it pays, and the others by those who go on.
         """
         interval = self.history.interval
         watched = self.history.validation is not None or self.look is not None
-        if interval is None and watched:
-            every = self.history.steps[group.members[which]]
-            return np.minimum(left, every - group.state.completed[which] % every)
-        if not (watched or self.rules.target > -inf):
+        if interval is None:
+            if watched:
+                every = self.history.steps[group.members[which]]
+                return np.minimum(left, every - group.state.completed[which] % every)
+            return left if self.crowd.target is None else np.minimum(left, _AT_LEAST)
+        if not watched:
             return left
-        if interval is None or (interval < _AT_LEAST and not watched):
-            return np.minimum(left, _AT_LEAST)
         since = group.state.completed[which] % interval
-        stops = self.rules != Rules() or self.look is not None
-        at_once = stops and interval >= _AT_LEAST
+        at_once = self.look is not None and interval >= _AT_LEAST
         return np.minimum(left, np.where(since == 0, 1 if at_once else interval, interval - since))
 
-    def _take(
-        self, group: Group, session: CohortSession, pace: Pace, wait: _Patience, which: Integers, steps: Integers
-    ) -> Array:
+    def _take(self, part: _Part, which: Integers, steps: Integers) -> Array:
         """Take some members further, note what there is to note; who is still in."""
-        crowd, interval = self.crowd, self.history.interval
-        before = group.state.take(which)
+        before, seen = part.group.state.take(which), None
+        if self.history.validation is not None and self.history.interval:
+            seen = part.wait.look(which, before)
+            if seen.tired.any():  # they take a step, for the cost before it, beside each other
+                order = np.argsort(seen.tired, kind="stable")
+                steps = np.where(seen.tired, 1, steps)[order]
+                seen = Seen(seen.values[order], seen.tired[order])
+                go_on = np.empty(len(which), bool)
+                go_on[order] = self._advance(part, which[order], steps, before.take(order), seen)
+                return go_on
+        return self._advance(part, which, steps, before, seen)
+
+    def _advance(self, part: _Part, which: Integers, steps: Integers, before: CohortState, seen: Seen | None) -> Array:
+        """See `_take`; `before` is where they are, and `seen` what validation says of that."""
+        group, session, pace, wait = part
+        crowd, interval, members = self.crowd, self.history.interval, group.members[which]
         every = interval or 1
+        targets = None if crowd.target is None or not interval else crowd.target[members]
         began = time.perf_counter()
-        moved = session.advance(before, which, steps, -before.completed % every, every)
+        moved = session.advance(before, which, steps, -before.completed % every, every, targets)
         pace.took(int(steps.sum()), time.perf_counter() - began)
-        after, members = moved.state, group.members[which]
+        after = moved.state
         failed = moved.good < steps
         over = failed if moved.finished is None else failed | moved.finished
         bad = failed if moved.finished is None else failed & ~moved.finished
@@ -185,9 +192,9 @@ class Rounds:
             at, costs = self._note(members, before.completed, moved.costs)
         else:
             at, costs = self._note_epochs(group, which, before.completed, moved.good, moved.costs)
-        ends = self._reach(at, costs, members)
+        ends = self._reach(at, interval or self.history.steps[members], costs, members)
         if self.history.validation is not None:
-            ends = np.minimum(ends, wait.record(which, before, after))
+            ends = np.minimum(ends, wait.record(which, before if interval else after, seen))
         stop = ends <= after.completed
         if stop.any():
             self._rewind(session, which, members, (before, after, ends))
@@ -201,28 +208,28 @@ class Rounds:
         return ~(stop | over)
 
     def _note(self, members: Integers, completed: Integers, costs: Array) -> tuple[Array, Array]:
-        """Put costs, (n, records), into the history; their iterations, (n, records), and they."""
+        """Put costs, (n, records), into the history; the iterations of the first ones, (n,), and they."""
         interval = self.history.interval or 1
-        first = -(-completed // interval)
-        numbers = first[:, None] + np.arange(costs.shape[1])
-        known = costs == costs
-        self._put(numbers, members, known, costs)
-        self.history.count[members] = np.maximum(self.history.count[members], first + known.sum(axis=1))
-        self._record(members, known.any(axis=1))
-        return numbers * interval, np.where(known, costs, inf)
+        first, known = -(-completed // interval), costs == costs
+        many = np.full(len(members), costs.shape[1]) if known.all() else known.sum(axis=1)
+        self._put(first, members, known, costs)
+        self.history.count[members] = np.maximum(self.history.count[members], first + many)
+        self._record(members, many > 0)
+        return first * interval, costs
 
     def _record(self, members: Integers, now: Array) -> None:
         self.now = now
         self.recorded[members] |= now
 
-    def _put(self, numbers: Integers, members: Integers, known: Array, costs: Array) -> None:
-        """Into the history: what is known of costs (n, records), at the records' numbers."""
-        if numbers.size and known.all() and (numbers[:, 0] == numbers[0, 0]).all():  # as most are
-            rows = slice(numbers[0, 0], numbers[0, -1] + 1)
-            together = members[-1] - members[0] + 1 == len(members)
+    def _put(self, first: Integers, members: Integers, known: Array, costs: Array) -> None:
+        """Into the history: what is known of costs (n, records), at the records from `first`, (n,), on."""
+        if costs.size and known.all() and (first == first[0]).all():  # as most are
+            rows = slice(first[0], first[0] + costs.shape[1])
+            together = bool((np.diff(members) == 1).all())
             self.history.cost[rows, slice(members[0], members[-1] + 1) if together else members] = costs.T
         else:
-            self.history.cost[numbers[known], np.broadcast_to(members[:, None], known.shape)[known]] = costs[known]
+            who, number = np.nonzero(known)
+            self.history.cost[first[who] + number, members[who]] = costs[known]
 
     def _note_epochs(
         self, group: Group, which: Integers, completed: Integers, good: Integers, costs: Array
@@ -244,19 +251,20 @@ class Rounds:
             opened[row] = _summed(opened[row], costs[row, begin:steps], share[place : place + rest])
         history.open[members] = opened
         known = np.arange(means.shape[1]) < many[:, None]
-        numbers = first[:, None] + np.arange(means.shape[1])
-        self._put(numbers, members, known, means)
+        self._put(first, members, known, means)
         history.count[members] = np.maximum(history.count[members], first + many)
         self._record(members, many > 0)
-        return (numbers + 1) * per_epoch[:, None], means
+        return (first + 1) * per_epoch, means
 
-    def _reach(self, at: Array, costs: Array, members: Integers) -> Integers:
-        """The iteration of the first record, (n,), that is not above the target; past all others if there is none."""
+    def _reach(self, first: Integers, every: Any, costs: Array, members: Integers) -> Integers:
+        """The iteration of the first record, (n,), that is not above the target; past all others if there is none. They
+        are at `first`, (n,), and each so many steps after the one before.
+        """
         ends = np.full(len(members), _NEVER)
-        if self.rules.target > -inf and costs.shape[1]:
-            hit = costs <= self.rules.target
+        if self.crowd.target is not None and costs.shape[1]:
+            hit = costs <= self.crowd.target[members, None]
             rows = np.flatnonzero(hit.any(axis=1))
-            ends[rows] = at[rows, hit[rows].argmax(axis=1)]
+            ends[rows] = (first + hit.argmax(axis=1) * every)[rows]
             known = self.crowd.reached[members[rows]]
             self.crowd.reached[members[rows]] = np.where(known == known, known, ends[rows])
         return ends
@@ -330,8 +338,25 @@ class Rounds:
         eps = float(np.finfo(crowd.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
         with np.errstate(invalid="ignore"):
             crowd.diverged |= ~(cost <= BLOWN_UP * (first + eps))
-        done = (cost <= self.rules.target) & (crowd.reached != crowd.reached)
-        crowd.reached[done] = crowd.completed()[done]
+        if crowd.target is not None:
+            done = (cost <= crowd.target) & (crowd.reached != crowd.reached)
+            crowd.reached[done] = crowd.completed()[done]
+
+
+class _Part(NamedTuple):
+    """A group, and what its members are trained with."""
+
+    group: Group
+    session: CohortSession
+    pace: Pace
+    wait: _Patience
+
+
+class Seen(NamedTuple):
+    """What validation says of members' states before steps are taken."""
+
+    values: Array  # (n,), NaN where there is no record
+    tired: Array  # (n,) bool, who has waited long enough
 
 
 class _Patience:
@@ -370,25 +395,47 @@ class _Patience:
 
     def _wait(self, which: Integers, values: Array) -> Array:
         """Who of them is better than ever."""
-        assert self.rule is not None
-        better = values < self.lowest[which] - self.rule.min_delta
+        better, self.waited[which] = self._after(which, values)
         self.lowest[which[better]] = values[better]
-        self.waited[which] = np.where(better, 0, self.waited[which] + 1)
         return better
 
-    def record(self, which: Integers, before: CohortState, after: CohortState) -> Integers:
-        """Look at those that have been recorded; the iteration at which each is to stop, past all others if none."""
+    def _after(self, which: Integers, values: Array) -> tuple[Array, Integers]:
+        """Who is better than ever with these costs, and how long each has waited then."""
+        assert self.rule is not None
+        better = values < self.lowest[which] - self.rule.min_delta
+        return better, np.where(better, 0, self.waited[which] + 1)
+
+    def look(self, which: Integers, state: CohortState) -> Seen:
+        """Validate those who are at a record."""
+        n, interval = len(which), self.rounds.history.interval or 1
+        values, tired = np.full(n, np.nan), np.zeros(n, bool)
+        rows = np.flatnonzero(state.completed % interval == 0)
+        if len(rows):
+            values[rows] = self._validated(which, state, rows)
+            if self.rule is not None:
+                tired[rows] = self._after(which[rows], values[rows])[1] >= self.rule.patience
+        return Seen(values, tired)
+
+    def _validated(self, which: Integers, state: CohortState, rows: Integers) -> Array:
+        all_of = len(rows) == len(which)
+        return _validation(
+            self.rounds.core, self.group, state if all_of else state.take(rows), which if all_of else which[rows]
+        )
+
+    def record(self, which: Integers, state: CohortState, seen: Seen | None) -> Integers:
+        """Note the validation of those that have been recorded in this state, where it was not seen before; the
+        iteration at which each is to stop, past all others if none.
+        """
         history, group = self.rounds.history, self.group
         assert history.validation is not None
         ends = np.full(len(which), _NEVER)
         members = group.members[which]
-        state, offset = (before, 0) if history.interval else (after, 1)
         per_record = history.interval or history.steps[members]
         rows = np.flatnonzero(self.rounds.now & (state.completed % per_record == 0))
         if not len(rows):
             return ends
-        numbers = (state.completed // per_record)[rows] - offset
-        values = _validation(self.rounds.core, group, state.take(rows), which[rows])
+        numbers = (state.completed // per_record)[rows] - (0 if history.interval else 1)
+        values = self._validated(which, state, rows) if seen is None else seen.values[rows]
         history.validation[numbers, members[rows]] = values
         if self.rule is not None:
             better = rows[self._wait(which[rows], values)]

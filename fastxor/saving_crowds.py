@@ -32,6 +32,8 @@ def save(path: Path, crowd: Crowd) -> None:
     arrays["history.cost"] = history.cost[:rows]
     if history.validation is not None:
         arrays["history.validation"] = history.validation[:rows]
+    if crowd.target is not None:
+        arrays["target"] = crowd.target
     if crowd.weights is not None:
         arrays["sample_weight"] = crowd.weights
     groups = []
@@ -40,7 +42,7 @@ def save(path: Path, crowd: Crowd) -> None:
         arrays |= {prefix + name: value for name, value in _group_arrays(group).items()}
         groups.append(_described(group))
     entry = {"groups": groups, "interval": history.interval, "seconds": history.seconds, "digest": crowd.digest}
-    entry |= {"given": crowd.given, "fraction": crowd.fraction, "target": crowd.target}
+    entry |= {"given": crowd.given, "fraction": crowd.fraction}
     files.write(path, arrays, {"population": entry})
 
 
@@ -92,7 +94,7 @@ def _crowd(arrays: Known, entry: Known) -> Crowd:
         weights = array(arrays, "sample_weight", shape, _FLOAT)
     columns = {name: array(arrays, name, (K,), dtype, finite=False) for name, dtype in _MEMBERS.items()}
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
-    target = None if entry["target"] is None else validation.rate("target", entry["target"])
+    target = array(arrays, "target", (K,), _FLOAT) if "target" in arrays else None
     history = _columns(arrays, entry, K)
     return Crowd(groups, history, seeds, weights, given, fraction, target, entry["digest"], **columns)
 

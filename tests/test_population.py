@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import fastxor as fx
 from fastxor import one_hot
+from fastxor.backends import reference
 from fastxor.backends.fused import choices
-from fastxor.rounds import Rounds
 
 XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[0.0, 1, 1, 0]])
 TINY = fx.Network([2, 2, 1])
@@ -360,19 +360,22 @@ def test_one_that_blows_up_is_named():
         )  # fmt: skip
 
 
-def test_those_that_are_out_cost_no_more_steps(monkeypatch):
+@pytest.mark.parametrize("how", ["target", "early stopping"])
+def test_those_that_are_out_cost_no_more_steps(monkeypatch, how):
     """The backend is asked for the steps of those who are still in, and for one more of each that stops."""
-    asked = []
-    take = Rounds._take
+    asked, take = [], reference.Session.advance
 
-    def counted(self, group, session, pace, wait, which, steps):
-        asked.append(int(steps.sum()))
-        return take(self, group, session, pace, wait, which, steps)
+    def counted(self, steps, first, interval):
+        asked.append(steps)
+        return take(self, steps, first, interval)
 
-    monkeypatch.setattr(Rounds, "_take", counted)
+    monkeypatch.setattr(reference.Session, "advance", counted)
+    rule = {"target_cost": 0.3}
+    if how == "early stopping":
+        rule = {"validation": (X, 1 - Y), "early_stopping": fx.EarlyStopping(patience=3, restore_best=False)}
     population = fx.train_population(
-        NET, X, Y, members=30, random_state=0, optimizer=fx.Adam(0.05), iterations=900, interval=64, target_cost=0.3,
-        backend="numpy",
+        NET, X, Y, members=30, random_state=0, optimizer=fx.Adam(0.05), iterations=900, interval=64, backend="numpy",
+        **rule,
     )  # fmt: skip
     needed = int(population.iterations.sum())
     assert needed < 0.9 * 30 * 900

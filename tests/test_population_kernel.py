@@ -386,13 +386,13 @@ def test_one_that_diverges_ends_and_spoils_nobody(optimizer, interval):
 @pytest.mark.parametrize("interval", [1, 7, 10_000])
 def test_some_that_diverge_sooner_or_later_leave_the_others_together(monkeypatch, optimizer, interval, batch_size):
     """Those pause and go on in groups that are full, each with the bits and records that it has alone."""
-    calls, advance = [], population.Session.advance
+    calls, take = [], population.Session._take
 
     def counted(self, state, which, *rest):
         calls.append(len(which))
-        return advance(self, state, which, *rest)
+        return take(self, state, which, *rest)
 
-    monkeypatch.setattr(population.Session, "advance", counted)
+    monkeypatch.setattr(population.Session, "_take", counted)
     rates = np.random.RandomState(0).permutation(np.concatenate([np.linspace(0.5, 1.4, 9), 10.0 ** np.arange(9)]))
     optimizers = [dataclasses.replace(optimizer, momentum=0.0) for _ in rates]
     numbers = np.stack([rates, np.zeros(len(rates))], axis=1)

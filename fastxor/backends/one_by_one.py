@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ Open = Callable[[Job, State], Session]
 
 # So many members for each thread are taken at once: what is around their steps is then little beside these.
 _BLOCK = 8
+
+# Where records are close to each other, so many steps are taken before it is looked whether one was the last.
+_LOOK = 64
 
 
 def speed(network: Architecture, samples: int) -> float:
@@ -43,10 +48,18 @@ class OneByOne:
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
         self.speed = threads * speed(cohort.network, samples)
 
-    def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
+    def advance(
+        self,
+        state: CohortState,
+        which: Integers,
+        steps: Integers,
+        first: Integers,
+        interval: int,
+        targets: Array | None = None,
+    ) -> Advance:
         n = len(which)
-        asked = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
-        costs = np.full((n, int(asked.max(initial=0))), np.nan)
+        records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
+        costs = np.full((n, int(records.max(initial=0))), np.nan)
         after = state.copy()
         good, finished = np.zeros(n, np.int64), np.zeros(n, bool)
         inner = max(1, self._threads // max(n, 1))
@@ -56,8 +69,14 @@ class OneByOne:
         def take(i: int) -> None:
             number = int(which[i])
             session = self._at(known[number], number, state.state(i), inner)
-            good[i], found = session.advance(int(steps[i]), int(first[i]), interval)
-            costs[i, : len(found)], finished[i] = found, session.finished
+            asked = int(steps[i]), int(first[i]), interval
+            if targets is None or targets[i] == -inf:
+                good[i], found = session.advance(*asked)
+                finished[i] = session.finished
+            else:
+                reopen = partial(self._open, self._cohort.job(number, inner))
+                session, good[i], found, finished[i] = _to_target(session, reopen, *asked, float(targets[i]))
+            costs[i, : len(found)] = found
             reached = session.state()
             known[number] = session
             after.theta[i], after.memory[i], after.powers[i] = reached.theta, reached.memory.rows, reached.memory.powers
@@ -81,6 +100,33 @@ class OneByOne:
         """No more steps are to come."""
         while self._sessions:
             self._sessions.popitem()[1].close()
+
+
+def _to_target(
+    session: Session, reopen: Callable[[State], Session], steps: int, first: int, interval: int, target: float
+) -> tuple[Session, int, list[float], bool]:
+    """So many steps, or to the first record that is not above the target: the session, which may be another one, how
+    many steps were good, the records, and whether there is no more to do.
+    """
+    found: list[float] = []
+    good = 0
+    while good < steps:
+        ahead = first - good if good < first else (first - good) % interval
+        piece = ahead or (1 if interval >= _LOOK else _LOOK)
+        piece, start = min(piece, steps - good), session.state()
+        taken, costs = session.advance(piece, ahead, interval)
+        hit = next((number for number, cost in enumerate(costs) if cost <= target), None)
+        if hit is not None:
+            session.close()
+            session = reopen(start)
+            if hit:
+                session.advance(hit * interval, hit * interval, 1)
+            return session, good + hit * interval, [*found, *costs[: hit + 1]], True
+        found += costs
+        good += taken
+        if taken < piece or session.finished:
+            break
+    return session, good, found, session.finished
 
 
 def for_each(n: int, threads: int, work: Callable[[int], None]) -> None:

@@ -22,8 +22,8 @@ from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
 from ..tracing import steps, traced_inline
 from . import step
-from .kernel import SIGNATURE, trainer
-from .layout import BAD, CODE, COST, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
+from .kernel import MOST_COSTS, SIGNATURE, trainer
+from .layout import BAD, CODE, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
 
 
 def fits(entries: np.ndarray) -> bool:
@@ -51,8 +51,9 @@ def kernel_for(
     segment = traced_inline(_segment(step.Known(plan), length, kind, penalized), attributes=())
 
     @inlined
-    def advance(group, cohort, count, record):
-        segment(group.work, cohort.X, group.hyper, count, record)
+    def advance(group, cohort, count, first, period):
+        aside = group.work.size - MOST_COSTS * lanes(group.work)
+        segment(group.work, cohort.X, group.hyper, count, first, period, aside)
 
     train = trainer(advance)
     key = repr((network, samples, shared, kind, penalized))
@@ -63,14 +64,14 @@ def kernel_for(
 def _segment(plan, length, kind, penalized):
     """step.py's for this network."""
 
-    def segment(work, X, hyper, count, record):
+    def segment(work, X, hyper, count, first, period, aside):
         V = lanes(work)
         both = [(plan(at), n * V) for at, n in ((THETA, plan(COUNT)), (MOMENTS, 2 * plan(COUNT)), (BAD, 1))]
         given = [(plan(MOMENTS) + 2 * plan(COUNT) * V, plan(COUNT) * V), (plan(INPUT), plan(STEP))]
         place = scratch(work, length)
         _copy(work, place, both + given)
-        step.segment(place, X, plan, hyper, kind, count, record, penalized)
-        _copy(place, work, [*both, (plan(COST), V)])
+        step.segment(place, X, plan, hyper, kind, count, (first, period, work, aside), penalized)
+        _copy(place, work, both)
 
     return segment
 

@@ -4,8 +4,9 @@ Arrays are flat; `plan` and `work` are those of layout.py. `hyper` has a vector 
 update.py's, `book` one of integers for each of those below.
 
 A group takes its steps without looking back, and is looked at now and then: what is no longer finite stays so. If
-something is not, the group goes back to where it was looked at last, and looks after every step. When it is known which
-network that was, the others pause, and are to go on in a group that is full.
+something is not, the group goes back to where it was looked at last, and looks after every step. Who has taken the last
+step, has failed or has reached the target makes room for the next network. When no more of them wait, those that are
+left pause, and are to go on in a group that is full.
 """
 
 import math
@@ -39,17 +40,24 @@ from .layout import (
 )
 
 # Of a call: how the networks are trained.
-KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, SCIKIT, CALL = range(14)
+KIND, PENALIZED, INTERVAL, RECORDS, BATCH, WEIGHED, OWN_X, OWN_Y, ALL, ORDER, RATES, FROM, SCIKIT, TARGETS = range(14)
+CALL = 14
 # Of a network: its number in the cohort; how many steps it is to take, and which is recorded first; the samples of an
-# epoch, and how many are left of the present one; how many steps it had taken; how many were good; whether it pauses.
-NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, PAUSES, MEMBER = range(9)
-# Of a lane: the network's place in the call; how many steps it takes, which is recorded next, and how many were; a step
-# that was not good, or whether the lane is done; its place in the order, what is left of the epoch, the samples in its
-# step; one of its samples that counts; and where its next sample stands in X and Y.
+# epoch, and how many are left of the present one; how many steps it had taken; how many were good; how many more it is
+# to take in another group; whether it has reached its target.
+NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, MORE, REACHED, MEMBER = range(10)
+# Its numbers: the entries of `hyper` up to CLIP, and the cost that is its target, -infinity if there is none.
+ENOUGH = update.CLIP + 1
+NUMBERS = ENOUGH + 1
+# Of a lane: the network's place in the call; the group's step with which it began, and that with which it ends; which
+# is recorded next, and how many were; whether the lane is done; its place in the order, what is left of the epoch, the
+# samples in its step; one of its samples that counts; and where its next sample stands in X and Y.
 # A book has them twice, the second time as they were when they were kept.
-PLACE, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOOK = range(12)
+PLACE, BEGIN, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOOK = range(13)
 
 NEVER = 1 << 62  # a step that no network comes to
+NOBODY = 2  # a lane that was done from the beginning, as there are not so many networks
+MOST_COSTS = 64  # that are put aside, at the end of `work`, a vector each, while a group takes steps
 
 
 class Group(NamedTuple):
@@ -66,7 +74,7 @@ class Cohort(NamedTuple):
 
     call: object
     members: object  # (n, MEMBER)
-    numbers: object  # (n, entries of `hyper`)
+    numbers: object  # (n, NUMBERS)
     state: object  # (n, 1 + rows, parameters): parameters, and what the optimizer remembers
     X: object  # (n_x, m) where it is read in its place, else (m, n_x) or (members, m, n_x)
     Y: object  # (m, n_y) or (members, m, n_y)
@@ -76,36 +84,91 @@ class Cohort(NamedTuple):
     costs: object  # (n, RECORDS)
 
 
-# ---------------------------------------------------------------- a group's beginning
+# ---------------------------------------------------------------- networks come in
 
 
 @inlined
-def _open(group, cohort, begin, stop):
-    """Put the networks from `begin` on into the lanes, the last of them again and again into those that are left."""
+def _open(group, cohort, first, stop):
+    """Put the first networks into the lanes, the last of them again and again into those that are left."""
+    V = lanes(group.work)
+    for lane in range(V):
+        _enter(group, cohort, min(first + lane, stop - 1), lane, 0)
+        if first + lane >= stop:
+            put(group.book, DONE * V + lane, NOBODY)
+    _load_tiles(group, cohort)
+
+
+@inlined
+def _enter(group, cohort, place, lane, t):
+    """Put a network into a lane, before the group's step t."""
     plan, work, hyper, book = group
     V, P, rows = lanes(work), plan[COUNT], cohort.state.size // (cohort.members.size // MEMBER) // plan[COUNT]
-    for lane in range(V):
-        place = min(begin + lane, stop - 1)
-        member = place * MEMBER
-        put(book, PLACE * V + lane, place)
-        is_done = begin + lane >= stop
-        put(book, LAST * V + lane, get(cohort.members, member + STEPS))
-        put(book, NEXT * V + lane, get(cohort.members, member + FIRST))
-        put(book, RECORDED * V + lane, 0)
-        put(book, DONE * V + lane, 1 if is_done else 0)
-        put(book, AT * V + lane, place * cohort.call[ORDER])
-        put(book, REST * V + lane, get(cohort.members, member + LEFT))
-        for i in range(update.RING):
-            put(hyper, i * V + lane, get(cohort.numbers, place * update.RING + i))
-        for row in range(rows):
-            spread(cohort.state, (place * rows + row) * P, P, work, plan[THETA] + row * P * V + lane)
-        if not is_done:
-            put_all(cohort.costs, place * cohort.call[RECORDS], cohort.call[RECORDS], math.nan)
-        find_samples(group, cohort, place, lane)
-    put_all(work, plan[BAD], V, 0.0)
+    member = place * MEMBER
+    put(book, PLACE * V + lane, place)
+    put(book, BEGIN * V + lane, t)
+    put(book, LAST * V + lane, t + get(cohort.members, member + STEPS))
+    put(book, NEXT * V + lane, t + get(cohort.members, member + FIRST))
+    put(book, RECORDED * V + lane, 0)
+    put(book, DONE * V + lane, 0)
+    put(book, AT * V + lane, place * cohort.call[ORDER])
+    put(book, REST * V + lane, get(cohort.members, member + LEFT))
+    for i in range(ENOUGH):
+        put(hyper, i * V + lane, get(cohort.numbers, place * NUMBERS + i))
+    for row in range(rows):
+        spread(cohort.state, (place * rows + row) * P, P, work, plan[THETA] + row * P * V + lane)
+    put(work, plan[BAD] + lane, 0.0)
+    find_samples(group, cohort, place, lane)
+
+
+@inlined
+def _load_tiles(group, cohort):
+    """The samples of all lanes, where these stay in their places."""
+    plan = group.plan
     if plan[KEPT]:
         for tile in range(plan[TILES]):
             load_tile(group, cohort, tile, tile * plan[WIDTH], min(plan[WIDTH], plan[SAMPLES] - tile * plan[WIDTH]))
+
+
+@inlined
+def _wait(group, cohort, waiting, t):
+    """In how many steps the next network may come in: at once if a lane is done, but beside others where its records
+    are at the same steps as theirs, if there are many; NEVER if no lane is done.
+    """
+    V, book, interval = lanes(group.work), group.book, cohort.call[INTERVAL]
+    steps, is_full = 0, True
+    for lane in range(V):
+        if get(book, DONE * V + lane):
+            is_full = False
+        elif interval <= choices.UNSEEN:
+            steps = (get(book, NEXT * V + lane) - t - get(cohort.members, waiting * MEMBER + FIRST)) % interval
+    return NEVER if is_full else steps
+
+
+@inlined
+def _start_again(group, cohort, t, since):
+    """Have those that are left begin anew, if all of them came in a few steps ago: then others may come in at once."""
+    V, book = lanes(group.work), group.book
+    if t - since > SOON:
+        return False
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0 and get(book, BEGIN * V + lane) != since:
+            return False
+    for lane in range(V):
+        if get(book, DONE * V + lane) == 0:
+            _enter(group, cohort, get(book, PLACE * V + lane), lane, t)
+    return True
+
+
+@inlined
+def _refill(group, cohort, waiting, stop, t):
+    """Put those that wait into the lanes that are done; who waits then."""
+    V = lanes(group.work)
+    for lane in range(V):
+        if get(group.book, DONE * V + lane) and waiting < stop:
+            _enter(group, cohort, waiting, lane, t)
+            waiting += 1
+    _load_tiles(group, cohort)
+    return waiting
 
 
 @traced_inline
@@ -197,7 +260,9 @@ def _sample(cohort, book, V, lane, s):
 
 
 def trainer(advance):
-    """The function that trains networks, with ``advance(group, cohort, count, record)`` for some steps."""
+    """The function that trains networks, with ``advance(group, cohort, count, first, period)`` for some steps, of which
+    the costs before the steps `first`, `first` + `period`, … are put aside.
+    """
 
     def train(
         plan, work, hyper, book, call, members, numbers, state, X, Y, weights, orders, rates, costs, first, stop
@@ -208,53 +273,70 @@ def trainer(advance):
         """
         group = Group(plan, work, hyper, book)
         cohort = Cohort(call, members, numbers, state, X, Y, weights, orders, rates, costs)
-        for begin in range(first, stop, lanes(work)):
-            _open(group, cohort, begin, stop)
-            run(group, cohort)
+        _open(group, cohort, first, stop)
+        run(group, cohort, first + lanes(work), stop)
 
     @inlined
-    def run(group, cohort):
-        """Have all lanes take their steps. Up to step `care` they are looked at after each."""
-        t, kept, following, care = 0, 0, 0, -1
+    def run(group, cohort, waiting, stop):
+        """Have all networks take their steps, those too that wait. Up to step `care` they are looked at after each."""
+        t, kept, following, care, since = 0, 0, 0, -1, 0
         while True:
             if not _close(group, cohort, t, t <= care):
                 t, care, following = kept, t, kept
                 _go_back(group, cohort)
                 continue
-            if t == care:
+            wait = _wait(group, cohort, waiting, t) if waiting < stop else NEVER
+            if 0 < wait < NEVER and _start_again(group, cohort, t, since):
+                wait = 0
+            if wait == 0:
+                waiting = _refill(group, cohort, waiting, stop, t)
+                since, following = t, t
+            elif waiting >= stop and t >= care:
                 _pause(group, cohort, t)
-            until, record = _next_event(group, cohort, t)
+            until, period = _next_event(group, cohort, t)
             if until == NEVER:
                 return
-            if t < care or t >= following:
+            if t < care or t >= following or (period and cohort.call[TARGETS]):
                 _keep(group)
-                kept, following = t, t + max(choices.FIRST_LOOK, min(t, choices.UNSEEN))
-            until = min(until, following)
+                kept = t
+                if t < care or t >= following:
+                    following = t + max(choices.FIRST_LOOK, min(t - since, choices.UNSEEN))
+            until = min(until, following, t + wait)
             if t < care or cohort.call[ORDER] or cohort.call[RATES]:
                 until = t + 1
             if cohort.call[RATES]:
                 _set_rates(group, cohort, t)
-            advance(group, cohort, until - t, record)
-            if record:
-                _record(group, cohort, t)
-            t = until
+            advance(group, cohort, until - t, 0 if period else until - t, max(period, 1))
+            if period and _record(group, cohort, t, until) and until == t + 1 and waiting < stop:
+                _go_back(group, cohort)  # to take the step beside those that come in
+            else:
+                t = until
 
     return train
 
 
 @inlined
 def _next_event(group, cohort, t):
-    """The next step before which a lane ends, or is recorded, and whether one is recorded before this one."""
-    V, book = lanes(group.work), group.book
-    until, record = NEVER, False
+    """The next step before which a lane ends, or records that are to be seen to; and how many steps lie between the
+    records from this one on, 0 if none is at this one.
+    """
+    V, book, interval = lanes(group.work), group.book, cohort.call[INTERVAL]
+    until, following, some, all_of = NEVER, NEVER, False, True
     for lane in range(V):
         if get(book, DONE * V + lane) == 0:
-            following = get(book, NEXT * V + lane)
-            if following == t:
-                record = True
-                following += cohort.call[INTERVAL]
-            until = min(until, get(book, LAST * V + lane), following)
-    return until, record
+            until = min(until, get(book, LAST * V + lane))
+            if get(book, NEXT * V + lane) == t:
+                some = True
+            else:
+                all_of = False
+                following = min(following, get(book, NEXT * V + lane))
+    if some and cohort.call[TARGETS]:  # few steps beyond one that may be the last
+        following = min(following, t + (1 if interval >= MOST_COSTS else MOST_COSTS))
+    if some and all_of:
+        following = min(following, t + min(interval, NEVER // MOST_COSTS) * MOST_COSTS)
+    elif some:
+        following = min(following, t + interval)
+    return min(until, following), interval if some else 0
 
 
 @inlined
@@ -276,22 +358,29 @@ def _close(group, cohort, t, careful):
 
 @inlined
 def _pause(group, cohort, t):
-    """Hand out those that are left, to go on beside others; but it does not pay for a few steps."""
+    """Where some lanes are done, hand out those that are left, to go on beside others, if there are; but it does not
+    pay for a few steps.
+    """
     V, book = lanes(group.work), group.book
-    most = 0
+    most, is_full = 0, True
     for lane in range(V):
-        if get(book, DONE * V + lane) == 0:
+        if get(book, DONE * V + lane) == 1:
+            is_full = False
+        elif get(book, DONE * V + lane) == 0:
             most = max(most, get(book, LAST * V + lane) - t)
-    if most > choices.UNSEEN:
+    if most > choices.UNSEEN and not is_full and cohort.members.size > V * MEMBER:
         for lane in range(V):
             if get(book, DONE * V + lane) == 0:
-                put(cohort.members, get(book, PLACE * V + lane) * MEMBER + PAUSES, 1)
                 _hand_out(group, cohort, lane, group.plan[THETA], t)
+                left = get(book, LAST * V + lane) - t
+                put(cohort.members, get(book, PLACE * V + lane) * MEMBER + MORE, left)
 
 
 @inlined
-def _hand_out(group, cohort, lane, start, good):
-    """A network's parameters and what its optimizer remembers, which stand one after the other."""
+def _hand_out(group, cohort, lane, start, t):
+    """A network, before the group's step t: its parameters and what its optimizer remembers, which stand one after the
+    other.
+    """
     plan, work, hyper, book = group
     V, P = lanes(work), plan[COUNT]
     rows = cohort.state.size // (cohort.members.size // MEMBER) // P
@@ -300,8 +389,9 @@ def _hand_out(group, cohort, lane, start, good):
         _gather(work, start + row * P * V + lane, P, cohort.state, (place * rows + row) * P)
     taken = update.POWER1 if start == plan[THETA] else update.TOTAL
     for i in range(2):
-        put(cohort.numbers, place * update.RING + update.POWER1 + i, get(hyper, (taken + i) * V + lane))
-    put(cohort.members, place * MEMBER + GOOD, good)
+        put(cohort.numbers, place * NUMBERS + update.POWER1 + i, get(hyper, (taken + i) * V + lane))
+    put(cohort.members, place * MEMBER + GOOD, t - get(book, BEGIN * V + lane))
+    put(cohort.members, place * MEMBER + MORE, 0)
     put(book, DONE * V + lane, 1)
 
 
@@ -319,7 +409,7 @@ def _keep(group):
 
 @inlined
 def _go_back(group, cohort):
-    """To what was kept. What has been recorded since then is forgotten."""
+    """To what was kept, but for those that have reached their target. What the others have recorded is forgotten."""
     plan, work, hyper, book = group
     V, records = lanes(work), cohort.call[RECORDS]
     copy(work, plan[THETA], plan[BEFORE], 3 * plan[COUNT] * V)
@@ -329,9 +419,11 @@ def _go_back(group, cohort):
         put(book, i, get(book, BOOK * V + i))
     put_all(work, plan[BAD], V, 0.0)
     for lane in range(V):
-        if get(book, DONE * V + lane) == 0:
-            recorded = get(book, RECORDED * V + lane)
-            put_all(cohort.costs, get(book, PLACE * V + lane) * records + recorded, records - recorded, math.nan)
+        place, recorded = get(book, PLACE * V + lane), get(book, RECORDED * V + lane)
+        if get(cohort.members, place * MEMBER + REACHED):
+            put(book, DONE * V + lane, 1)
+        elif get(book, DONE * V + lane) == 0:
+            put_all(cohort.costs, place * records + recorded, records - recorded, math.nan)
 
 
 @inlined
@@ -340,24 +432,42 @@ def _set_rates(group, cohort, t):
     for lane in range(V):
         if get(group.book, DONE * V + lane) == 0:
             taken = get(cohort.members, get(group.book, PLACE * V + lane) * MEMBER + TAKEN)
-            put(group.hyper, update.RATE * V + lane, get(cohort.rates, taken + t - cohort.call[FROM]))
+            step = taken + t - get(group.book, BEGIN * V + lane)
+            put(group.hyper, update.RATE * V + lane, get(cohort.rates, step - cohort.call[FROM]))
 
 
 @inlined
-def _record(group, cohort, t):
-    """The costs of step t, for those who want it. One that is not finite makes its lane bad, like a parameter."""
+def _record(group, cohort, t, until):
+    """The costs of steps t to `until`, for those who want them. One that is not finite makes its lane bad, like a
+    parameter. With one that is its target, a network ends: as it was kept before step t, and has so many more to take.
+    Is there such a one?
+    """
     plan, work, _hyper, book = group
-    V = lanes(work)
+    V, interval, some = lanes(work), cohort.call[INTERVAL], False
     for lane in range(V):
         if get(book, DONE * V + lane) == 0 and get(book, NEXT * V + lane) == t:
-            cost = float(get(work, plan[COST] + lane))
-            if -math.inf < cost < math.inf:
-                record = get(book, RECORDED * V + lane)
-                put(cohort.costs, get(book, PLACE * V + lane) * cohort.call[RECORDS] + record, cost)
-                put(book, RECORDED * V + lane, record + 1)
-            else:
-                put(work, plan[BAD] + lane, math.nan)
-            put(book, NEXT * V + lane, t + cohort.call[INTERVAL])
+            place, record = get(book, PLACE * V + lane), get(book, RECORDED * V + lane)
+            enough = get(cohort.numbers, place * NUMBERS + ENOUGH)
+            is_good = until == t + 1 or get(work, plan[BAD] + lane) == 0.0
+            at, step, to = work.size - MOST_COSTS * V + lane, t, place * cohort.call[RECORDS]
+            goes_on = True
+            while step < until and goes_on:
+                cost = float(get(work, at))
+                if -math.inf < cost < math.inf:
+                    put(cohort.costs, to + record, cost)
+                    record += 1
+                    if cost <= enough and is_good:
+                        _hand_out(group, cohort, lane, plan[BEFORE], t)
+                        put(cohort.members, place * MEMBER + MORE, step - t)
+                        put(cohort.members, place * MEMBER + REACHED, 1)
+                        goes_on, some = False, True
+                else:
+                    put(work, plan[BAD] + lane, math.nan)
+                step += interval
+                at += V
+            put(book, RECORDED * V + lane, record)
+            put(book, NEXT * V + lane, step)
+    return some
 
 
 SIGNATURE = (
@@ -387,12 +497,13 @@ def _finish(work, plan, hyper, kind, record, penalized):
 
 
 @inlined
-def advance(group, cohort, count, record):
-    """So many steps, of all samples or of the next in each lane's order; the first one is recorded or not."""
+def advance(group, cohort, count, first, period):
+    """So many steps, of all samples or of the next in each lane's order."""
     plan, work, hyper, _book = group
     kind, penalized, scikit = cohort.call[KIND], cohort.call[PENALIZED] != 0, cohort.call[SCIKIT] != 0
+    aside = work.size - MOST_COSTS * lanes(work)
     for number in range(count):
-        with_cost = record and number == 0
+        with_cost = number == first
         size = _next_samples(group, cohort)
         if scikit and penalized:
             _share_penalties(group, cohort)
@@ -406,6 +517,10 @@ def advance(group, cohort, count, record):
                 load_tile(group, cohort, 0, start, width)
             _tile(work, cohort.X, plan, place, tile, start, width, with_cost, scikit)
         _finish(work, plan, hyper, kind, with_cost, penalized)
+        if with_cost:
+            copy(work, aside, plan[COST], lanes(work))
+            aside += lanes(work)
+            first += period
 
 
 @inlined
@@ -435,7 +550,7 @@ def _share_penalties(group, cohort):
     V, book = lanes(group.work), group.book
     for lane in range(V):
         if get(book, DONE * V + lane) == 0:
-            numbers, size = get(book, PLACE * V + lane) * update.RING, get(book, SIZE * V + lane)
+            numbers, size = get(book, PLACE * V + lane) * NUMBERS, get(book, SIZE * V + lane)
             for i in (update.L2, update.L1):
                 put(group.hyper, i * V + lane, get(cohort.numbers, numbers + i) * (1.0 / size))
 

@@ -54,6 +54,7 @@ class Desk:
     """What a thread works on."""
 
     def __init__(self, network: Architecture, dtype: np.dtype, plan: np.ndarray, length: int) -> None:
+        """`length` is that of the plan, and of the costs at the end."""
         V = LANES[dtype.itemsize]
         space = np.zeros(length + _LINE // dtype.itemsize, dtype)
         start = -space.ctypes.data % _LINE // dtype.itemsize
@@ -78,6 +79,7 @@ class Session:
         kind = update.KINDS[cohort.optimizer._kind]
         self._kind = cohort.network, m, dtype, shared, kind, self._penalized
         self._plan, length = layout(cohort.network, m if full else self._batch, dtype.itemsize, shared, full)
+        length += kernel.MOST_COSTS * self._lanes
         self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
         for _ in range(threads):
             self._desks.put(Desk(cohort.network, dtype, self._plan, length))
@@ -88,7 +90,45 @@ class Session:
         self._seconds = seconds(cohort.network.count, self._plan[SAMPLES], self._lanes) / threads
         self.speed = 1 / self._seconds
 
-    def advance(self, state: CohortState, which: Integers, steps: Integers, first: Integers, interval: int) -> Advance:
+    def advance(
+        self,
+        state: CohortState,
+        which: Integers,
+        steps: Integers,
+        first: Integers,
+        interval: int,
+        targets: Array | None = None,
+    ) -> Advance:
+        moved, more = self._take(state, which, steps, first, interval, targets)
+        left = np.flatnonzero(more)
+        while len(left):  # add what these take to how far all have moved
+            done, further = moved.good[left], more[left]
+            following = np.where(done < first[left], first[left] - done, (first[left] - done) % interval)
+            if moved.finished is not None:  # these have been recorded for the last time
+                following = np.where(moved.finished[left], further, following)
+            given = None if targets is None else targets[left]
+            then, further = self._take(moved.state.take(left), which[left], further, following, interval, given)
+            moved.state.put(left, then.state)
+            moved.good[left] += then.good
+            if moved.finished is not None and then.finished is not None:
+                moved.finished[left] |= then.finished
+            recorded = -(-np.maximum(done - first[left], 0) // interval)
+            rows, columns = np.nonzero(then.costs == then.costs)
+            moved.costs[left[rows], recorded[rows] + columns] = then.costs[rows, columns]
+            more[left] = further
+            left = left[further > 0]
+        return moved
+
+    def _take(
+        self,
+        state: CohortState,
+        which: Integers,
+        steps: Integers,
+        first: Integers,
+        interval: int,
+        targets: Array | None,
+    ) -> tuple[Advance, Integers]:
+        """See `advance`; and how many more steps each is to take, beside others."""
         cohort, n = self._cohort, len(which)
         records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
         most = int(records.max(initial=0))
@@ -98,9 +138,10 @@ class Session:
         call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
         call[kernel.WEIGHED], call[kernel.SCIKIT] = cohort.weights is not None, cohort.scikit
         call[kernel.OWN_X], call[kernel.OWN_Y] = cohort.X.ndim == 3, cohort.Y.ndim == 3
+        call[kernel.TARGETS] = targets is not None
         members[:, kernel.NUMBER], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
         members[:, kernel.TAKEN], members[:, kernel.GOOD] = state.completed, -1
-        numbers = self._numbers(which, state.powers)
+        numbers = self._numbers(which, state.powers, targets)
         both = np.concatenate([state.theta[:, None], state.memory], axis=1)
         costs = np.full(n * most, np.nan)
         rates, orders = _NO_NUMBERS, _NO_ORDERS
@@ -111,10 +152,21 @@ class Session:
         if self._batch and n:
             orders = self._orders(which, state.completed, steps, members)
             call[kernel.ORDER] = orders.shape[1]
-        arrays = call, members.ravel(), numbers.ravel(), both.ravel(), *self._data, orders.ravel(), rates, costs
+        self._run(
+            (call, members.ravel(), numbers.ravel(), both.ravel(), *self._data, orders.ravel(), rates, costs),
+            self._kernel(which, state.completed),
+            int(steps.max(initial=1)),
+            members,
+        )
+        good = members[:, kernel.GOOD].copy()
+        powers = numbers[:, update.POWERS].copy()
+        after = CohortState(both[:, 0], both[:, 1:], powers, state.completed + good)
+        finished = None if targets is None else members[:, kernel.REACHED] != 0
+        return Advance(after, good, costs.reshape(n, most), finished), members[:, kernel.MORE].copy()
 
-        train, began = self._kernel(which, state.completed), time.perf_counter()
-        at_once = self._at_once(int(steps.max(initial=1)), n)
+    def _run(self, arrays: tuple[Array, ...], train: Callable, steps: int, members: Integers) -> None:
+        """Have threads take the steps, for some networks at a time."""
+        n, at_once, began = len(members), self._at_once(steps, len(members)), time.perf_counter()
 
         def some(number: int) -> None:
             desk = self._desks.get()
@@ -123,27 +175,7 @@ class Session:
             self._desks.put(desk)
 
         deal(-(-n // at_once), self._threads, some)
-        good = members[:, kernel.GOOD].copy()
-        self._took(int(good.sum()), time.perf_counter() - began, train)
-        powers = numbers[:, update.POWERS].copy()
-        after = CohortState(both[:, 0].copy(), both[:, 1:].copy(), powers, state.completed + good)
-        moved = Advance(after, good, costs.reshape(n, most))
-        pauses = np.flatnonzero(members[:, kernel.PAUSES])
-        if len(pauses):
-            self._go_on(pauses, moved, (which, steps, first), interval)
-        return moved
-
-    def _go_on(self, some: Integers, moved: Advance, asked: tuple[Integers, Integers, Integers], interval: int) -> None:
-        """Have some of those that were asked take the rest of their steps, and add these to how far all have moved."""
-        which, steps, first = (column[some] for column in asked)
-        done = moved.good[some]
-        following = np.where(done < first, first - done, (first - done) % interval)
-        more = self.advance(moved.state.take(some), which, steps - done, following, interval)
-        moved.state.put(some, more.state)
-        moved.good[some] += more.good
-        recorded = -(-np.maximum(done - first, 0) // interval)
-        rows, columns = np.nonzero(more.costs == more.costs)
-        moved.costs[some[rows], recorded[rows] + columns] = more.costs[rows, columns]
+        self._took(int(members[:, kernel.GOOD].sum()), time.perf_counter() - began, train)
 
     def _kernel(self, which: Integers, completed: Integers) -> Callable:
         """The one for these exact sizes, where that pays."""
@@ -174,14 +206,15 @@ class Session:
         l2, l1, clip = self._cohort.penalties.T
         return bool(l2.any() or l1.any() or np.isfinite(clip).any())
 
-    def _numbers(self, which: Integers, powers: Array) -> Array:
-        """Each network's `hyper`; see update.py."""
+    def _numbers(self, which: Integers, powers: Array, targets: Array | None) -> Array:
+        """See `kernel.NUMBERS`."""
         given = self._cohort.numbers
-        numbers = np.zeros((len(which), update.RING))
-        numbers[:, update.RATE : update.RATE + given.shape[1]] = given[which]
+        numbers = np.zeros((len(which), kernel.NUMBERS))
+        numbers[:, update.RATE : update.RATE + given.shape[1]] = given.take(which, axis=0)
         numbers[:, update.POWERS] = powers
         if self._penalized:
-            numbers[:, update.L2 : update.CLIP + 1] = self._cohort.penalties[which]
+            numbers[:, update.L2 : update.CLIP + 1] = self._cohort.penalties.take(which, axis=0)
+        numbers[:, kernel.ENOUGH] = -np.inf if targets is None else targets
         return numbers
 
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:

@@ -81,18 +81,30 @@ class Layer:
         self.w, self.b = plan(here + W), plan(here + B)
 
 
-def segment(work, X, plan, hyper, kind, count, record, penalized):
-    """So many steps of all samples, which are in their places. With `record`, the first one's cost goes to COST."""
+def segment(work, X, plan, hyper, kind, count, records, penalized):
+    """So many steps of all samples, which are in their places. `records` are the first step whose cost is put aside,
+    how many steps lie between two of them, and in which array, from which place on.
+    """
+    first, period, costs, start = records
+    V = lanes(work)
 
-    def one_step(step, _):
+    def one_step(step, state):
+        following, at = state
+        record = step == following
         begin(work, hyper, kind)
         for tile in steps(0, plan(TILES)):
-            start = tile * plan(WIDTH)
-            size = _smaller(plan(WIDTH), plan(SAMPLES) - start)
-            one_tile(work, X, plan, tile, tile, start, size, record & (step == 0))
-        finish(work, plan, hyper, kind, record & (step == 0), penalized)
+            first_of = tile * plan(WIDTH)
+            size = _smaller(plan(WIDTH), plan(SAMPLES) - first_of)
+            one_tile(work, X, plan, tile, tile, first_of, size, record)
+        finish(work, plan, hyper, kind, record, penalized)
 
-    fori_loop(0, count, 1, one_step, None)
+        def aside():
+            store(costs, at, load(work, plan(COST)))
+            return following + period, at + V
+
+        return cond(record, aside, lambda: (following, at))
+
+    fori_loop(0, count, 1, one_step, (first, start))
     look(work, plan)
 
 
