@@ -76,6 +76,16 @@ class InOrder:
         return np.tile(self._order, (count, 1))
 
 
+def shuffled(rng: np.random.RandomState, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Orders (count, m), each what `rng` shuffles the one before into; `order` (m,) stands before the first."""
+    orders = np.empty((count, order.size), np.int64)
+    for row in orders:
+        row[:] = order
+        rng.shuffle(row)
+        order = row
+    return orders
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """What is trained. X is (n_x, m) and Y (n_y, m), of the parameters' dtype."""

@@ -1,6 +1,7 @@
 """What seeds draw: numpy's bits, by kernels too, and so for each member the start that `train` has."""
 
 import importlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxor as fx
-from fastxor import backends, initialization
+from fastxor import backends, initialization, state
 from fastxor.backends.fused import draws
 
 SEEDS = np.concatenate([[0, 1, 2**31, 2**32 - 1], np.random.RandomState(0).randint(2**32, size=3000, dtype=np.int64)])
@@ -37,18 +38,23 @@ def test_the_source_runs_unjitted():
     unjitted.install()
     plain = importlib.import_module(f"{backends._MODULES[unjitted.NAME]}.draws")
     assert_as_numpy(plain._drawn, SEEDS[:5], 7)
+    assert plain._finds_words()
 
 
 @pytest.fixture
 def asked_anew():
     """Whether the bits are numpy's is found out again, before a test and after it."""
-    draws._as_numpy.cache_clear()
+    asked = draws._as_numpy, draws._finds_words
+    for question in asked:
+        question.cache_clear()
     yield
-    draws._as_numpy.cache_clear()
+    for question in asked:
+        question.cache_clear()
 
 
-def test_the_kernel_is_used_here(asked_anew):
+def test_the_kernels_are_used_here(asked_anew):
     assert draws._as_numpy()
+    assert draws._finds_words()
 
 
 def test_where_the_bits_differ_numpy_draws(asked_anew, monkeypatch):
@@ -57,6 +63,70 @@ def test_where_the_bits_differ_numpy_draws(asked_anew, monkeypatch):
         draws, "_drawn", lambda *arguments: [np.nextafter(kernel(*arguments)[0], 9), kernel(*arguments)[1]]
     )
     assert_as_numpy(draws.drawn, SEEDS[:20], 5)
+
+
+class Own(np.random.RandomState):
+    """Shuffles backwards."""
+
+    def shuffle(self, x):
+        x[:] = x[::-1].copy()
+
+
+def twice(make):
+    """Two generators that draw the same, and have drawn some of it."""
+    pair = make(), make()
+    for rng in pair:
+        rng.uniform(size=7)
+        rng.standard_normal()
+    return pair
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), m=st.integers(1, 3000), count=st.integers(0, 4))
+def test_shuffles_are_numpys_and_leave_the_generator_where_it_would_be(seed, m, count):
+    rng, numpys = twice(lambda: np.random.RandomState(seed))
+    order = np.random.RandomState(seed).permutation(m)
+    got, wanted = draws.shuffled(rng, order, count), state.shuffled(numpys, order, count)
+    assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape) == (np.int64, (count, m))
+    np.testing.assert_array_equal(got, wanted)
+    for one, other in zip(rng.get_state(), numpys.get_state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("m", [1, 2, 255, 256, 257, 70_000])
+def test_shuffles_about_powers_of_two_and_of_many(core, m):
+    rng, numpys = twice(lambda: np.random.RandomState(m))
+    got = backends.resolve(core).shuffled(rng, np.arange(m), 2)
+    np.testing.assert_array_equal(got, state.shuffled(numpys, np.arange(m), 2))
+    assert rng.randint(2**31) == numpys.randint(2**31)
+
+
+@pytest.mark.parametrize("make", [lambda: Own(3), lambda: np.random.RandomState(np.random.PCG64(3))])
+def test_other_generators_shuffle_as_they_do(make, core):
+    rng, numpys = twice(make)
+    got = backends.resolve(core).shuffled(rng, np.arange(50), 3)
+    np.testing.assert_array_equal(got, state.shuffled(numpys, np.arange(50), 3))
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "there, and other shuffles"])
+def test_where_words_are_not_found_numpy_shuffles(asked_anew, monkeypatch, where):
+    words, shuffled = draws._words, draws._shuffled
+    if where == "elsewhere":
+        monkeypatch.setattr(draws, "_words", lambda bits: words(bits)[::-1].copy())
+    else:
+        monkeypatch.setattr(draws, "_shuffled", lambda *arguments: shuffled(*arguments)[::-1])
+    assert not draws._finds_words()
+    rng, numpys = twice(lambda: np.random.RandomState(4))
+    got = draws.shuffled(rng, np.arange(50), 3)
+    np.testing.assert_array_equal(got, state.shuffled(numpys, np.arange(50), 3))
+
+
+def test_generators_that_threads_share_lose_nothing():
+    """Whoever's turn it is, the words are drawn one after the other."""
+    rng, numpys = twice(lambda: np.random.RandomState(6))
+    with ThreadPoolExecutor(4) as pool:
+        orders = list(pool.map(lambda _: draws.shuffled(rng, np.arange(2000), 1), range(40)))
+    assert sorted(map(bytes, orders)) == sorted(bytes(state.shuffled(numpys, np.arange(2000), 1)) for _ in range(40))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

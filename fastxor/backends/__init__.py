@@ -211,6 +211,9 @@ class Backend(Protocol):
     def drawn(self, seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
         """What a RandomState of each of k seeds draws: see `fastxor.initialization.drawn`. The bits are numpy's."""
 
+    def shuffled(self, rng: np.random.RandomState, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Orders (count, m), each a RandomState's shuffle of the one before: see `fastxor.state.shuffled`."""
+
     def warmup(self, network: Architecture | None, samples: int) -> None:
         """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""
 

@@ -21,6 +21,7 @@ from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, fades_every, with_rate
 from fastxor.penalties import Penalties
 from fastxor.state import Job, State
+from fastxor.state import shuffled as shuffled
 from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
 

@@ -209,7 +209,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
-        job = solving.job_of(self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        job = solving.job_of(core, self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
         meeting = None if passed is not None else meetings.here(job)
         kind: Any = Epochs if meeting is None else Member
         running = kind(core, job, self._optimizer, theta)
@@ -223,7 +223,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _warn_of_divergence(self) -> None:
         """Training has blown up, and the parameters are from before."""
-        best = self.best_validation_score_
+        best: Any = self.best_validation_score_
         kept = f"of the best validation score, {best:g}" if np.isfinite(best) else "with which training began"
         rate = "learning_rate_init" if isinstance(self.solver, str) else "learning_rate"
         warnings.warn(

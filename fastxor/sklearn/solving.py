@@ -46,9 +46,9 @@ class Data(NamedTuple):
 class Shuffles:
     """The orders of scikit-learn's epochs: each is a shuffle of the one before, by a generator that others use, too."""
 
-    def __init__(self, rng: Any, samples: int, is_own: bool = False) -> None:
-        self._rng, self._order, self._epoch = rng, np.arange(samples), -1
-        self._is_own = is_own
+    def __init__(self, core: Backend, rng: Any, samples: int, is_own: bool = False) -> None:
+        self._core, self._rng, self._is_own = core, rng, is_own
+        self._order, self._epoch = np.arange(samples), -1  # the last one, and its number
 
     @property
     def key(self) -> tuple[Any, ...] | None:
@@ -60,14 +60,11 @@ class Shuffles:
 
     def orders(self, first: int, count: int) -> NDArray[np.int64]:
         """Those of so many epochs, of which the first is the last one asked for, or the next."""
-        orders = np.empty((count, self._order.size), np.int64)
-        before = self._order
-        for epoch, order in enumerate(orders, first):
-            order[:] = before
-            if epoch > self._epoch:
-                self._rng.shuffle(order)
-            before = order
-        self._order, self._epoch = before.copy(), first + count - 1
+        new = first + count - 1 - self._epoch
+        orders = self._core.shuffled(self._rng, self._order, new)
+        if new < count:  # the last one again
+            orders = np.concatenate([self._order[None], orders])
+        self._order, self._epoch = orders[-1].copy(), self._epoch + new
         return orders
 
 
@@ -179,7 +176,7 @@ def epoch_losses(job: Job, costs: Any) -> list[float]:
     return (whole @ sizes / job.samples).tolist()
 
 
-def job_of(estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, most: int) -> Job:
+def job_of(core: Backend, estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, most: int) -> Job:
     """An estimator's training, of so many epochs at most."""
     samples = len(data.X)
     if optimizer._full_batches:
@@ -196,7 +193,7 @@ def job_of(estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, 
     orders: Orders = InOrder(samples)
     if estimator.shuffle:
         is_own = isinstance(estimator.random_state, Integral)
-        orders = Shuffles(estimator._random_state, samples, is_own)
+        orders = Shuffles(core, estimator._random_state, samples, is_own)
     steps = 1 if batch_size is None else -(-samples // batch_size)
     alpha, weights = float(estimator.alpha), data.weights
     if isinstance(optimizer, SecondOrder):  # whose sessions know nothing of `Job.scikit`

@@ -155,6 +155,9 @@ def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Ar
     return draws.drawn(seeds, count, threads or available_cores())
 
 
+shuffled = draws.shuffled
+
+
 _self = sys.modules[__name__]
 
 

@@ -1,13 +1,17 @@
-"""What a RandomState of each of many seeds draws first: numpy's bits, without making a RandomState for each.
+"""What a RandomState draws, in numpy's bits: the first numbers of each of many seeds, and shuffles.
 
 Its generator is the Mersenne Twister: Matsumoto and Nishimura (1998), seeded as in their revision of 2002 by
 multiplications each of which waits for the one before. So seeds are taken several at a time, side by side. A word of
 the generator's state is renewed when it is its turn, so that few numbers need few of them. The normal numbers are made
 of pairs by Marsaglia's polar method.
+
+A shuffle is Fisher's and Yates's, by words that are rejected where they are too large: for a processor, a branch that
+it cannot foresee. Here a rejected word has a number change places with itself instead.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 from functools import cache
 
@@ -15,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import initialization
+from fastxor.state import shuffled as shuffled_by_numpy
 from fastxor.views import Array
 
 from . import choices
@@ -85,13 +90,25 @@ def _make_words(words, first):
         following = (first + number + 1) % WORDS * STREAMS
         far = (first + number + MIDDLE) % WORDS * STREAMS
         for lane in range(STREAMS):
-            both = (words[row + lane] & 0x80000000) | (words[following + lane] & 0x7FFFFFFF)
-            word = np.uint32(words[far + lane] ^ (both >> 1) ^ ((both & 1) * 0x9908B0DF))
+            word = _renewed(words[row + lane], words[following + lane], words[far + lane])
             words[row + lane] = word
-            word ^= word >> 11
-            word ^= (word << 7) & 0x9D2C5680
-            word ^= (word << 15) & 0xEFC60000
-            words[(WORDS + number) * STREAMS + lane] = np.uint32(word ^ (word >> 18))
+            words[(WORDS + number) * STREAMS + lane] = _mixed(word)
+
+
+@inlined
+def _renewed(word, following, far):
+    """The next one in its place in a state."""
+    both = (word & 0x80000000) | (following & 0x7FFFFFFF)
+    return np.uint32(far ^ (both >> 1) ^ ((both & 1) * 0x9908B0DF))
+
+
+@inlined
+def _mixed(word):
+    """The bits that are drawn of it."""
+    word ^= word >> 11
+    word ^= (word << 7) & 0x9D2C5680
+    word ^= (word << 15) & 0xEFC60000
+    return np.uint32(word ^ (word >> 18))
 
 
 @inlined
@@ -126,6 +143,89 @@ def _drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, N
 
     deal(-(-k // at_once), threads, some)
     return normal, integers
+
+
+@kernel("void(uint32[::1], uint32[::1], T[::1], int64)", exact=True)
+def shuffle(words, mixed, orders, samples):
+    """Orders (n, samples), of which the first is given: each becomes a shuffle of the one before.
+
+    `words` has the generator's words and, last, how many of them have been drawn; `mixed` is room for their bits.
+    """
+    _mix(words, mixed)
+    drawn = np.int64(words[WORDS])
+    for begin in range(samples, orders.size, samples):
+        for i in range(begin, begin + samples):
+            orders[i] = orders[i - samples]
+        last, mask = samples - 1, 1
+        while mask < last:
+            mask = 2 * mask + 1
+        while last > 0:
+            if drawn == WORDS:
+                _renew(words)
+                _mix(words, mixed)
+                drawn = 0
+            some = min(WORDS - drawn, last - mask // 2)  # for so many, neither words nor the mask run out
+            for word in range(drawn, drawn + some):
+                chosen = np.int64(mixed[word] & mask)
+                is_taken = chosen <= last
+                here, there = begin + last, begin + (chosen if is_taken else last)
+                orders[here], orders[there] = orders[there], orders[here]
+                last -= 1 if is_taken else 0
+            drawn += some
+            if last == mask // 2:
+                mask //= 2
+    words[WORDS] = drawn
+
+
+@inlined
+def _renew(words):
+    """All words of a state."""
+    near = WORDS - MIDDLE
+    for i in range(near):
+        words[i] = _renewed(words[i], words[i + 1], words[i + MIDDLE])
+    for i in range(near, WORDS - 1):
+        words[i] = _renewed(words[i], words[i + 1], words[i - near])
+    words[WORDS - 1] = _renewed(words[WORDS - 1], words[0], words[MIDDLE - 1])
+
+
+@inlined
+def _mix(words, mixed):
+    for i in range(WORDS):
+        mixed[i] = _mixed(words[i])
+
+
+def shuffled(rng: np.random.RandomState, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """See `fastxor.state.shuffled`."""
+    bits = getattr(rng, "_bit_generator", None)
+    if type(rng) is np.random.RandomState and type(bits) is np.random.MT19937 and _finds_words():
+        return _shuffled(bits, order, count)
+    return shuffled_by_numpy(rng, order, count)
+
+
+def _shuffled(bits: np.random.MT19937, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    orders = np.empty((1 + count, order.size), np.int64)
+    orders[0] = order
+    compiled = shuffle[_INTEGERS]
+    with bits.lock:
+        compiled(_words(bits), np.empty(WORDS, np.uint32), orders.ravel(), order.size)
+    return orders[1:]
+
+
+def _words(bits: np.random.MT19937) -> NDArray[np.uint32]:
+    """The generator's own, and after them how many have been drawn: where they are, and not a copy."""
+    return np.frombuffer((ctypes.c_uint32 * (WORDS + 1)).from_address(bits.ctypes.state_address), np.uint32)
+
+
+@cache
+def _finds_words() -> bool:
+    """Whether a generator's words are where they are looked for, and shuffles are numpy's."""
+    rng, numpys = np.random.RandomState(5), np.random.RandomState(5)
+    _name, words, drawn, *_rest = rng.get_state()
+    bits, order = rng._bit_generator, np.arange(300)
+    if not np.array_equal(_words(bits), [*words, drawn]):
+        return False
+    same = np.array_equal(_shuffled(bits, order, 3), shuffled_by_numpy(numpys, order, 3))
+    return same and rng.randint(2**31) == numpys.randint(2**31)
 
 
 @cache

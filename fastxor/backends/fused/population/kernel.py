@@ -148,7 +148,7 @@ def _wait(group, cohort, waiting, t):
 def _start_again(group, cohort, t, since):
     """Have those that are left begin anew, if all of them came in a few steps ago: then others may come in at once."""
     V, book = lanes(group.work), group.book
-    if t - since > SOON:
+    if t - since > choices.FIRST_LOOK:
         return False
     for lane in range(V):
         if get(book, DONE * V + lane) == 0 and get(book, BEGIN * V + lane) != since:
