@@ -148,6 +148,7 @@ CHOICES = {
     "WORTH_CALLING": Choice((0.0, math.inf), FEW_STEPS),
     "GROUP_WORK": Choice((0, math.inf), SMALL_ONES + BATCHED_ONES + WIDER_ONES + FEW_WIDE_ONES),
     "MOST_WRITTEN_OUT": Choice((0, 100, 1000), TINY_ONES),
+    "PAIRED": Choice((0, 100), TINY_ONES),
     "WORTH_WRITING_OUT": Choice((0.0, math.inf), LONGER_ONES, cold=True),
     "CALL": Choice((0.002, 0.2), TINY_ONES[:2]),
     "PIECE": Choice((0.0003, 0.01), SHARED_ONES),

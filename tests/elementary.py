@@ -15,7 +15,7 @@ import fastxor as fx
 from fastxor.backends.fused import _jit, simd, tracing, vmath
 
 NAMES = ("exp", "expm1", "log", "tanh", "sigmoid", "softplus", "gelu", "gelu_slope", "sin", "cos")
-NAMES += ("exp_down", "tanh_soon")
+NAMES += ("exp_down", "tanh_soon", "sigmoid_of_many")
 DOWN = ("expm1", "exp_down")  # of no positive numbers
 
 
@@ -63,6 +63,7 @@ def points(name, dtype):
             "tanh": 25.0,
             "tanh_soon": 25.0,
             "sigmoid": 800.0,
+            "sigmoid_of_many": 800.0,
             "softplus": 800.0,
         }
         end = ends.get(name, 45.0)

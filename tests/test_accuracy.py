@@ -93,6 +93,7 @@ EXACT = {
     "tanh": mpmath.tanh,
     "tanh_soon": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "sigmoid_of_many": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
     "gelu": lambda x: x * exact_value(normal_cdf, float(x)),
     "sin": mpmath.sin,
@@ -106,6 +107,7 @@ LIMITS = {
     "tanh": (-1, 1),
     "tanh_soon": (-1, 1),
     "sigmoid": (0, 1),
+    "sigmoid_of_many": (0, 1),
     "softplus": (0, np.inf),
     "gelu": (0, np.inf),
 }
@@ -190,9 +192,10 @@ def test_none_is_beyond_its_limits(dtype):
     z = np.linspace(5, 45, 400_001).astype(dtype)
     z = np.concatenate([z, -z])
     assert np.abs(elementary("tanh", z)).max() == 1
-    outputs = elementary("sigmoid", z)
-    assert outputs.min() > 0
-    assert outputs.max() == 1
+    for name in ("sigmoid", "sigmoid_of_many"):
+        outputs = elementary(name, z)
+        assert outputs.min() > 0
+        assert outputs.max() == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

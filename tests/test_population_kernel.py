@@ -173,6 +173,31 @@ def test_exact_sizes_have_the_same_bits(monkeypatch, used, network, optimizer, s
     assert results[0].good.tolist() == [200, 7, 300, 0, 150]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("sizes", "optimizer", "own"), [([2, 2, 1], fx.SGD, False), ([8, 1], fx.Adam, True)])
+def test_two_registers_in_a_vector_have_the_same_bits(monkeypatch, used, sizes, optimizer, own, dtype):
+    k, network, draw = 2 * LANES[dtype] + 3, fx.Network(sizes), np.random.RandomState(0)
+    data = draw.standard_normal((k, sizes[0], 4)) if own else X
+    rates = draw.uniform(0.01, 1.0, k)
+    rates[5] = 1e300 if dtype == "float64" else 1e38
+
+    def members(some):
+        return cohort_of(
+            network, (data[some] if own else data).astype(dtype), Y.astype(dtype), [optimizer(r) for r in rates[some]]
+        )
+
+    many, taking = members(np.arange(k)), 50 + np.arange(k) % 7
+    state = beginning(many)
+    force(monkeypatch, population, True)
+    assert population.exact.registers(network, k, LANES[dtype]) == 2
+    together = taken(in_lanes(many), state, taking, interval=7)
+    for i in (0, 5, LANES[dtype], k - 1):
+        same(together, taken(in_lanes(members([i])), state.take(np.array([i])), taking[i], interval=7), slice(i, i + 1))
+    assert len(used) == 5
+    force(monkeypatch, population, False)
+    same(taken(in_lanes(many), state, taking, interval=7), together)
+
+
 @pytest.mark.parametrize("job", [job for job in JOBS if small(job) and job.m < 20][::3], ids=lambda job: job.name)
 def test_exact_sizes_of_any_kind_unjitted(monkeypatch, job):
     cohort = dataclasses.replace(job_cohort(job), batch_size=None)

@@ -87,6 +87,8 @@ WORTH_CALLING = 2e-5
 GROUP_WORK = 600_000
 # Parameters times samples up to which a kernel of one's own is compiled for a network.
 MOST_WRITTEN_OUT = 400
+# And parameters up to which a vector of such a kernel is two registers.
+PAIRED = 16
 # What the general kernel has left to do, in seconds, before compiling such a kernel pays.
 WORTH_WRITING_OUT = 2.0
 # Seconds that a call of a kernel may take, of which each has some networks take all steps: Ctrl-C waits for it.

@@ -29,8 +29,8 @@ _I32 = ir.IntType(32)
 
 
 def lanes(array):
-    """How many elements of `array` one vector holds."""
-    return VECTOR_BITS // 8 // array.itemsize
+    """How many elements of `array` one vector holds: a register of them, or two where it has two dimensions."""
+    return array.ndim * (VECTOR_BITS // 8 // array.itemsize)
 
 
 lanes = traced_inline(lanes)

@@ -80,6 +80,7 @@ class Memory(Traced):
     """
 
     __slots__ = ()
+    ndim = 1
 
     @property
     def itemsize(self):
@@ -87,6 +88,13 @@ class Memory(Traced):
 
     def address(self, i):
         return self.builder.gep(self.value, [number(self.builder, i, INT).value])
+
+
+class PairedMemory(Memory):
+    """The same for an array of two dimensions, which are only there to say that its vectors are two registers each."""
+
+    __slots__ = ()
+    ndim = 2
 
 
 def number(builder, x, dtype):
@@ -351,10 +359,13 @@ def _attribute(function, *names):
         function.attributes.add(name)
 
 
+_MEMORY = {kind.ndim: kind for kind in (Memory, PairedMemory)}
+
+
 def _stand_in(context, builder, kind, value):
     """For an argument of a Numba type."""
     if isinstance(kind, types.Array):
-        return Memory(builder, _DTYPE[kind.dtype], context.make_array(kind)(context, builder, value).data)
+        return _MEMORY[kind.ndim](builder, _DTYPE[kind.dtype], context.make_array(kind)(context, builder, value).data)
     if isinstance(kind, types.Integer):
         return Traced(builder, INT, context.cast(builder, value, kind, types.int64))
     return Traced(builder, _DTYPE[kind], value)
@@ -374,15 +385,15 @@ def _trial(function, kinds, known):
 
 
 def _llvm(kind, dtype):
-    return _LLVM[dtype].as_pointer() if kind is Memory else _LLVM[dtype]
+    return _LLVM[dtype].as_pointer() if issubclass(kind, Memory) else _LLVM[dtype]
 
 
 def _result(context, function, args):
     """The Numba type of its result for arguments of these types; None if they do not fit."""
     kinds = []
     for kind in args:
-        if isinstance(kind, types.Array) and kind.ndim == 1 and kind.dtype in _DTYPE:
-            kinds.append((Memory, _DTYPE[kind.dtype]))
+        if isinstance(kind, types.Array) and kind.ndim in _MEMORY and kind.dtype in _DTYPE:
+            kinds.append((_MEMORY[kind.ndim], _DTYPE[kind.dtype]))
         elif isinstance(kind, types.Integer):
             kinds.append((Traced, INT))
         elif kind in _DTYPE:

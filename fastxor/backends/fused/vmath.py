@@ -260,10 +260,12 @@ def _tanh_of_size(x):
     return fma(h, both, r) / fma(h, both, g)
 
 
-def _coth(q):
-    """By Horner's rule: fewer operations than `polynomial`, where many values are under way at once."""
-    a0, a1 = _COTH_32
-    c0, c1, c2, c3, c4 = _COTH_64
+def _coth(q, half=1.0):
+    """With `half` 0.5, twice that of half of r. By Horner's rule: fewer operations than `polynomial`, where many values
+    are under way at once.
+    """
+    a0, a1 = (c * half ** (2 * i + 1) for i, c in enumerate(_COTH_32))
+    c0, c1, c2, c3, c4 = (c * half ** (2 * i + 1) for i, c in enumerate(_COTH_64))
     return by_dtype(q, fma(q, a1, a0), fma(fma(fma(fma(q, c4, c3), q, c2), q, c1), q, c0))
 
 
@@ -281,25 +283,31 @@ def _tanh_soon(x):
 
 
 def sigmoid(x):
-    """1 / (1 + e**-x)"""
-    single = _sigmoid_32(clamp(x, -89.0, 80.0))  # where 2**n is infinite, and where 1 is left
+    """1 / (1 + e**-x), in float64 by a short chain of operations."""
     double = select_less(708.3964, absolute(x), select_less(x, 0.0, 0.0, 1.0), _sigmoid_64(x))
-    return by_dtype(x, single, double)
+    return by_dtype(x, sigmoid_of_many(x), double)
 
 
 def sigmoid_inside(x):
     """The same bits, for |x| up to `INSIDE`."""
-    return by_dtype(x, _sigmoid_32(x), _sigmoid_64(x))
+    return by_dtype(x, _sigmoid_of_many(x), _sigmoid_64(x))
 
 
-def _sigmoid_32(x):
-    """With x = 2r - n ln(2) and r = g tanh(r), (g + r) / ((g + r) + 2**n (g - r)): few operations."""
-    t = fma(x, -_LOG2E, _ROUNDER_32)
-    n = t - _ROUNDER_32
-    r = fma(n, 0.5 * _LN2_HIGH_32, x * 0.5)
-    r = fma(n, 0.5 * _LN2_LOW_32, r)
+def sigmoid_of_many(x):
+    """The same by few operations, where many values are under way at once."""
+    # From where 2**n is infinite, to where 1 is left.
+    return _sigmoid_of_many(clamp(x, by_dtype(x, -89.0, -710.0), by_dtype(x, 80.0, 40.0)))
+
+
+def _sigmoid_of_many(x):
+    """With x = r - n ln(2) and r = g tanh(r / 2), (g + r) / ((g + r) + 2**n (g - r))."""
+    rounder = by_dtype(x, _ROUNDER_32, _ROUNDER_64)
+    t = fma(x, -_LOG2E, rounder)
+    n = t - rounder
+    r = fma(n, by_dtype(x, _LN2_HIGH_32, _LN2_LONG), x)
+    r = fma(n, by_dtype(x, _LN2_LOW_32, _LN2_REST), r)
     q = r * r
-    g = fma(_coth(q), q, 1.0)
+    g = fma(_coth(q, 0.5), q, 2.0)
     both = g + r
     return both / fma(pow2_of_bits(t), g - r, both)
 

@@ -14,7 +14,7 @@ from fastxor.optimizers import Optimizer
 
 from .. import choices, update
 from . import exact, kernel
-from .layout import layout
+from .layout import LANES, layout
 from .session import Session
 
 __all__ = ["Session", "pays_off", "warmup"]
@@ -35,5 +35,6 @@ def warmup(network: Architecture, samples: int, optimizer: Optimizer, dtype: np.
     """Compile now what many long runs of networks that share so many samples, without penalties, would compile."""
     kind = update.KINDS[optimizer._kind]
     if exact.fits(layout(network, samples, dtype.itemsize, True, True).entries):
-        exact.code(exact.kernel_for(network, samples, dtype, True, kind, False), dtype)
+        registers = exact.registers(network, members=10_000, lanes=LANES[dtype.itemsize])
+        exact.code(exact.kernel_for(network, samples, dtype, True, kind, False, registers), dtype)
     kernel.train[dtype]

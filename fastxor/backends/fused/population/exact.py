@@ -16,7 +16,7 @@ import numpy as np
 from fastxor.architecture import Architecture
 
 from .. import choices
-from .._jit import Kernel, inlined, kernel
+from .._jit import UNJITTED, Kernel, inlined, kernel
 from .._jit import code as code
 from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
@@ -34,6 +34,13 @@ def fits(entries: np.ndarray) -> bool:
     return bool(whole and not is_sin and size <= choices.MOST_WRITTEN_OUT)
 
 
+def registers(network: Architecture, members: int, lanes: int) -> int:
+    """In a vector of such a kernel: two have each other's operations for company in the long chain of a tiny network's
+    step. Not for so few members that the second one would be empty.
+    """
+    return 2 if network.count <= choices.PAIRED and members > lanes and not UNJITTED else 1
+
+
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
     """Whether to use the kernel for work that the general one needs `seconds_left` for, after so many on its like."""
     if train.is_loaded(dtype):
@@ -44,10 +51,10 @@ def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent:
 
 @lru_cache(maxsize=64)
 def kernel_for(
-    network: Architecture, samples: int, dtype: np.dtype, shared: bool, kind: int, penalized: bool
+    network: Architecture, samples: int, dtype: np.dtype, shared: bool, kind: int, penalized: bool, registers: int = 1
 ) -> Kernel:
     """The kernel, not compiled yet; see `kernel.train`."""
-    plan, length = layout(network, samples, dtype.itemsize, shared, True)
+    plan, length = layout(network, samples, dtype.itemsize, shared, True, registers)
     segment = traced_inline(_segment(step.Known(plan), length, kind, penalized), attributes=())
 
     @inlined
@@ -56,9 +63,10 @@ def kernel_for(
         segment(group.work, cohort.X, group.hyper, count, first, period, aside)
 
     train = trainer(advance)
-    key = repr((network, samples, shared, kind, penalized))
+    key = repr((network, samples, shared, kind, penalized, registers))
     train.__name__ = train.__qualname__ = f"population_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    return kernel(SIGNATURE, f"a kernel for populations of {'-'.join(map(str, network.sizes))}")(train)
+    signature = SIGNATURE.replace("T[::1]", "T[:, ::1]", 1) if registers == 2 else SIGNATURE
+    return kernel(signature, f"a kernel for populations of {'-'.join(map(str, network.sizes))}")(train)
 
 
 def _segment(plan, length, kind, penalized):

@@ -237,10 +237,11 @@ def load_tile(group, cohort, place, start, size):
 @traced
 def _turn_in(source, book, places, n, work, at, row):
     """The n numbers of a sample for each lane, which stand side by side at places in `book`, into rows."""
-    V = lanes(work)
-    starts, whole = [get(book, places + lane) for lane in range(V)], n // V * V
+    starts, V = [get(book, places + lane) for lane in range(lanes(work))], lanes(source)
+    whole = n // V * V
     for k in steps(0, whole, V):
-        turn(source, [start + k for start in starts], work, at + k * row, row)
+        for lane in range(0, len(starts), V):
+            turn(source, [start + k for start in starts[lane : lane + V]], work, at + k * row + lane, row)
     for k in steps(whole, n):
         for lane, start in enumerate(starts):
             put(work, at + k * row + lane, get(source, start + k))

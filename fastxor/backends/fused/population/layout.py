@@ -51,12 +51,12 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def layout(network: Architecture, samples: int, size: int, shared: bool, kept: bool) -> Layout:
-    """The plan for steps of so many samples, of numbers of `size` bytes.
+def layout(network: Architecture, samples: int, size: int, shared: bool, kept: bool, registers: int = 1) -> Layout:
+    """The plan for steps of so many samples, of numbers of `size` bytes, by vectors of so many registers.
 
     `kept` says that each step takes the same samples; the plan may say that they have no room nevertheless.
     """
-    V = LANES[size]
+    V = LANES[size] * registers
     slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
     rows = sum(network.sizes[shared:]) + sum(slopes)
     most = max(1, choices.GROUP_TILE_BYTES // (size * V * rows))

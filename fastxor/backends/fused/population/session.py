@@ -51,16 +51,20 @@ def _orders(seed: int, samples: int, shuffled: bool) -> Orders:
 
 
 class Desk:
-    """What a thread works on."""
+    """What a thread works on, with vectors of so many registers."""
 
-    def __init__(self, network: Architecture, dtype: np.dtype, plan: np.ndarray, length: int) -> None:
+    def __init__(
+        self, network: Architecture, dtype: np.dtype, plan: np.ndarray, length: int, registers: int = 1
+    ) -> None:
         """`length` is that of the plan, and of the costs at the end."""
-        V = LANES[dtype.itemsize]
+        V = LANES[dtype.itemsize] * registers
         space = np.zeros(length + _LINE // dtype.itemsize, dtype)
         start = -space.ctypes.data % _LINE // dtype.itemsize
         self.work = space[start : start + length]
         mask = self.work[plan[MOMENTS] + 2 * plan[COUNT] * V :]
         mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
+        if registers == 2:
+            self.work = self.work.reshape(-1, 2)  # see `simd.lanes`
         self.hyper = np.zeros(update.RING * V)
         self.book = np.zeros(2 * kernel.BOOK * V, np.int64)
 
@@ -78,17 +82,29 @@ class Session:
         shared = full and cohort.X.ndim == 2 and not has_gaps
         kind = update.KINDS[cohort.optimizer._kind]
         self._kind = cohort.network, m, dtype, shared, kind, self._penalized
-        self._plan, length = layout(cohort.network, m if full else self._batch, dtype.itemsize, shared, full)
-        length += kernel.MOST_COSTS * self._lanes
-        self._desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
-        for _ in range(threads):
-            self._desks.put(Desk(cohort.network, dtype, self._plan, length))
+        self._step = cohort.network, m if full else self._batch, dtype.itemsize, shared, full
+        self._plan, self._desks = self._furniture(1)
         self._data = flat(cohort.X, cohort.Y, cohort.weights, shared)
         self._train = kernel.train[dtype]
-        self._exact = exact.kernel_for(*self._kind) if full and exact.fits(self._plan) else None
-        self.block = threads * self._lanes
         self._seconds = seconds(cohort.network.count, self._plan[SAMPLES], self._lanes) / threads
+        self._exact = None
+        if full and exact.fits(self._plan):
+            registers = exact.registers(cohort.network, len(cohort.numbers), self._lanes)
+            self._exact = exact.kernel_for(*self._kind, registers)
+            self._exact_plan, self._exact_desks = self._furniture(registers)
+            self._lanes *= registers
+        self.block = threads * self._lanes
         self.speed = 1 / self._seconds
+
+    def _furniture(self, registers: int) -> tuple[np.ndarray, queue.SimpleQueue[Desk]]:
+        """The plan, and a desk for each thread, for vectors of so many registers."""
+        cohort = self._cohort
+        plan, length = layout(*self._step, registers)
+        length += kernel.MOST_COSTS * LANES[cohort.X.dtype.itemsize] * registers
+        desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
+        for _ in range(self._threads):
+            desks.put(Desk(cohort.network, cohort.X.dtype, plan, length, registers))
+        return plan, desks
 
     def advance(
         self,
@@ -167,12 +183,13 @@ class Session:
     def _run(self, arrays: tuple[Array, ...], train: Callable, steps: int, members: Integers) -> None:
         """Have threads take the steps, for some networks at a time."""
         n, at_once, began = len(members), self._at_once(steps, len(members)), time.perf_counter()
+        plan, desks = (self._plan, self._desks) if train is self._train else (self._exact_plan, self._exact_desks)
 
         def some(number: int) -> None:
-            desk = self._desks.get()
+            desk = desks.get()
             stop = min(n, (number + 1) * at_once)
-            train(self._plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
-            self._desks.put(desk)
+            train(plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
+            desks.put(desk)
 
         deal(-(-n // at_once), self._threads, some)
         self._took(int(members[:, kernel.GOOD].sum()), time.perf_counter() - began, train)

@@ -201,7 +201,7 @@ def _inputs(work, X, plan, start, T, layer):
     """Two functions of a sample and a row: input `row` of the layer, where all networks share X, and else."""
     V = lanes(work)
     return (
-        lambda s, k: broadcast(X, k * plan(SAMPLES) + start + s),
+        lambda s, k: broadcast(X, k * plan(SAMPLES) + start + s, V),
         lambda s, k: load(work, layer.a + k * T + s * V),
     )
 
