@@ -164,13 +164,12 @@ _self = sys.modules[__name__]
 class _Desk:
     """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
 
-    __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "theta", "work")
+    __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "work")
 
     def __init__(self, network: Architecture, samples: int, dtype: np.dtype) -> None:
         plan = workspace.plan(network, samples, dtype, narrow=samples * dtype.itemsize <= VECTOR_BITS // 8)
         self.plan = plan.entries
         self.work = workspace.allocate(plan, 1, dtype)
-        self.theta = self.work[: network.count]  # THETA stands first
         self.gradient = self.work[plan.gradient : plan.gradient + network.count]
         self.cost, self.hyper = np.empty(1), np.zeros(RING)
         self.engine = kernels.engine[dtype]
@@ -196,7 +195,6 @@ def _pass(
         desk = idle.pop()
     except IndexError:
         desk = _Desk(network, samples, theta.dtype)
-    desk.theta[...] = theta
     X_flat, X_by_sample = laid_out(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else laid_out(Y)
     engine = desk.engine if network.count * samples < choices.PATIENCE else _patient(desk.engine)

@@ -11,7 +11,7 @@ from . import choices, dense, elementwise, narrow, ring, update
 from ._jit import inlined, kernel
 from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
-from .vectors import add, all_finite, copy, copy_out, fill
+from .vectors import add, all_finite, copy, copy_in, copy_out, fill
 from .workspace import (
     AFTER,
     AHEAD,
@@ -171,7 +171,8 @@ def engine(
     BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `beside`, without the cost.
     PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
               (n, samples), in `beside`; the values that FORWARD wrote follow on X.
-              These six return 1, or 0 if an input or a result is not finite or a target not what the loss wants.
+              These six take the parameters from `aside` and return 1, or 0 if an input or a result is not finite or a
+              target not what the loss wants.
 
     For TRAIN and EVALUATE, `beside` has a weight for each sample, of which the mean is 1, or is empty.
 
@@ -188,6 +189,8 @@ def engine(
     """
     data = Data(X, Y, by_sample, samples, order, batch, beside)
     sums = Sums(costs, first, interval, hyper, aside, steps)
+    if task != TRAIN:
+        copy_in(work, plan[THETA], aside, aside.size)
     if lanes(work) == plan[WIDTH]:
         return _narrow_steps(task, plan, work, data, sums, shared)
     way = _way(plan, data, hyper, shared, thread)

@@ -182,8 +182,8 @@ class Session:
             if not (fine and np.isfinite(self._desk.theta).all() and np.isfinite(costs).all()):
                 train, self._special = None, None  # the engine finds out where it went wrong
                 self._restore()
+                costs.fill(np.nan)
         if train is None:
-            costs.fill(np.nan)
             good = self._run(steps, order, costs, first, interval)
             if good < steps:  # what the optimizer remembers is that of the step that failed
                 self._restore()

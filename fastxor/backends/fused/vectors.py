@@ -1,6 +1,6 @@
 """Whole vectors of `work`, such as the parameters: `n` numbers from an offset on, padded to whole registers."""
 
-from .simd import full, lanes, load, store, sum_lanes
+from .simd import full, get, lanes, load, put, store, sum_lanes
 from .tracing import cond, fori_loop, steps, traced_inline
 
 
@@ -17,8 +17,18 @@ def copy(work, to, start, n):
 
 
 @traced_inline
+def copy_in(work, to, there, n):
+    """The n numbers of another array, which is not padded."""
+    whole = n // lanes(work) * lanes(work)
+    for i in steps(0, whole, lanes(work)):
+        store(work, to + i, load(there, i))
+    for i in steps(whole, n):
+        put(work, to + i, get(there, i))
+
+
+@traced_inline
 def copy_out(there, to, work, start, n):
-    """The same to another array."""
+    """From `work` to another array."""
     for i in steps(0, n, lanes(work)):
         store(there, to + i, load(work, start + i))
 
