@@ -97,6 +97,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """
     import json  # see `write`
 
+    named(path)  # or it is refused: a number would be taken for an open file's
     with open(path, "rb") as file:
         try:
             arrays = _arrays(file)

@@ -255,13 +255,13 @@ class _Loop:
     # ------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
-        from scipy.optimize import minimize
-
         memory, tolerance = self._job.optimizer._numbers
         most = self._job.iterations - self.state.completed
         options = {"maxcor": int(memory), "gtol": tolerance, "ftol": 0.0, "maxiter": most, "maxfun": 2**31 - 1}
         error: BaseException | None = None
         try:
+            from scipy.optimize import minimize
+
             self._obey()
             with np.errstate(all="ignore"):
                 start = self.state.theta.astype(np.float64)

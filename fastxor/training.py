@@ -17,7 +17,7 @@ from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
-from fastxor.watching import EarlyStopping, Moment, Watching
+from fastxor.watching import EVERY, EarlyStopping, Moment, Watching
 from fastxor.weights import combined
 
 INTERVAL = 100
@@ -51,7 +51,7 @@ def train(
     callback: Callable[[Moment], Any] | None = None,
     progress: bool = False,
     checkpoint: Path | None = None,
-    checkpoint_every: float = 60.0,
+    checkpoint_every: float = EVERY,
     resume: Result | None = None,
     threads: int | None = None,
     backend: BackendName | None = None,
@@ -199,7 +199,7 @@ def train(
     if interval is not None:
         interval = checks.limit("interval", interval)
     watch, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
-    if options != _OFF:
+    if options != _OFF or checkpoint_every != EVERY:
         watch = Watching(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])

@@ -311,6 +311,8 @@ def numeric(name: str, value: ArrayLike) -> Array:
         if numbers and all(isinstance(number, int) and abs(number) < 2**1023 for number in numbers):
             return array.astype(FLOAT64)
     if array.dtype.kind != "f":
+        if value is None:
+            raise TypeError(f"{name} must hold real numbers, got None")
         hint = ""
         if _holds_text(array):
             hint = _NUMBERED * (name in ("Y", "labels"))
@@ -477,12 +479,20 @@ def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Map
                 raise ValueError(f"{label} must be finite, got {array[place]} at {place}{more}")
             if argument in ("A2", "Y") and loss in ENTROPIES:
                 if not (low >= 0 and high <= 1):
-                    signs = "; of labels -1 and 1, pass Y > 0" * bool(argument == "Y" and (abs(array) == 1).all())
-                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}{signs}")
+                    hint = _of_labels(array) if argument == "Y" else ""
+                    raise ValueError(f"{label} must lie between 0 and 1, got values from {low} to {high}{hint}")
                 if loss == "cross_entropy":
                     _check_sums(label, array)
             if argument == "Y" and loss == "poisson" and low < 0:
                 raise ValueError(f"{label} must not be negative for the loss 'poisson', got {low}")
+
+
+def _of_labels(array: Array) -> str:
+    """The ending for labels that are no probabilities."""
+    if (abs(array) == 1).all():
+        return "; of labels -1 and 1, pass Y > 0"
+    numbers = array.min() >= 0 and (array == np.floor(array)).all()
+    return "; for class numbers, take output='softmax', with an output for each class" if numbers else ""
 
 
 def _check_sums(label: str, array: Array) -> None:

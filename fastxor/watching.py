@@ -21,6 +21,8 @@ from fastxor.views import Array
 
 # Without tqdm, progress is logged so often.
 _SECONDS = 3.0
+# Seconds from one checkpoint to the next.
+EVERY = 60.0
 # With tqdm, the bar moves so often.
 _REFRESH = 0.1
 
@@ -140,7 +142,7 @@ class Watching(Watch):
         callback: Callable[[Moment], Any] | None = None,
         progress: bool = False,
         checkpoint: Path | None = None,
-        checkpoint_every: float = 60.0,
+        checkpoint_every: float = EVERY,
     ) -> None:
         if not isinstance(early_stopping, EarlyStopping | None):
             raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")

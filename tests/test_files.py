@@ -382,6 +382,14 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
         assert len(set(done.stdout.split())) > 1  # they did write
 
 
+@pytest.mark.parametrize("wrong", [0, 1.5, None, ["run.npz"]])
+def test_what_is_no_path_is_no_file(wrong):
+    """A number is none that is open already."""
+    with pytest.raises(TypeError, match="path must be a path, got "):
+        fx.load(wrong)
+    os.fstat(0)  # which is still open
+
+
 def test_a_folder_is_no_file(tmp_path):
     """It is refused before the first step, not after the last one."""
     net, X = fx.Network([1, 1]), [[0.0, 1.0]]

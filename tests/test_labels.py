@@ -151,6 +151,12 @@ def test_text_is_refused_with_what_to_do(core, names):
                 call()
     with pytest.raises(TypeError, match=f"labels must hold real numbers, got .*{hint}"):
         fx.one_hot(names, 3)
+    with pytest.raises(TypeError, match=r"Y must hold real numbers, got None$"):
+        CLASSES.cost(CLASSES.initialize(0), FEATURES, None, backend=core)
+    with pytest.raises(ValueError, match=r"from 0.0 to 2.0; for class numbers, take output='softmax', with an output"):
+        fx.train(ONE["sigmoid"], FEATURES, NUMBERS, backend=core)
+    with pytest.raises(ValueError, match=r"from 0.0 to 1.5$"):
+        fx.train(ONE["sigmoid"], FEATURES, NUMBERS * 0.75, backend=core)
     _, numbers = np.unique(names, return_inverse=True)
     assert np.isfinite(CLASSES.cost(CLASSES.initialize(0), FEATURES, numbers))  # as the message says
 

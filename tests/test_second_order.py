@@ -6,7 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from itertools import product
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -479,6 +479,15 @@ def test_scipy_is_imported_where_an_interrupt_leaves_a_result(monkeypatch):
     monkeypatch.delitem(sys.modules, "scipy.optimize")
     check_run(fx.LBFGS(), curve()[0], None)
     assert "scipy.optimize" not in sys.modules
+
+
+def test_a_scipy_that_is_broken(monkeypatch, core):
+    net, X, Y = curve()
+    broken = ModuleType("scipy.optimize")
+    broken.__spec__ = scipy.optimize.__spec__
+    monkeypatch.setitem(sys.modules, "scipy.optimize", broken)
+    with pytest.raises(ImportError, match="cannot import name 'minimize'"):
+        fx.train(net, X, Y, optimizer=fx.LBFGS(), backend=core)
 
 
 @pytest.mark.parametrize("optimizer", [fx.LBFGS(), fx.LevenbergMarquardt()])

@@ -214,7 +214,13 @@ class Training:
         targets = Y if self.batch_size is None else rng.randint(0, 2, (1, 33))
         data = features.astype(float), targets.astype(float)
         job = Job(network, *data, self.optimizer, iterations=40, batch_size=self.batch_size, seed=9)
-        return Run(job, State.beginning(network.initialize(0)._flat, self.optimizer))
+        return run_of(job, State.beginning(network.initialize(0)._flat, self.optimizer))
+
+
+def run_of(job, state):
+    run = Run(job, state)
+    run.interval = 7
+    return run
 
 
 RUNS = {
@@ -233,18 +239,18 @@ def test_a_run_goes_on_from_any_moment(monkeypatch, core, name):
         monkeypatch.setattr(choices, worth, 0.0)
     backend, training = resolve(core), RUNS[name]
     whole = training.begin()
-    whole.go(backend, 7, None, stacklevel=1)
+    whole.go(backend, None, stacklevel=1)
     with Interruption() as counted:
-        training.begin().go(backend, 7, None, stacklevel=1)
+        training.begin().go(backend, None, stacklevel=1)
     rng = np.random.RandomState(len(name))
     reached = set()
     for line in rng.randint(1, len(counted.lines), 200).tolist():
         run = training.begin()
         with suppress(KeyboardInterrupt), Interruption(line):
-            run.go(backend, 7, None, stacklevel=1)
+            run.go(backend, None, stacklevel=1)
         reached.add(run.state.completed)
-        again = Run(run.job, run.state)
-        again.go(backend, 7, None, stacklevel=1)
+        again = run_of(run.job, run.state)
+        again.go(backend, None, stacklevel=1)
         assert again.state.completed == whole.state.completed
         np.testing.assert_array_equal(again.state.theta, whole.state.theta)
         for kept, wanted in zip(again.state.memory, whole.state.memory, strict=True):

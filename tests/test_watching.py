@@ -596,6 +596,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_lose_the_run(tmp_path, mon
         ({"callback": "print"}, TypeError, "callback must be a function of one argument, got 'print'"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be a path, got 3"),
         ({"checkpoint": "nowhere/run.npz"}, FileNotFoundError, "there is no folder"),
+        ({"checkpoint_every": "60"}, TypeError, "checkpoint_every must be a real number, got '60'"),
         ({"checkpoint": "run.npz", "checkpoint_every": -1}, ValueError, "checkpoint_every must be finite and not neg"),
     ],
 )
