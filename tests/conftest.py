@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 from importlib.util import find_spec
 from shutil import which
 
@@ -16,6 +17,9 @@ import fastxor as fx
 from fastxor.backends.fused import kernels
 
 unjitted.install()
+
+# Tests' bytecode is kept for the next time, as that of child processes is: half of what it takes to collect them.
+sys.dont_write_bytecode = False
 
 # Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
 # than Python, and not every system has gcc or MPI.

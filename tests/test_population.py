@@ -387,7 +387,7 @@ def ending(reason, out):
     K, net = len(out), fx.Network([2, 2, 1], output="identity")
     parameters = {name: np.zeros((K, *array.shape)) for name, array in net.initialize(0).items()}
     parameters["b2"][:] = 5.0
-    asked = {"parameters": parameters, "iterations": 4000, "interval": 500, "threads": 1, "backend": "numba"}
+    asked = {"parameters": parameters, "iterations": 8000, "interval": 1000, "threads": 1, "backend": "numba"}
     rates = np.full(K, 1e-6)
     if reason == "target":
         parameters["b2"][out] = 0.5
@@ -417,7 +417,7 @@ def test_time_follows_those_who_are_still_in(monkeypatch, reason):
             population = fx.train_population(*call, **asked)
             least[some] = min(least[some], time.process_time() - began)
         share = population.iterations.sum() / population.iterations.max() / len(population)
-        if number > 1 and abs(least[1] / least[0] / share - 1) <= 0.1:
+        if number > 0 and abs(least[1] / least[0] / share - 1) <= 0.1:
             break
     assert share < 0.6
     np.testing.assert_allclose(least[1] / least[0], share, rtol=0.1)
@@ -676,17 +676,18 @@ def test_numbers_of_members_are_no_business_of_train():
     assert "2 values, 0.5 to 0.6" in repr(fx.SGD(0.1, [0.5, 0.6]))
 
 
-def test_a_hundred_thousand_members_need_little_memory():
+def test_many_members_need_little_memory():
     """No object is kept for a member: what is allocated stays within a few times the parameters."""
     import tracemalloc
 
     K = 1000
-    tracemalloc.start()
-    try:
-        population = fx.train_population(TINY, *XOR, members=K, random_state=0, iterations=2, backend="numpy")
-        kept, _peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    for _ in range(2):  # the first time it imports what it needs, and fills Python's lists of objects to use again
+        tracemalloc.start()
+        try:
+            population = fx.train_population(TINY, *XOR, members=K, random_state=0, iterations=2, backend="numpy")
+            kept, _peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
     assert len(population) == K
     assert kept < 3 * flat(population).nbytes + 200_000
 

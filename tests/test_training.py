@@ -213,7 +213,7 @@ class Training:
         features = X if self.batch_size is None else rng.standard_normal((2, 33))
         targets = Y if self.batch_size is None else rng.randint(0, 2, (1, 33))
         data = features.astype(float), targets.astype(float)
-        job = Job(network, *data, self.optimizer, iterations=40, batch_size=self.batch_size, seed=9)
+        job = Job(network, *data, self.optimizer, iterations=28, batch_size=self.batch_size, seed=9)
         return run_of(job, State.beginning(network.initialize(0)._flat, self.optimizer))
 
 
