@@ -152,7 +152,7 @@ CHOICES = {
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
     "DRAWS": Choice((1_000, 10**9), DRAWN_ONES),
-    "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "DRAWN": Choice((1, 20_000, 500_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "MOST_ASIDE": Choice((1, 4, 64), SEEN),
     "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
     "STAYING_BYTES": Choice((0,), SEEN),

@@ -112,7 +112,7 @@ DRAWS = 50_000
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
-DRAWN = 20_000
+DRAWN = 100_000
 # And of so many where several threads take the steps: they are started anew for each call.
 DRAWN_TOGETHER = 200_000
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
