@@ -167,7 +167,7 @@ CHOICES = {
     "WORDS_AT_ONCE": Choice((24, 104), DRAWN_ONES),
     "JACOBIAN_BYTES": Choice((64 * 1024, 8 * 1024 * 1024), SQUARES),
     "JACOBIAN_COLUMNS": Choice((64, 8192), SQUARES),
-    "DRAWN": Choice((1, 200_000), (Case((2, 8, 1), 8, 3), DIGITS)),
+    "DRAWN": Choice((1, 20_000, 500_000), (Case((2, 8, 1), 8, 3), DIGITS)),
     "MOST_ASIDE": Choice((1, 4, 64), SEEN),
     "ASIDE_BYTES": Choice((0, 64 * 1024, 1024 * 1024), SEEN),
     "STAYING_BYTES": Choice((0,), SEEN),

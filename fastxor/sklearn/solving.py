@@ -133,21 +133,21 @@ class Epochs:
         seconds = self._seconds or steps / self._session.speed
         count = max(1, min(most, int(_SPAN / seconds)))
         try:
-            good, _costs = self._session.advance(count * steps, 0, 1)
+            good, costs = self._session.advance(count * steps, 0, 1)
         except KeyboardInterrupt as error:
-            error.losses = self._losses()  # type: ignore[attr-defined]
+            error.losses = self._losses([*self._session.recorded.values()])  # type: ignore[attr-defined]
             raise
         self._seconds = max((time.perf_counter() - began) / count, 1e-9)
         finished = good < count * steps and self._session.finished
-        losses = self._losses()
+        losses = self._losses(costs)
         return losses if finished or good == count * steps else [*losses, nan]
 
-    def _losses(self) -> list[float]:
-        """Take over where the session is; the losses of its epochs, each the mean over the samples."""
+    def _losses(self, costs: list[float]) -> list[float]:
+        """Take over where the session is; the losses of its epochs, from the costs of its steps."""
         assert self._session is not None
         self._state = self._session.state()
         self._solver.memory = self._state.memory
-        return epoch_losses(self._job, [*self._session.recorded.values()])
+        return epoch_losses(self._job, costs)
 
     @property
     def finished(self) -> bool:

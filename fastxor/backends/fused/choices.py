@@ -130,7 +130,7 @@ JACOBIAN_COLUMNS = 1024
 # ---------------------------------------------------------------- around the kernels (session.py, __init__.py)
 
 # The orders of so many samples are drawn at once, for data of few samples whose epochs are soon over.
-DRAWN = 20_000
+DRAWN = 100_000
 # And of so many where several threads take the steps: they are started anew for each call.
 DRAWN_TOGETHER = 200_000
 # Of a schedule, the learning rates of so many steps at most are worked out at a time.

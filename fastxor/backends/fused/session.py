@@ -108,7 +108,7 @@ class Session:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
         self._fetched = False
-        self.recorded: dict[int, float] = {}
+        self._costs: list[tuple[int, int, np.ndarray]] = []  # of the last `advance`: first step, interval, numbers
         drawing = (1e-5 + 1e-8 * samples) / job.steps_per_epoch if shuffled else 0.0  # the order of an epoch
         self.speed = 1 / ((3 * network.count * self._batch + 500) / 5e9 + drawing)
         self._restore()
@@ -120,6 +120,13 @@ class Session:
         """No more steps are to come: the next run of the kind may have what this one worked on."""
         if self._desk.is_kept:
             self._idle.append(self._desk)
+
+    @property
+    def recorded(self) -> dict[int, float]:
+        costs: dict[int, float] = {}
+        for first, interval, some in self._costs:
+            costs |= zip(range(first, first + interval * some.size, interval), some.tolist(), strict=True)
+        return costs
 
     @property
     def thetas(self) -> dict[int, Array]:
@@ -137,7 +144,7 @@ class Session:
         return State(row[0], memory, iteration)
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
-        self.recorded = {}
+        self._costs = []
         self._desk.hyper[update.ASIDE] = self.every
         if self.every:
             self._first_aside = (self._state.completed // self.every + 1) * self.every
@@ -157,7 +164,7 @@ class Session:
             done += good
             if good < chunk:
                 break
-        return done, [*self.recorded.values()]
+        return done, [cost for _first, _interval, some in self._costs for cost in some.tolist()]
 
     def _next(self, steps: int) -> tuple[int, np.ndarray]:
         """How many of so many steps to take at once, and the order of their samples, from where the run is."""
@@ -191,8 +198,8 @@ class Session:
         else:
             good = steps
         done = self._state.completed
-        known = costs.tolist() if good == steps else [cost for cost in costs.tolist() if cost == cost]
-        self.recorded |= zip(range(done + first, done + steps, interval), known, strict=False)  # before the state
+        known = costs if good == steps else costs[costs == costs]
+        self._costs.append((done + first, interval, known))  # before the state
         self._take_over(good)
         return good
 

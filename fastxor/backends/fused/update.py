@@ -71,15 +71,21 @@ def step(work, n, first, stop, theta, after, gradient, moments, hyper, share):
     """One step of the parameters `first` to `stop`: those at `theta` and the gradient in, those at `after` out; are
     they finite?
 
-    Unless `share` is 0, so much of l2 and l1 adds to the gradient. The optimizer's two vectors, of n numbers, stand one
-    after the other at `moments`; then comes one with a 1 for each weight, 0 for biases.
+    Unless `share` is 0, so much of l2 and l1 adds to the gradient, that of l1 where it stands. The optimizer's two
+    vectors, of n numbers, stand one after the other at `moments`, and then one with a 1 for each weight, 0 for biases.
 
     Many arguments: see tracing.py.
     """
     kind, number = get(hyper, KIND), partial(get, hyper)
 
+    def add_l1():
+        objective = _objective(work, n, theta, gradient, moments, lambda i: number(i) * share, l2=False)
+        for i in steps(first, stop, lanes(work)):
+            store(work, gradient + i, objective(i))
+
     def penalized():
-        objective = _objective(work, n, theta, gradient, moments, lambda i: number(i) * share)
+        cond(number(L1) != 0.0, add_l1)  # by itself: it is rare, and would be a quarter of the pass
+        objective = _objective(work, n, theta, gradient, moments, lambda i: number(i) * share, l1=False)
         return moved(work, n, first, stop, theta, after, gradient, moments, kind, number, objective)
 
     def plain():
@@ -118,16 +124,18 @@ def moved(work, n, first, stop, theta, after, gradient, moments, kind, number, o
 @traced
 def penalty(work, n, theta, moments, hyper, share):
     """What the cost is raised by: l2 / 2 sum(w**2) + l1 sum(abs(w)), times `share`."""
-    return sum_lanes(penalties(work, n, theta, moments, lambda i: get(hyper, i) * share))
+    of = partial(penalties, work, n, theta, moments, lambda i: get(hyper, i) * share)
+    return sum_lanes(cond(get(hyper, L1) != 0.0, of, partial(of, l1=False)))
 
 
-def penalties(work, n, theta, moments, number):
-    """The same for each lane by itself; `number` as in `moved`."""
-    half, l1 = rounded(work, number(L2) * 0.5), rounded(work, number(L1))
+def penalties(work, n, theta, moments, number, l1=True):
+    """The same for each lane by itself, `l1` only if that is said; `number` as in `moved`."""
+    half, size = rounded(work, number(L2) * 0.5), rounded(work, number(L1))
 
     def vector(i, total):
         x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
-        return total + fma(weight * half * x, x, weight * l1 * absolute(x))
+        square = weight * half * x
+        return total + (fma(square, x, weight * size * absolute(x)) if l1 else square * x)
 
     return fori_loop(0, n, lanes(work), vector, full(work, 0.0))
 
@@ -171,13 +179,14 @@ def penalize_each(work, n, theta, gradient, moments, number):
     cond(has_limits > 0.0, clipped, whole)
 
 
-def _objective(work, n, theta, gradient, moments, number):
-    """A function from a place to the objective's gradient there."""
-    l2, l1 = rounded(work, number(L2)), rounded(work, number(L1))
+def _objective(work, n, theta, gradient, moments, number, l2=True, l1=True):
+    """A function from a place to the objective's gradient there, or to that with one of the two alone."""
+    strength, size = rounded(work, number(L2)), rounded(work, number(L1))
 
     def objective(i):
-        x, weight = load(work, theta + i), load(work, moments + 2 * n + i)
-        return fma(weight * l2, x, fma(weight * l1, _sign(x), load(work, gradient + i)))
+        x, weight, g = load(work, theta + i), load(work, moments + 2 * n + i), load(work, gradient + i)
+        g = fma(weight * size, _sign(x), g) if l1 else g
+        return fma(weight * strength, x, g) if l2 else g
 
     return objective
 
