@@ -20,7 +20,7 @@ from support import assert_same_dict
 import fastxor as fx
 from fastxor import second_order
 from fastxor.backends import resolve
-from fastxor.backends.fused import jacobian
+from fastxor.backends.fused import choices
 from fastxor.network import ACTIVATIONS
 from fastxor.state import Job as Training
 from fastxor.state import State
@@ -86,8 +86,8 @@ def test_the_jacobian_is_that_of_central_differences(backend, hidden, output):
 def test_many_samples_go_through_in_parts(monkeypatch, core, order):
     job = job_of(("tanh",), m=1000)
     whole = equations(job, "numpy")
-    monkeypatch.setattr(jacobian, "_MOST_BYTES", 100_000)
-    monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
+    monkeypatch.setattr(choices, "JACOBIAN_BYTES", 100_000)
+    monkeypatch.setattr(choices, "JACOBIAN_COLUMNS", 1)
     X, Y = (np.array(array, order=order) for array in job.data)
     theta = np.concatenate([value.ravel() for value in job.start.values()])
     parts = [rows @ rows.T for rows in resolve(core).residuals(job.network, X, Y, None).parts(theta)]
