@@ -160,7 +160,6 @@ CHOICES = {
     "GROUP_COLUMNS": Choice((2, 6), SMALL_ONES),
     "GROUP_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
     "KEPT_SAMPLES_BYTES": Choice((0, 1 << 30), SMALL_ONES),
-    "FIRST_LOOK": Choice((1, 64), TINY_ONES[:4]),
     "DRAWS": Choice((1_000, 10**9), DRAWN_ONES),
     "STREAMS": Choice((4, 32), DRAWN_ONES),
     "WORDS_AT_ONCE": Choice((24, 104), DRAWN_ONES),

@@ -109,8 +109,6 @@ GROUP_COLUMNS = 4 if REGISTERS >= 32 else 2
 GROUP_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 KEPT_SAMPLES_BYTES = 8 * 1024 * 1024
-# Steps after which a group is first looked at: most that diverge do so at once.
-FIRST_LOOK = 8
 # Random numbers, and words of a generator's state, that are worth a thread; how many generators are taken side by side,
 # and of how many of their words at a time (a pair of numbers takes four, and a state is some times as many).
 DRAWS = 50_000

@@ -50,6 +50,7 @@ NUMBER, STEPS, FIRST, EPOCH, LEFT, TAKEN, GOOD, PAUSES, MEMBER = range(9)
 PLACE, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOOK = range(12)
 
 NEVER = 1 << 62  # a step that no network comes to
+SOON = 8  # steps after which a group is first looked at: most that diverge do so at once
 
 
 class Group(NamedTuple):
@@ -228,7 +229,7 @@ def trainer(advance):
                 return
             if t < care or t >= following:
                 _keep(group)
-                kept, following = t, t + max(choices.FIRST_LOOK, min(t, choices.UNSEEN))
+                kept, following = t, t + max(SOON, min(t, choices.UNSEEN))
             until = min(until, following)
             if t < care or cohort.call[ORDER] or cohort.call[RATES]:
                 until = t + 1
