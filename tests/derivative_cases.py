@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 import fastxor as fx
+from fastxor.architecture import CANONICAL
 from fastxor.network import ACTIVATIONS
 
 
@@ -63,7 +64,7 @@ def gradient(net, theta, X, Y):
     d = (A[-1] - Y) / X.shape[1]
     if net.loss == "huber":
         d = np.where(np.abs((A[-1] - Y).real) < 1, d, np.sign((A[-1] - Y).real) / X.shape[1])
-    if "entropy" not in net.loss and net.loss != "poisson":
+    if net.loss not in CANONICAL:
         d = d * SLOPES[net.output](Z[-1], A[-1])
     for number in reversed(range(len(weights))):
         parts = [(d @ A[number].T).ravel(), d.sum(axis=1), *parts]
@@ -77,7 +78,7 @@ def targets(net, like, seed):
     Y = np.random.RandomState(seed).random_sample(like.shape)
     if net.loss == "cross_entropy":
         Y = Y / Y.sum(axis=0)
-    return Y if "entropy" in net.loss or net.loss == "poisson" else 3 * Y - 1
+    return Y if net.loss in CANONICAL else 3 * Y - 1
 
 
 def by_complex_step(function, at):

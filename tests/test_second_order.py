@@ -21,7 +21,7 @@ from test_training import Interruption
 import fastxor as fx
 from fastxor import second_order
 from fastxor.backends import resolve
-from fastxor.backends.fused import jacobian
+from fastxor.backends.fused import choices
 from fastxor.network import ACTIVATIONS
 from fastxor.optimizers import check_run
 from fastxor.state import Job as Training
@@ -88,8 +88,8 @@ def test_the_jacobian_is_that_of_central_differences(backend, hidden, output):
 def test_many_samples_go_through_in_parts(monkeypatch, core, order):
     job = job_of(("tanh",), m=1000)
     whole = equations(job, "numpy")
-    monkeypatch.setattr(jacobian, "_MOST_BYTES", 100_000)
-    monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
+    monkeypatch.setattr(choices, "JACOBIAN_BYTES", 100_000)
+    monkeypatch.setattr(choices, "JACOBIAN_COLUMNS", 1)
     X, Y = (np.array(array, order=order) for array in job.data)
     theta = np.concatenate([value.ravel() for value in job.start.values()])
     parts = [rows @ rows.T for rows in resolve(core).residuals(job.network, X, Y, None).parts(theta)]

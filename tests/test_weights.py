@@ -9,7 +9,7 @@ from test_penalties import NETS, data
 from test_resume import assert_same_run, through_a_file
 
 import fastxor as fx
-from fastxor.backends.fused import choices, jacobian, specialised
+from fastxor.backends.fused import choices, specialised
 
 LABELS = fx.Network([3, 6, 3], "tanh", "softmax")
 BINARY = fx.Network([2, 3, 1])
@@ -117,8 +117,8 @@ def test_levenberg_marquardt_takes_weights(monkeypatch, core):
     arguments["parameters"] = net.initialize(0)
     copies = fx.train(net, X.repeat(counts, axis=1), Y.repeat(counts, axis=1), **arguments)
     comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
-    monkeypatch.setattr(jacobian, "_MOST_BYTES", 10_000)
-    monkeypatch.setattr(jacobian, "_LEAST_COLUMNS", 1)
+    monkeypatch.setattr(choices, "JACOBIAN_BYTES", 10_000)
+    monkeypatch.setattr(choices, "JACOBIAN_COLUMNS", 1)
     comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
 
 

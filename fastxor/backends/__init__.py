@@ -132,13 +132,8 @@ class Residuals(Protocol):
         """
 
 
-class Backend(Protocol):
-    """What every backend module provides.
-
-    X is (n_x, m), Y is (n_y, m), `theta` holds the flat parameters, and all have one dtype. None of them is
-    changed or returned. The functions that return "or None" return None if an input or the result has
-    a value that is not finite (`cost` alone may be infinite), or a target or probability is not what the loss wants.
-    """
+class Tutorial(Protocol):
+    """The tutorial's operations, one by one. X, Y, `theta` and None are as in `Backend`."""
 
     def sigmoid(self, z: Array) -> Array:
         """1 / (1 + e**-z), elementwise."""
@@ -146,11 +141,26 @@ class Backend(Protocol):
     def forward(self, network: Architecture, theta: Array, X: Array) -> Array | None:
         """The activations A1, A2, … of every layer in one vector, laid out by ``network._activations(m)``; or None."""
 
-    def outputs(self, network: Architecture, theta: Array, X: Array) -> Array | None:
-        """The activations of the last layer alone, (n_y, m); or None."""
-
     def cost(self, A: Array, Y: Array) -> float | None:
         """Cross-entropy of the probabilities A, averaged over samples; or None."""
+
+    def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
+        """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
+
+    def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
+        """theta after one step of gradient descent; or None."""
+
+
+class Backend(Tutorial, Protocol):
+    """What every backend module provides, beside the tutorial's operations.
+
+    X is (n_x, m), Y is (n_y, m), `theta` holds the flat parameters, and all have one dtype. None of them is
+    changed or returned. The functions that return "or None" return None if an input or the result has
+    a value that is not finite (`cost` alone may be infinite), or a target or probability is not what the loss wants.
+    """
+
+    def outputs(self, network: Architecture, theta: Array, X: Array) -> Array | None:
+        """The activations of the last layer alone, (n_y, m); or None."""
 
     def loss(self, network: Architecture, theta: Array, X: Array, Y: Array) -> float | None:
         """The network's loss, from the last activation's input, averaged over samples; or None."""
@@ -172,9 +182,6 @@ class Backend(Protocol):
     def solve(self, factor: Array, b: Array) -> Array:
         """x with L L' x = b, for a lower triangular L, the factor, in float64."""
 
-    def backward(self, network: Architecture, theta: Array, X: Array, Y: Array, activations: Array) -> Array | None:
-        """Flat gradient of the tutorial's cost for the activations that `forward` returned; or None."""
-
     def vjp(self, network: Architecture, theta: Array, X: Array) -> tuple[Array, Pullback] | None:
         """The outputs (n_y, m), and the way back from a derivative by them; or None.
 
@@ -186,9 +193,6 @@ class Backend(Protocol):
 
     def hvp(self, network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
         """The Hessian of the network's loss times a flat direction, for arguments that have been checked; or None."""
-
-    def update(self, theta: Array, gradient: Array, learning_rate: float) -> Array | None:
-        """theta after one step of gradient descent; or None."""
 
     def open(self, job: Job, state: State) -> Session:
         """Go on with a run from this state."""
@@ -218,7 +222,7 @@ class Backend(Protocol):
         """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""
 
 
-_OPERATIONS = tuple(name for name in vars(Backend) if not name.startswith("_"))
+_OPERATIONS = tuple(name for kind in (Tutorial, Backend) for name in vars(kind) if not name.startswith("_"))
 
 
 def available_backends() -> tuple[BackendName, ...]:
