@@ -303,31 +303,30 @@ class Process:
         self._process.wait()
 
 
-def ratios(name: str, choice: Choice, case: Case) -> dict[float, float]:
-    """For every other value, the median of the present one's time by its own."""
+def ratios(name: str, choice: Choice, case: Case, folder: str) -> dict[float, float]:
+    """For every other value, the median of the present one's time by its own; caches are in the folder."""
     settings: list[dict[str, float]] = [{}, *({name: value} for value in choice.others)]
     times: list[list[float]] = [[] for _ in settings]
-    with tempfile.TemporaryDirectory() as folder:
-        caches = [None, *(str(Path(folder) / str(value)) for value in choice.others)]
+    caches = [None, *(str(Path(folder) / str(value)) for value in choice.others)]
 
-        def started() -> list[Process]:
-            if choice.cold:
-                return [Process(setting, tempfile.mkdtemp(dir=folder)) for setting in settings]
-            return [Process(setting, cache) for setting, cache in zip(settings, caches, strict=True)]
+    def started() -> list[Process]:
+        if choice.cold:
+            return [Process(setting, tempfile.mkdtemp(dir=folder)) for setting in settings]
+        return [Process(setting, cache) for setting, cache in zip(settings, caches, strict=True)]
 
-        processes = started()
-        length = processes[0].length(case)
-        for _ in range(3 if case.first else ROUNDS):
-            for process, taken in zip(processes, times, strict=True):
-                if not case.first and not taken:
-                    process(case, length)  # what has to be compiled is
-                taken.append(process(case, length))
-            if case.first:
-                for process in processes:
-                    process.close()
-                processes = started()
-        for process in processes:
-            process.close()
+    processes = started()
+    length = processes[0].length(case)
+    for _ in range(3 if case.first else ROUNDS):
+        for process, taken in zip(processes, times, strict=True):
+            if not case.first and not taken:
+                process(case, length)  # what has to be compiled is
+            taken.append(process(case, length))
+        if case.first:
+            for process in processes:
+                process.close()
+            processes = started()
+    for process in processes:
+        process.close()
     pairs = {value: zip(times[0], other, strict=True) for value, other in zip(choice.others, times[1:], strict=True)}
     return {value: statistics.median(now / then for now, then in pair) for value, pair in pairs.items()}
 
@@ -351,9 +350,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.names or CHOICES:
         choice = CHOICES[name]
         print(f"{name} = {present(name):g}; speed with another value, beside this one:", flush=True)
-        for case in choice.cases:
-            found = ratios(name, choice, case)
-            print("  " + ", ".join(f"{value:g}: {ratio:.3f}" for value, ratio in found.items()) + f"   {case.label}")
+        with tempfile.TemporaryDirectory() as folder:
+            for case in choice.cases:
+                found = ", ".join(f"{value:g}: {r:.3f}" for value, r in ratios(name, choice, case, folder).items())
+                print(f"  {found}   {case.label}", flush=True)
 
 
 if __name__ == "__main__":

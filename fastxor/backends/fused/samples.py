@@ -39,7 +39,9 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
 
             def gather(row=row, line=line):
                 for s in steps(0, count):
-                    put(work, line + s, get(source, row + get(order, start + s)))
+                    place = row + get(order, start + s)
+                    prefetch(source, place + samples)  # of the next row, which is far from this one
+                    put(work, line + s, get(source, place))
 
             def copy(row=row, line=line):
                 for s in steps(0, whole, V):
