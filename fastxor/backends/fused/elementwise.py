@@ -15,7 +15,7 @@ from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
 from ._jit import inlined
 from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes, times
 from .tracing import cond, fori_loop, steps, switch, traced, traced_inline
-from .vmath import clamp, exp, exp_down, expm1, gelu, log, maximum, sigmoid, sigmoid_of_many, sin_cos, softplus, tanh
+from .vmath import clamp, exp, exp_down, expm1, gelu, log, maximum, sigmoid, sin_cos, softplus, tanh
 
 ACTIVATIONS = {
     name: code
@@ -305,8 +305,9 @@ def delta(work, loss, code, at, target, weight, rows, T, logistic):
     return sum_lanes(errors(work, loss, code, at, target, weight, rows, T, logistic)) == 0.0
 
 
-def errors(work, loss, code, at, target, weight, rows, T, logistic):
-    """The same; what is returned is 0 in each lane where all was finite, else NaN.
+def errors(work, loss, code, at, target, weight, rows, T, logistic, sigmoid=sigmoid):
+    """The same, with another function for the sigmoid if it is given; what is returned is 0 in each lane where all was
+    finite, else NaN.
 
     Many arguments: see tracing.py.
     """
@@ -328,7 +329,7 @@ def errors(work, loss, code, at, target, weight, rows, T, logistic):
         def samples(s, bad):
             i = r * T + s
             z = load(work, at + i)
-            a = cond(logistic, lambda: sigmoid_of_many(z), lambda: z)
+            a = cond(logistic, lambda: sigmoid(z), lambda: z)
             error = a - load(work, target + i)
             error = cond(loss == HUBER, lambda: clamp(error, -1.0, 1.0), lambda: error)
             store(work, at + i, by_logit(error, a) * load(work, weight + s))

@@ -14,7 +14,7 @@ from functools import partial
 from .. import elementwise, update
 from ..simd import absolute, broadcast, cos, fma, full, get, lanes, load, select_less, sin, store
 from ..tracing import cond, fori_loop, steps
-from ..vmath import tanh
+from ..vmath import sigmoid_of_many, tanh
 from .layout import (
     BAD,
     CODE,
@@ -135,7 +135,7 @@ def one_tile(work, X, plan, place, tile, start, size, record, scikit=False):
     cond(logistic, lambda: None, lambda: output(work, plan, size))
     bad = elementwise.errors(
         work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work),
-        logistic,
+        logistic, sigmoid_of_many,
     )  # fmt: skip
     cond(logistic, lambda: store(work, plan(BAD), load(work, plan(BAD)) + bad))
     backward(work, X, plan, place, tile, start, size)
