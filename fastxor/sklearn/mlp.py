@@ -91,9 +91,16 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         """As scikit-learn does, but of parameters that a fit has had before: it takes as long as many an epoch."""
         values = self.get_params(deep=False)
         if all(map(_is_simple, values.values())):
-            _validated(type(self), *((name, type(value), value) for name, value in values.items()))
+            self._validate_once(*((name, type(value), value) for name, value in values.items()))
         else:
             super()._validate_params()
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _validate_once(cls, *parameters: tuple[str, type, Any]) -> None:
+        """Validate these; what has been valid once is not looked at again."""
+        values = {name: value for name, _type, value in parameters}
+        validate_parameter_constraints(cls._parameter_constraints, values, cls.__name__)
 
     # ------------------------------------------------------------ fitting
 
@@ -403,13 +410,6 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 def _is_simple(value: Any) -> bool:
     """Whether a parameter is told from others by its type and value."""
     return type(value) in _SIMPLE or (type(value) is tuple and all(type(number) is int for number in value))
-
-
-@lru_cache(maxsize=256)
-def _validated(kind: type[_MLP], *parameters: tuple[str, type, Any]) -> None:
-    """Validate these; that they were valid is remembered."""
-    values = {name: value for name, _type, value in parameters}
-    validate_parameter_constraints(kind._parameter_constraints, values, kind.__name__)
 
 
 def _is_ready(X: Any, y: Any) -> bool:
