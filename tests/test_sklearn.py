@@ -357,6 +357,21 @@ def test_wrong_parameters_are_named(wrong):
         ours.MLPClassifier(**wrong).fit(X, y)
 
 
+@pytest.mark.parametrize(
+    ("fine", "wrong"), [({"shuffle": True}, {"shuffle": 1}), ({"tol": 0.0}, {"tol": -1.0}), ({}, {"batch_size": [9]})]
+)
+def test_what_was_fine_says_nothing_about_what_is_equal_or_comes_after(fine, wrong):
+    """Parameters are validated once for their types and values: 1 is not True."""
+    model = ours.MLPClassifier((2,), max_iter=1).set_params(**fine)
+    for _ in range(2):
+        model.fit(X, y)
+    model.set_params(**wrong)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of MLPClassifier must be"):
+            model.fit(X, y)
+    model.set_params(**{name: getattr(ours.MLPClassifier(), name) for name in wrong}).fit(X, y)
+
+
 def test_half_a_unit_is_an_error():
     for sizes in ((2.5,), (4, None), [[3]]):
         with pytest.raises(TypeError, match="integer"):

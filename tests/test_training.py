@@ -337,7 +337,7 @@ def test_an_interrupt_at_any_line_loses_nothing(core, kind):
     assert reached >= {0, 0 if kind == "blows up" else 5}
 
 
-@pytest.mark.parametrize(("core", "epoch", "least"), [("numpy", 1000, 2000), ("numba", 30_000, 50_000)])
+@pytest.mark.parametrize(("core", "epoch", "least"), [("numpy", 1000, 2000), ("numba", 75_000, 125_000)])
 def test_an_interrupt_within_a_span_keeps_what_the_session_has(monkeypatch, core, epoch, least):
     """All steps of the numpy core, and of the fused one those whose samples were not drawn together with the last."""
     orders = Shuffle.orders

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_co
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
@@ -41,6 +41,7 @@ except ImportError:  # before scikit-learn 1.9
 
 
 _FLOATS = (np.float64, np.float32)
+_SIMPLE = (bool, int, float, str, type(None))
 _DENSE = 2**22  # numbers of a sparse matrix that are written out at a time, to be predicted from
 
 
@@ -87,6 +88,21 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
     def _get_param_names(cls) -> list[str]:
         """As scikit-learn finds them, which it does several times in a fit, but found once for a class."""
         return super()._get_param_names()
+
+    def _validate_params(self) -> None:
+        """As scikit-learn does, but of parameters that a fit has had before: it takes as long as many an epoch."""
+        values = self.get_params(deep=False)
+        if all(map(_is_simple, values.values())):
+            self._validate_once(*((name, type(value), value) for name, value in values.items()))
+        else:
+            super()._validate_params()
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def _validate_once(cls, *parameters: tuple[str, type, Any]) -> None:
+        """Validate these; what has been valid once is not looked at again."""
+        values = {name: value for name, _type, value in parameters}
+        validate_parameter_constraints(cls._parameter_constraints, values, cls.__name__)
 
     # ------------------------------------------------------------ fitting
 
@@ -407,6 +423,11 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _is_simple(value: Any) -> bool:
+    """Whether a parameter is told from others by its type and value."""
+    return type(value) in _SIMPLE or (type(value) is tuple and all(type(number) is int for number in value))
 
 
 def _is_ready(X: Any, y: Any) -> bool:
