@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fastxor import validation as checks
 from fastxor.backends import check_name, resolve
 from fastxor.files import Path
+from fastxor.loop import Run
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
@@ -204,16 +205,19 @@ def train(
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
     settings["weights"] = combined(network, Y, sample_weight, class_weight)
-    if resume is None:
-        if early_stopping is not None and held is None:
-            raise ValueError(NEEDS_VALIDATION)
-        run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
-    else:
+    if resume is not None:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
-        run = resumed(network, X, Y, resume, asked)
+    elif early_stopping is not None and held is None:
+        raise ValueError(NEEDS_VALIDATION)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
-    run.interval = interval
+
+    def make() -> Run:
+        if resume is None:
+            return begun(network, X, Y, parameters, checks.random_state(random_state), asked)
+        return resumed(network, X, Y, resume, asked)
+
+    run = _made(make, interval)
     if run.held is not None:
         watch = watch or Watching()
     elif early_stopping is not None:
@@ -226,6 +230,20 @@ def train(
     except BaseException as error:  # SystemExit, too
         run.failed(error)
         raise
+
+
+def _made(make: Callable[[], Run], interval: int | None) -> Run:
+    """The run, with its interval. After Ctrl-C, as while large data are looked at, it is made again, with the same bits
+    if they follow from a seed, to end before its first step.
+    """
+    try:
+        run = make()
+        run.interval = interval
+        return run
+    except KeyboardInterrupt:
+        run = make()
+        run.interval = interval
+        raise run.interrupted() from None
 
 
 NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"

@@ -459,8 +459,13 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def finite(array: Array) -> bool:
-    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
-    return isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+    """Whether every value is. A finite sum shows it at once, but that of finite values may overflow."""
+    if array.size <= _BY_BLAS:
+        total = np.vdot(array, array)
+    else:  # BLAS would have threads, which wait for each other where others have the cores
+        with np.errstate(all="ignore"):
+            total = np.add.reduce(array, None)
+    return isfinite(total) or bool(np.isfinite(array).all())
 
 
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
@@ -529,6 +534,7 @@ def refuse_overflow(
 
 # How far from 1 a column of targets for softmax may sum: float32 probabilities of a thousand classes pass.
 SUM_TOLERANCE = 1e-3
+_BY_BLAS = 10_000
 _AT_ONCE = 10_000  # columns whose sums, or numbers for which answers, are kept at a time
 _OUTPUTS = "(n_y, m), outputs down and samples across"
 

@@ -580,3 +580,18 @@ def test_a_bad_value_is_found_wherever_it_is(dtype, order, part):
             spoilt[place] = bad
             with pytest.raises(ValueError, match=re.escape(f"X must be finite, got {bad} at {place}")):
                 fx.train(net, spoilt, np.zeros((1, spoilt.shape[1])), iterations=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [100, 30_000])
+def test_large_arrays_are_looked_at_like_small_ones(size, dtype):
+    largest = np.finfo(dtype).max
+    array = np.full(size, largest, dtype)
+    assert validation.finite(array)  # though no sum of them is
+    array[::2] *= -1
+    assert validation.finite(array)
+    for bad in ([np.inf], [np.nan], [np.inf, -np.inf]):
+        wrong = np.zeros(size, dtype)
+        wrong[-len(bad) :] = bad
+        assert not validation.finite(wrong)
+        assert not validation.finite(wrong.reshape(2, -1).T)

@@ -407,6 +407,31 @@ def test_an_interrupt_while_the_backend_is_loaded(monkeypatch, core, length):
     assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), train(**length, backend=core))
 
 
+def test_an_interrupt_while_data_are_looked_at(monkeypatch, core, length):
+    seen = []
+
+    def look(*arguments, **data):
+        seen.append(data)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    whole = train(**length, backend=core)
+    with monkeypatch.context() as patch:
+        patch.setattr("fastxor.validation.check_values", look)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            train(**length, backend=core)
+    assert raised.value.result.iterations == 0
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), whole)
+    half = train(**length, backend=core, callback=lambda moment: moment.iteration > 9)
+    seen.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("fastxor.validation.check_values", look)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            fx.train(NET, X, Y, resume=half, backend=core)
+    assert raised.value.iterations == half.iterations
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), whole)
+
+
 def interrupt(*_):
     raise KeyboardInterrupt
 
