@@ -476,6 +476,21 @@ def test_what_a_target_refuses():
             fx.train_population(TINY, *XOR, target_cost=value, **asked)
 
 
+def test_records_stand_with_their_members_where_some_stop(core):
+    rates = np.full(9, 0.1)
+    rates[[3, 8]] = 1e-300  # who gets no better, the last one among them
+    asked = {
+        "validation": XOR, "early_stopping": fx.EarlyStopping(patience=1), "iterations": 4, "interval": 1,
+        "backend": core,
+    }  # fmt: skip
+    population = fx.train_population(TINY, *XOR, optimizer=fx.SGD(rates), random_state=0, **asked)
+    for i, rate in enumerate(rates):
+        seed = population.seeds[[i]]
+        alone = fx.train_population(TINY, *XOR, optimizer=fx.SGD(rate), members=1, random_state=seed, **asked)
+        assert len(population[i].history) == len(alone.history) == (2 if i in (3, 8) else 4)
+        np.testing.assert_array_equal(population.history.cost[: len(alone.history), i], alone.history.cost[:, 0])
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_how_a_run_is_cut_changes_no_bit(data):
