@@ -271,7 +271,9 @@ def test_divergence_is_an_error():
         ours.MLPRegressor(activation="identity", solver="sgd", learning_rate_init=1e3, random_state=0).fit(1e3 * X, y)
 
 
-@pytest.mark.parametrize("rate, kept", [(0.3, "of the best validation score, -1"), (1e9, "with which training began")])
+@pytest.mark.parametrize(
+    ("rate", "kept"), [(0.3, "of the best validation score, -1"), (1e9, "with which training began")]
+)
 def test_divergence_with_early_stopping_is_told_and_the_best_is_kept(rate, kept):
     """scikit-learn goes on with NaN, and ends at the same parameters."""
     settings = COMMON | {"solver": "sgd", "learning_rate_init": rate, "early_stopping": True, "activation": "identity"}

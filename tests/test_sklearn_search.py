@@ -218,7 +218,7 @@ def test_who_does_not_meet(met):
 
 
 @pytest.mark.parametrize(
-    "sizes, steps, batch, together",
+    ("sizes", "steps", "batch", "together"),
     [
         ([4, 3], 4000, 32, True),
         ([4, 3], 3999, 32, False),
