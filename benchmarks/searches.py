@@ -52,8 +52,8 @@ def _signs() -> tuple[Any, Any]:
 
 CASES = [
     Case("digits, 64-32-10, batches of 32", digits, 32, 32, 20),
-    Case("iris, 4-8-3, batches of 32, float64", _iris, 8, 32, 200, dtype="float64"),
-    Case("signs, 2-4-1, all samples, float64", _signs, 4, 200, 1000, dtype="float64"),
+    Case("iris, 4-8-3, batches of 32, float64", _iris, 8, 32, 1000, dtype="float64"),
+    Case("signs, 2-4-1, batches of 8, float64", _signs, 4, 8, 200, dtype="float64"),
 ]
 
 

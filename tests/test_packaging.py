@@ -107,6 +107,8 @@ def test_what_goes_to_the_package_index_has_passed_ci_and_needs_no_password():
         assert (ROOT / jobs["ci"]["uses"]).exists()
         trusted = {name for name, job in jobs.items() if "id-token" in job.get("permissions", {})}
         assert trusted == {"index", "publish-pages"}
+        assert jobs["index"]["if"] == "github.event_name == 'push'"  # started by hand, it publishes the pages alone
+        assert workflow[True]["push"] == {"tags": ["v*"]}  # YAML's `on`
         for name in trusted:
             assert "ci" in jobs[name]["needs"]
             assert not any("run" in step for step in jobs[name]["steps"])  # no code of ours has such a right

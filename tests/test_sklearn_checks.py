@@ -315,6 +315,27 @@ def test_validation_data_of_ones_own():
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, sample_weight_val=np.ones(len(X)))
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "wrong", "message"),
+    [
+        (MLPRegressor, X[:, :2], X[:, 0], r"y_val must have a row like those of y .*\(2,\), got \(\)"),
+        (MLPRegressor, y, np.full(len(y), np.nan), "y_val contains NaN"),
+        (MLPRegressor, y, np.full(len(y), "a"), "could not convert string"),
+        (MLPClassifier, y, X > 0, r"y_val must have a row like those of y .*\(\), got \(4,\)"),
+        (MLPClassifier, X > 0, y, r"y_val must have a row like those of y .*\(4,\), got \(\)"),
+    ],
+)
+def test_validation_targets_of_another_kind_are_refused(kind, target, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**QUICK, early_stopping=True).fit(X, target, X_val=X, y_val=wrong)
+
+
+@pytest.mark.parametrize("target", [X > 0, sparse.csr_matrix(X > 0).astype(int), np.array(["u", "v", "w"], object)[y]])
+def test_validation_targets_of_every_kind(target):
+    model = MLPClassifier(**QUICK, early_stopping=True).fit(X, target, X_val=X, y_val=target)
+    assert model.best_validation_score_ == model.score(X, target)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_change_nothing(threads):
     wanted = MLPClassifier(**QUICK | {"hidden_layer_sizes": (70,)}).fit(X, y)

@@ -139,7 +139,8 @@ def both(model, grid, X, y, met, **settings):
 @pytest.fixture
 def met(monkeypatch):
     """How many fits were trained together, each time."""
-    monkeypatch.setattr(side_by_side, "_LONG", 1)
+    for name, number in (("_BATCH", 200), ("_SMALL", 10_000), ("_LONG", 1)):
+        monkeypatch.setattr(side_by_side, name, number)
     counts, train = [], side_by_side.train
 
     def counted(courses, *rest):
@@ -216,9 +217,19 @@ def test_who_does_not_meet(met):
     assert met == []
 
 
-def test_short_fits_do_not_wait():
-    assert not side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 199 * 2, 75))
-    assert side_by_side.suits(Job(fx.Network([4, 3]), X.T, X[:, :3].T, fx.Adam(), 200 * 2, 75))
+@pytest.mark.parametrize(
+    ("sizes", "steps", "batch", "together"),
+    [
+        ([4, 3], 4000, 32, True),
+        ([4, 3], 3999, 32, False),
+        ([4, 3], 4000, 33, False),
+        ([4, 15], 4000, 32, True),  # 2,400 products
+        ([4, 16], 4000, 32, False),
+    ],
+)
+def test_those_wait_for_whom_it_pays(sizes, steps, batch, together):
+    job = Job(fx.Network(sizes), X.T, np.zeros((sizes[-1], len(X))), fx.Adam(), steps, batch)
+    assert side_by_side.suits(job) == together
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -293,7 +304,7 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
 
     monkeypatch.setattr(side_by_side._Group, "_take", interrupted)
     monkeypatch.setattr(side_by_side, "_AT_ONCE", 1)
-    endless = MLPClassifier((4,), random_state=0, max_iter=10**6, n_iter_no_change=10**6)
+    endless = MLPClassifier((4,), batch_size=32, random_state=0, max_iter=10**6, n_iter_no_change=10**6)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
     assert began.is_set()

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, _fit_context, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -256,8 +256,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         X, Y, weights = data
         if held is not None:
             X_out = self._dense(validate_data(self, held[0], accept_sparse=["csr", "csc"], dtype=X.dtype, reset=False))
-            y_out = np.asarray(held[1])
-            y_out = column_or_1d(y_out, warn=True) if y_out.ndim == 2 and y_out.shape[1] == 1 else y_out
+            y_out = self._like(labels, held[1])
             check_consistent_length(X_out, y_out)
             w_out = None if held[2] is None else _check_sample_weight(held[2], X_out)
         else:
@@ -275,6 +274,18 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
         of_outputs = self._scoring(y_out, w_out)
         return data, lambda theta: of_outputs(_outputs(core, net, theta, X_out))
+
+    def _like(self, y: Any, y_val: Any) -> Any:
+        """The labels, or numbers, to validate by, if they are of the kind of y."""
+        kind: dict[str, Any] = {"dtype": None, "accept_sparse": "csr"} if is_classifier(self) else {"dtype": np.float64}
+        y_val = check_array(y_val, ensure_2d=False, input_name="y_val", **kind)
+        if y_val.ndim == 2 and y_val.shape[1] == 1:
+            y_val = column_or_1d(y_val, warn=True)
+        if y_val.shape[1:] != y.shape[1:]:
+            raise ValueError(
+                f"y_val must have a row like those of y for each sample: {y.shape[1:]}, got {y_val.shape[1:]}"
+            )
+        return y_val
 
     def _check_optimizer(self, parameters: Parameters) -> None:
         """Refuse what an optimizer of the user's own cannot do."""

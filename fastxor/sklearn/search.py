@@ -59,8 +59,9 @@ class GridSearchCV(_InThreads, model_selection.GridSearchCV):
     Parameters, attributes and results are scikit-learn's. It is for estimators of `fastxor.sklearn`, alone or in a
     pipeline; others work as well, but most of them keep Python to themselves, and are served better by processes.
 
-    Candidates, folds and seeds that differ in numbers alone, of a network that is small (its parameters times the
-    samples of a batch up to 10,000) and may be trained for 200 epochs or more (``max_iter``), are trained together.
+    Candidates, folds and seeds that differ in numbers alone are trained together where that is faster: in batches of 32
+    samples at most, with 2,500 at most as the product of these and the network's parameters, if ``max_iter`` allows
+    4,000 steps or more.
     Their scores are those of scikit-learn's search over the same estimator to rounding, which may decide whether a loss
     is better by ``tol``, and on which side of a boundary a sample is; ``fit_time`` is the time until all that were
     trained together were fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of

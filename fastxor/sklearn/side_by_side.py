@@ -21,9 +21,10 @@ from fastxor.sklearn.solving import Course, Shuffles, Solver, epoch_losses
 from fastxor.state import Job, Orders, State
 from fastxor.views import Array
 
-# Parameters times samples of a step up to which, and epochs from which on, networks in lanes are so much faster that it
-# pays to wait for each other. All others keep the bits that they have by themselves.
-_SMALL, _LONG = 10_000, 200
+# Samples of a step, and parameters times samples, up to which networks in lanes are faster than each by itself, whose
+# vectors are of samples; and steps from which on that makes up for the waiting. All others keep the bits that they have
+# by themselves.
+_BATCH, _SMALL, _LONG = 32, 2_500, 4_000
 
 # Steps of all members together that are taken at a time, at most: so many samples of them.
 _AT_ONCE = 4_000_000
@@ -36,7 +37,8 @@ def suits(job: Job) -> bool:
     """Whether it is trained sooner as one of many."""
     if job.batch_size is None or job.weights is not None or schedule_of(job.optimizer) is not None:
         return False
-    return job.network.count * job.batch_size <= _SMALL and job.iterations >= _LONG * job.steps_per_epoch
+    small = job.batch_size <= _BATCH and job.network.count * job.batch_size <= _SMALL
+    return small and job.iterations >= _LONG
 
 
 class Member:
