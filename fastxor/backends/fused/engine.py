@@ -1,7 +1,8 @@
 """The engine: every way through a network, and every step of training, as one kernel that is compiled once.
 
 To be read from `engine`, which deals out tiles and sends each of them through `_fetch`, `_forward`, `_backward` and
-`_commit`. Arrays are flat; `plan` and `work` are those of workspace.py.
+`_commit`; `_narrow_steps` does so for steps of a single vector. Arrays are flat; `plan` and `work` are those of
+workspace.py.
 """
 
 import math
