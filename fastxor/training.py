@@ -18,6 +18,7 @@ from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
 from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.views import Array
 from fastxor.watching import EVERY, EarlyStopping, Moment, Watching
 from fastxor.weights import combined
 
@@ -211,13 +212,11 @@ def train(
         raise ValueError(NEEDS_VALIDATION)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
-
-    def make() -> Run:
-        if resume is None:
-            return begun(network, X, Y, parameters, checks.random_state(random_state), asked)
-        return resumed(network, X, Y, resume, asked)
-
-    run = _made(make, interval)
+    made = network, X, Y, parameters, random_state, resume, asked, interval
+    try:
+        run = _made(*made)
+    except KeyboardInterrupt:  # as while large data are looked at: again, to end before the first step
+        raise _made(*made).interrupted() from None
     if run.held is not None:
         watch = watch or Watching()
     elif early_stopping is not None:
@@ -232,18 +231,23 @@ def train(
         raise
 
 
-def _made(make: Callable[[], Run], interval: int | None) -> Run:
-    """The run, with its interval. After Ctrl-C, as while large data are looked at, it is made again, with the same bits
-    if they follow from a seed, to end before its first step.
-    """
-    try:
-        run = make()
-        run.interval = interval
-        return run
-    except KeyboardInterrupt:
-        run = make()
-        run.interval = interval
-        raise run.interrupted() from None
+def _made(
+    network: Network,
+    X: Array,
+    Y: Array,
+    parameters: Mapping[str, ArrayLike] | None,
+    random_state: RandomState,
+    resume: Result | None,
+    asked: Asked,
+    interval: int | None,
+) -> Run:
+    """The run; made twice, the same one if it follows from a seed."""
+    if resume is None:
+        run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
+    else:
+        run = resumed(network, X, Y, resume, asked)
+    run.interval = interval
+    return run
 
 
 NEEDS_VALIDATION = "early_stopping needs validation, a pair (X, Y) or a fraction of the samples; got None"
