@@ -223,7 +223,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _warn_of_divergence(self) -> None:
         """Training has blown up, and the parameters are from before."""
-        best = self.best_validation_score_
+        best: Any = self.best_validation_score_
         kept = f"of the best validation score, {best:g}" if np.isfinite(best) else "with which training began"
         rate = "learning_rate_init" if isinstance(self.solver, str) else "learning_rate"
         warnings.warn(
