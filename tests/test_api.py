@@ -876,7 +876,8 @@ def test_memory_does_not_grow_with_the_iterations(batch_size):
             tracemalloc.stop()
 
     peak(10)
-    assert peak(9000) < peak(3000) + 2000  # one number for each iteration would be 48,000 bytes
+    # Orders are drawn for some epochs at once; one number for each iteration would be 144,000 bytes more.
+    assert peak(27_000) < peak(9000) + 2000
 
 
 @pytest.mark.parametrize("batch_size", [None, 1000])

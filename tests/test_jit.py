@@ -45,6 +45,7 @@ def test_the_kernels_are_found():
         "input_derivatives",
         "hessian",
         "draw",
+        "shuffle",
     }
 
 
