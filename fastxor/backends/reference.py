@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from fastxor import initialization
 from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
-from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
-from fastxor.backends.one_by_one import OneByOne
+from fastxor.backends import Loss, NoSnapshots, Pullback, sequential
+from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, fades_every, with_rate
 from fastxor.penalties import Penalties
@@ -531,7 +531,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
-class Session(KeepsNothing):
+class Session(NoSnapshots):
     """A run, one step after the other."""
 
     finished = False
@@ -546,7 +546,7 @@ class Session(KeepsNothing):
         self._samples = [job.X.T, job.Y.T]
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
             self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
-        self.speed = one_by_one.speed(job.network, min(job.batch_size or job.samples, job.samples))
+        self.speed = sequential.speed(job.network, min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state
@@ -585,21 +585,21 @@ class Session(KeepsNothing):
 residuals, open = Residuals, Session
 
 
-def open_cohort(cohort: Cohort) -> OneByOne:
+def open_cohort(cohort: Cohort) -> SequentialSession:
     """Its members, one by one."""
-    return OneByOne(cohort, Session, cohort.threads or 1)
+    return SequentialSession(cohort, Session, cohort.threads or 1)
 
 
 def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
     """The outputs of each member."""
-    return one_by_one.outputs(_self, network, theta, X, threads or 1)
+    return sequential.outputs(_self, network, theta, X, threads or 1)
 
 
 def cohort_losses(
     network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
 ) -> Array:
     """The loss of each member."""
-    return one_by_one.losses(_self, network, theta, X, Y, weights, threads or 1)
+    return sequential.losses(_self, network, theta, X, Y, weights, threads or 1)
 
 
 _self = sys.modules[__name__]
