@@ -17,6 +17,9 @@ LONG = 0.15
 # From one span to the next the number of steps grows by no more than this: what was measured may mislead.
 _GROWTH = 16
 
+# The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
+_CAUTION = 4
+
 
 class Pace:
     """Steps that take about `SPAN`, by how long the last ones took.
@@ -31,7 +34,7 @@ class Pace:
     """
 
     def __init__(self, speed: float) -> None:
-        self._steps = speed * SPAN
+        self._steps = speed * SPAN / _CAUTION
 
     @property
     def steps(self) -> int:

@@ -10,22 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxor import second_order
+from fastxor import choices, second_order
 from fastxor.backends import Backend
 from fastxor.backends.one_by_one import OneByOne
 from fastxor.cohort import CohortSession, CohortState, Integers
 from fastxor.crowd import Crowd, Group
-from fastxor.loop import BLOWN_UP, LOOKED_AT
+from fastxor.loop import looked_at, most_at_end
 from fastxor.optimizers import SecondOrder
 from fastxor.pace import Pace
 from fastxor.views import Array
 from fastxor.watching import EarlyStopping
-
-# Where a record may stop a member that only this loop can look at, it takes no more than so many steps before that.
-_AT_LEAST = 64
-
-# Costs that are kept at a time where each step's is wanted.
-_COSTS = 1_000_000
 
 
 class Rules(NamedTuple):
@@ -76,7 +70,7 @@ class Rounds:
         parts = []
         for group in self.crowd.groups:
             session = _open(self.core, group)
-            parts.append(_Part(group, session, Pace(session.speed / 4), _Patience(self, group)))
+            parts.append(_Part(group, session, Pace(session.speed), _Patience(self, group)))
         try:
             while self._live():
                 for part in parts:
@@ -126,7 +120,7 @@ class Rounds:
             start = min(stop, len(live))
             most = max(1, pace.steps // len(which))
             if self.history.interval is None:
-                most = min(most, max(1, _COSTS // len(which)))
+                most = min(most, max(1, choices.COSTS_PER_CALL // len(which)))
             steps = np.minimum(self._to_look(group, which, left), most)
             go_on = self._take(part, which, steps)
             left = left - steps
@@ -151,11 +145,11 @@ class Rounds:
             if watched:
                 every = self.history.steps[group.members[which]]
                 return np.minimum(left, every - group.state.completed[which] % every)
-            return left if self.crowd.target is None else np.minimum(left, _AT_LEAST)
+            return left if self.crowd.target is None else np.minimum(left, choices.STEPS_PER_TARGET_CHECK)
         if not watched:
             return left
         since = group.state.completed[which] % interval
-        at_once = self.look is not None and interval >= _AT_LEAST
+        at_once = self.look is not None and interval >= choices.STEPS_PER_TARGET_CHECK
         return np.minimum(left, np.where(since == 0, 1 if at_once else interval, interval - since))
 
     def _take(self, part: _Part, which: Integers, steps: Integers) -> Array:
@@ -309,15 +303,15 @@ class Rounds:
         """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
         if self.crowd.groups[0].cohort.batch_size is None:
             return None
-        return self._costs(LOOKED_AT)
+        return self._costs(of_some=True)
 
-    def _costs(self, most: int | None = None) -> Array:
-        """What the members' objective is on their own data, (K,), or on about so many of their samples."""
+    def _costs(self, of_some: bool = False) -> Array:
+        """What the members' objective is on their own data, (K,), or on some of their samples: see `looked_at`."""
         costs = np.empty(len(self.crowd))
         for group in self.crowd.groups:
             cohort = group.cohort
             X, Y, weights = cohort.X, cohort.Y, cohort.weights
-            every = max(1, X.shape[-1] // most) if most else 1
+            every = looked_at(X.shape[-1]) if of_some else 1
             if every > 1 and (weights is None or weights[:, ::every].any(axis=1).all()):
                 X, Y = (np.ascontiguousarray(array[..., ::every]) for array in (X, Y))
                 weights = None if weights is None else np.ascontiguousarray(weights[:, ::every])
@@ -335,9 +329,8 @@ class Rounds:
         if first is None:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
-        eps = float(np.finfo(crowd.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
         with np.errstate(invalid="ignore"):
-            crowd.diverged |= ~(cost <= BLOWN_UP * (first + eps))
+            crowd.diverged |= ~(cost <= most_at_end(first, crowd.groups[0].state.theta.dtype))
         if crowd.target is not None:
             done = (cost <= crowd.target) & (crowd.reached != crowd.reached)
             crowd.reached[done] = crowd.completed()[done]
@@ -402,7 +395,7 @@ class _Patience:
     def _after(self, which: Integers, values: Array) -> tuple[Array, Integers]:
         """Who is better than ever with these costs, and how long each has waited then."""
         assert self.rule is not None
-        better = values < self.lowest[which] - self.rule.min_delta
+        better = self.rule._is_better(values, self.lowest[which])
         return better, np.where(better, 0, self.waited[which] + 1)
 
     def look(self, which: Integers, state: CohortState) -> Seen:
@@ -413,7 +406,7 @@ class _Patience:
         if len(rows):
             values[rows] = self._validated(which, state, rows)
             if self.rule is not None:
-                tired[rows] = self._after(which[rows], values[rows])[1] >= self.rule.patience
+                tired[rows] = self.rule._is_enough(self._after(which[rows], values[rows])[1])
         return Seen(values, tired)
 
     def _validated(self, which: Integers, state: CohortState, rows: Integers) -> Array:
@@ -441,7 +434,7 @@ class _Patience:
             better = rows[self._wait(which[rows], values)]
             if group.best is not None:
                 group.best.put(which[better], state.take(better))
-            tired = rows[self.waited[which[rows]] >= self.rule.patience]
+            tired = rows[self.rule._is_enough(self.waited[which[rows]])]
             ends[tired] = state.completed[tired]
         return ends
 

@@ -62,6 +62,14 @@ class EarlyStopping:
         object.__setattr__(self, "min_delta", checks.rate("min_delta", self.min_delta))
         object.__setattr__(self, "restore_best", checks.flag("restore_best", self.restore_best))
 
+    def _is_better(self, cost: Any, best: Any) -> Any:
+        """Whether a record is better than the best one so far, or which of several are."""
+        return cost < best - self.min_delta
+
+    def _is_enough(self, waited: Any) -> Any:
+        """Whether so many records after the best one end a run, or which of several they end."""
+        return waited >= self.patience
+
 
 class Moment:
     """What a callback is given: a record, and the parameters of that moment. It cannot be changed.
@@ -266,11 +274,11 @@ class Patience:
         run.best = known[0] if known else None
         if not known:  # what cannot be restored is not waited for
             self.best, self.waited = inf, 0
-        if self.waited >= self.rule.patience:  # as where a callback raised at the record that was to be the last one
+        if self.rule._is_enough(self.waited):  # as where a callback raised at the record that was to be the last one
             run.over = True
 
     def _better(self, value: float) -> bool:
-        if value < self.best - self.rule.min_delta:
+        if self.rule._is_better(value, self.best):
             self.best, self.waited = value, 0
             return True
         self.waited += 1
@@ -285,7 +293,7 @@ class Patience:
         """Whether it is time to stop."""
         if self._better(value):
             run.best = run.at(iteration)
-        return self.waited >= self.rule.patience
+        return self.rule._is_enough(self.waited)
 
     def end(self, run: Run) -> None:
         if self.rule.restore_best and run.best is not None:

@@ -8,7 +8,7 @@ from support import PACKAGE, ROOT
 
 # From the bottom up. A file may import those above it here; those on one line know nothing of each other.
 FLOORS = [
-    ["hints", "names", "pace", "views"],
+    ["choices", "hints", "names", "pace", "views"],
     ["files"],
     ["architecture"],
     ["validation"],

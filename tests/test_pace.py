@@ -17,7 +17,7 @@ from fastxor.pace import SPAN, Pace, patiently
 
 def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
     """The (steps, seconds) of each span of a run of so many seconds; those numbered in `pauses` last 5 s longer."""
-    taken, kept = [], Pace(first / SPAN)
+    taken, kept = [], Pace(first / SPAN * pace._CAUTION)
     while sum(time for _, time in taken) < seconds:
         steps = kept.steps
         time = steps / steps_per_second + overhead + 5 * (len(taken) in pauses)
@@ -47,7 +47,7 @@ def test_steps_longer_than_a_span_are_taken_one_by_one():
 
 
 def test_a_clock_that_stands_still():
-    kept = Pace(10 / SPAN)
+    kept = Pace(10 / SPAN * pace._CAUTION)
     kept.took(10, 0.0)
     assert kept.steps == 10 * pace._GROWTH
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastxor import choices
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, Own
 from fastxor.optimizers import Memory, schedule_of
@@ -21,24 +22,14 @@ from fastxor.sklearn.solving import Course, Shuffles, Solver, epoch_losses
 from fastxor.state import Job, Orders, State
 from fastxor.views import Array
 
-# Samples of a step, and parameters times samples, up to which networks in lanes are faster than each by itself, whose
-# vectors are of samples; and steps from which on that makes up for the waiting. All others keep the bits that they have
-# by themselves.
-_BATCH, _SMALL, _LONG = 32, 2_500, 4_000
-
-# Steps of all members together that are taken at a time, at most: so many samples of them.
-_AT_ONCE = 4_000_000
-
-# Orders, epochs times samples, that are kept for members to share.
-_DRAWN = 4_000_000
-
 
 def suits(job: Job) -> bool:
     """Whether it is trained sooner as one of many."""
     if job.batch_size is None or job.weights is not None or schedule_of(job.optimizer) is not None:
         return False
-    small = job.batch_size <= _BATCH and job.network.count * job.batch_size <= _SMALL
-    return small and job.iterations >= _LONG
+    work = job.network.count * job.batch_size
+    small = job.batch_size <= choices.MAX_SEARCH_BATCH and work <= choices.MAX_SEARCH_WORK
+    return small and job.iterations >= choices.MIN_SEARCH_STEPS
 
 
 class Member:
@@ -125,7 +116,7 @@ class _Group:
         )
         self.state = CohortState.of([member.beginning for member in members])
         self.session = members[0].core.open_cohort(self.cohort)
-        self.pace = Pace(self.session.speed / 4)
+        self.pace = Pace(self.session.speed)
         self.asked = np.zeros(k, np.int64)  # epochs
         self.ends: list[Array | Exception | None] = [None] * k
         for number, member in enumerate(members):
@@ -147,7 +138,7 @@ class _Group:
         live = live[np.argsort(-steps[live], kind="stable")]
         start = 0
         while start < len(live) and not is_over():
-            at_once = min(self.pace.steps, _AT_ONCE // (self.cohort.batch_size or 1))
+            at_once = min(self.pace.steps, choices.SEARCH_SAMPLES_PER_CALL // (self.cohort.batch_size or 1))
             block = max(1, self.session.block)
             which = live[start : start + max(block, at_once // int(steps[live[start]]) // block * block)]
             start += len(which)
@@ -179,7 +170,7 @@ class _Group:
 def _orders(job: Job, known: dict[Any, Orders]) -> Orders:
     """Those of its epochs, which are drawn once for all that have the same seed and as many samples."""
     orders = job.shuffle
-    few = job.iterations // job.steps_per_epoch * job.samples <= _DRAWN
+    few = job.iterations // job.steps_per_epoch * job.samples <= choices.SHARED_ORDERS
     key = orders.key if few and isinstance(orders, Shuffles) else None
     return orders if key is None else known.setdefault(key, _Drawn(orders))
 

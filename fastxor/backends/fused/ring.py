@@ -16,6 +16,7 @@ import numpy as np
 from . import choices
 from ._jit import inlined
 from .simd import acquire, give_way, release, take
+from .workspace import CACHE_LINE
 
 NEXT = 0  # the ticket counter: the next tile to be dealt out
 DONE = 16  # how many tiles are in
@@ -26,7 +27,7 @@ SHARES = 35  # threads in lockstep or abreast, or 1; 0 until the first one tells
 GONE = -1
 COMING = 36  # abreast: whether the second thread has come,
 JOINED = 37  # and one more than the step from which on it is in
-RING, LINE = 48, 8  # where it begins, and how long a line is
+RING, LINE = 48, CACHE_LINE // 8  # where it begins, and how long a line is
 COME, PLACE = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
 MET, SAYS = 0, 1  # of a thread's line
 ALL_DONE = 1 << 62

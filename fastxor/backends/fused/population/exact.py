@@ -22,7 +22,7 @@ from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
 from ..tracing import steps, traced_inline
 from . import step
-from .kernel import MOST_COSTS, SIGNATURE, trainer
+from .kernel import SIGNATURE, trainer
 from .layout import BAD, CODE, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
 
 
@@ -59,7 +59,7 @@ def kernel_for(
 
     @inlined
     def advance(group, cohort, count, first, period):
-        aside = group.work.size - MOST_COSTS * lanes(group.work)
+        aside = group.work.size - choices.MOST_COSTS * lanes(group.work)
         segment(group.work, cohort.X, group.hyper, count, first, period, aside)
 
     train = trainer(advance)

@@ -198,7 +198,7 @@ def _look_at(
     arrays = np.ascontiguousarray(theta).ravel(), *flat(X, Y, weights, shared), outputs
     compiled = look[dtype]
     work = network.count * m
-    wanted = min(max(-(-k // (4 * threads)), choices.SHORT_PASS // work), choices.PASS // work)
+    wanted = min(max(-(-k // (choices.PIECES * threads)), choices.SHORT_PASS // work), choices.PASS // work)
     at_once = -(-max(1, wanted) // V) * V
 
     def some(number: int) -> None:

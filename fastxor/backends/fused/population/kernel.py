@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .. import choices, update
 from .._jit import inlined, kernel
+from ..choices import MOST_COSTS
 from ..simd import get, lanes, put, turn
 from ..tracing import steps, traced, traced_inline
 from ..vectors import copy
@@ -57,7 +58,6 @@ PLACE, BEGIN, LAST, NEXT, RECORDED, DONE, AT, REST, SIZE, SPARE, IN_X, IN_Y, BOO
 
 NEVER = 1 << 62  # a step that no network comes to
 NOBODY = 2  # a lane that was done from the beginning, as there are not so many networks
-MOST_COSTS = 64  # that are put aside, at the end of `work`, a vector each, while a group takes steps
 
 
 class Group(NamedTuple):
