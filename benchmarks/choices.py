@@ -1,7 +1,7 @@
-"""Measure the choices of fastxor/backends/fused/choices.py: `python -m benchmarks.choices [NAME …]`
+"""Measure choices by cost, of fastxor/choices.py and the fused core's: `python -m benchmarks.choices [NAME …]`
 
-For each of them a few cases are timed with other values beside the present one. A value is set before the fused core is
-imported, in a process of its own, with a cache of its own where it changes what is compiled. The processes take turns,
+For each of them a few cases are timed with other values beside the present one. A value is set before anyone has read
+it, in a process of its own, with a cache of its own where it changes what is compiled. The processes take turns,
 and the median over the rounds of the present value's time by the other's is printed: above 1, the other is faster.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 7
 SAMPLE = 0.1  # seconds
-MODULE = "fastxor.backends.fused.choices"
+MODULES = "fastxor.choices", "fastxor.backends.fused.choices"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Case:
     members: int = 0  # of a population; with `iterations` 0, calls of its pass forward
     validation: int = 0  # samples whose cost is looked at once an epoch
     drawn: bool = False  # by the run that is timed, from seeds
+    targeted: bool = False  # each stops at a cost, which nobody gets to
+    searched: int = 0  # settings that scikit-learn's search tries, on two folds
+    backend: str = "numba"
     first: bool = False  # only the first run of a process counts, with what it loads and compiles
 
     @property
@@ -61,7 +64,9 @@ class Case:
         parts += [f"batches of {self.batch}"] * bool(self.batch) + ["Adam"] * self.adam
         parts += ["a schedule"] * self.scheduled + ["least squares"] * self.least_squares
         parts += [f"{self.threads or 'any'} threads"] * (self.threads != 1)
-        parts += ["drawn"] * self.drawn
+        parts += ["drawn"] * self.drawn + ["a target"] * self.targeted
+        parts += [f"a search of {self.searched} settings"] * bool(self.searched)
+        parts += [self.backend] * (self.backend != "numba")
         parts += ["gradient calls" if self.iterations == 0 else f"{self.iterations:,} steps"] * (self.iterations >= 0)
         return ", ".join([*parts, self.dtype])
 
@@ -116,6 +121,19 @@ LONGER_ONES = tuple(replace(TINY_ONES[0], iterations=n, first=True) for n in (30
 SEEN_ONES = tuple(Case((4, n, 3), m, iterations=0, members=500) for n, m in ((8, 10), (32, 100), (128, 2000)))
 SHARED_ONES = tuple(Case((2, 2, 1), 4, dtype=dtype, members=16_384, threads=2) for dtype in DTYPES)
 FEW_ONES = tuple(Case((2, 2, 1), 4, dtype="float64", members=64, threads=2, iterations=n) for n in (100, 1000, 10_000))
+LONG_STARTS = tuple(Case((n, 8, 1), 4, members=20_000, threads=2, iterations=1, drawn=True) for n in (2, 100))
+PAIRED_LANES = tuple(Case((2, n, 1), 4, dtype="float64") for n in (10, 12, 14, 16))
+RECORDED_ONES = tuple(Case((2, n, 1), 4, dtype="float64", members=1024, targeted=True) for n in (2, 8))
+LARGE_ONES = tuple(Case((100, 100, 10), 1000, batch, members=64, threads=2) for batch in (100, 1000))
+LARGE_TARGETED = tuple(replace(case, targeted=True) for case in LARGE_ONES)
+READ = tuple(replace(case, backend="numpy") for case in (MID, WIDE, EXPM, Case((64, 128, 10), 500)))
+SQUARES_READ = tuple(replace(case, backend="numpy") for case in SQUARES)
+SHUFFLED = tuple(Case((2, 8, 1), m, 3) for m in (8, 50, 300))
+SEARCHED = tuple(
+    Case((n, h, 1), m, batch, dtype="float64", searched=16, threads=2)
+    for n, h, m, batch in ((4, 8, 200, 16), (10, 16, 200, 16), (10, 16, 400, 64), (30, 32, 400, 32))
+)
+SHORT_SEARCHES = tuple(replace(SEARCHED[0], iterations=n) for n in (20, 100, 1000))
 DRAWN_ONES = tuple(Case((2, 2, 1), 4, members=n, threads=2, iterations=1, drawn=True) for n in (100, 1000, 10_000))
 
 CHOICES = {
@@ -125,6 +143,7 @@ CHOICES = {
     "BLOCK_COLUMNS": Choice((2, 4), (EXPM, MID, WIDE)),
     "TRANSPOSE_FMA_EIGHTHS": Choice((0, 8, 64), (EXPM, DIGITS, MID, WIDE)),
     "PARTIAL_SUMS": Choice((4, 16), (XOR_8, Case((2, 32, 1), 4, dtype="float64"))),
+    "SOME_PADDING": Choice((1.0, 2.0), PAIRED_LANES),
     "MAX_REGISTER_PARAMETERS": Choice((0, 40), (XOR, XOR_8)),
     "MIN_TILE_SAMPLES": Choice((128, 512), (EXPM, MID, WIDE, Case((784, 128, 10), 5000, 512))),
     "MAX_TILE_SAMPLES": Choice((256, 1024), (Case((4, 32, 16, 4), 10_000), Case((16, 64, 4), 50_000))),
@@ -159,10 +178,12 @@ CHOICES = {
     "MAX_CALL_SECONDS": Choice((0.002, 0.2), TINY_ONES[:2]),
     "MAX_SHARD_SECONDS": Choice((0.0003, 0.01), SHARED_ONES),
     "MIN_SHARD_SECONDS": Choice((0.00002, 0.002), FEW_ONES),
+    "PIECES": Choice((2, 128), SHARED_ONES + DRAWN_ONES),
     "MAX_LANE_PASS_WORK": Choice((0, math.inf), SEEN_ONES),
     "MAX_PASS_CALL_WORK": Choice((1_000_000, 100_000_000), SEEN_ONES),
     "MIN_PASS_CALL_WORK": Choice((0, 5_000_000), tuple(replace(case, threads=2) for case in SEEN_ONES)),
     "STEPS_PER_CHECK": Choice((20, 2000), TINY_ONES[:4]),
+    "MAX_RECORDED_COSTS": Choice((8, 512), RECORDED_ONES),
     "LANE_BLOCK_ROWS": Choice((2, 8), SMALL_ONES),
     "LANE_BLOCK_COLUMNS": Choice((2, 6), SMALL_ONES),
     "LANE_TILE_BYTES": Choice((32 * 1024, 512 * 1024), SMALL_ONES),
@@ -182,6 +203,19 @@ CHOICES = {
     "MAX_TRANSPOSED_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "MAX_POOLED_WORKSPACE_BYTES": Choice((0, 1 << 30), CALLS),
     "MIN_INTERRUPTIBLE_WORK": Choice((0, 10**6), CALLS),
+    "REFERENCE_TILE_VALUES": Choice((2**12, 2**18), READ),
+    "MIN_REFERENCE_TILE_SAMPLES": Choice((64, 1024), READ),
+    "TRIANGULAR_BLOCK": Choice((16, 256), SQUARES_READ),
+    "SHUFFLED_SAMPLES_PER_BLOCK": Choice((1, 4096), SHUFFLED),
+    "MEMBERS_PER_THREAD": Choice((1, 64), LARGE_ONES),
+    "STEPS_PER_TARGET_CHECK": Choice((1, 512), LARGE_TARGETED),
+    "DRAWS_PER_CALL": Choice((10_000, 10**9), LONG_STARTS),
+    "COSTS_PER_CALL": Choice((10_000, 10**9), RECORDED_ONES),
+    "MAX_SEARCH_BATCH": Choice((0, 10**9), SEARCHED),
+    "MAX_SEARCH_WORK": Choice((0, 10**9), SEARCHED),
+    "MIN_SEARCH_STEPS": Choice((0, 10**9), SHORT_SEARCHES),
+    "SEARCH_SAMPLES_PER_CALL": Choice((100_000, 10**9), SEARCHED[:2]),
+    "SHARED_ORDERS": Choice((0, 10**9), SEARCHED[:2]),
 }
 
 
@@ -192,14 +226,14 @@ class _Patched(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        vars(module).update(self.settings)
+        vars(module).update({name: value for name, value in self.settings.items() if name in vars(module)})
 
 
 class _Finder:
     """Finds the choices ahead of Python's own finders."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != MODULE or path is None:
+        if name not in MODULES or path is None:
             return None
         file = str(Path(next(iter(path))) / "choices.py")
         return importlib.util.spec_from_file_location(name, file, loader=_Patched(name, file))
@@ -233,6 +267,8 @@ def seconds(case: Case, length: int) -> float:
     optimizer = fx.LevenbergMarquardt() if case.least_squares else fx.Adam(rate) if case.adam else fx.SGD(rate)
     if not case.first:
         fx.warmup(network, case.samples)
+    if case.searched:
+        return of_search(case, X, Y, length)
     if case.members:
         return of_many(case, network, X, Y, length)
     began = time.perf_counter()
@@ -244,8 +280,22 @@ def seconds(case: Case, length: int) -> float:
         interval = case.samples // (case.batch or case.samples) if seen else length
         fx.train(
             network, X, Y, parameters=parameters, optimizer=optimizer, iterations=length, batch_size=case.batch,
-            random_state=0, interval=interval, validation=seen, threads=case.threads,
+            random_state=0, interval=interval, validation=seen, threads=case.threads, backend=case.backend,
         )  # fmt: skip
+    return time.perf_counter() - began
+
+
+def of_search(case: Case, X: np.ndarray, Y: np.ndarray, length: int) -> float:
+    """Of so many epochs of each fit of a search."""
+    import numpy as np
+
+    from fastxor.sklearn import GridSearchCV, MLPRegressor
+
+    hidden = tuple(int(n) for n in case.sizes[1:-1])
+    fit = MLPRegressor(hidden, batch_size=case.batch, max_iter=length, tol=0.0, n_iter_no_change=length, random_state=0)
+    search = GridSearchCV(fit, {"alpha": np.logspace(-4, 0, case.searched)}, cv=2, refit=False, n_jobs=case.threads)
+    began = time.perf_counter()
+    search.fit(np.ascontiguousarray(X.T), Y[0])
     return time.perf_counter() - began
 
 
@@ -267,7 +317,8 @@ def of_many(case: Case, network: Network, X: np.ndarray, Y: np.ndarray, length: 
     else:
         fx.train_population(
             network, X, Y, **begin, optimizer=fx.Adam(1e-4) if case.adam else fx.SGD(1e-4),
-            iterations=length, batch_size=case.batch, random_state=0, interval=length, threads=case.threads,
+            iterations=length, batch_size=case.batch, random_state=0, interval=1 if case.targeted else length,
+            threads=case.threads, target_cost=0.0 if case.targeted else None, backend=case.backend,
         )  # fmt: skip
     return time.perf_counter() - began
 
@@ -338,9 +389,10 @@ def ratios(name: str, choice: Choice, case: Case, folder: str) -> dict[float, fl
 
 
 def present(name: str) -> float:
+    from fastxor import choices as upper
     from fastxor.backends.fused import choices
 
-    return float(getattr(choices, name))
+    return float(vars(choices).get(name, vars(upper).get(name)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,16 +7,16 @@ have for themselves is an array with an entry for each: k members, P parameters,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import schedules
 from fastxor.architecture import Architecture
-from fastxor.optimizers import Memory, Optimizer, SecondOrder, schedule_of
+from fastxor.optimizers import Memory, Optimizer, schedule_of, with_numbers
 from fastxor.penalties import Penalties
 from fastxor.state import Job, Orders, State, steps_per_epoch
 from fastxor.views import Array
@@ -99,7 +99,7 @@ class Cohort:
             self.network,
             X,
             Y,
-            optimizer_of(self.optimizer, self.numbers[i]),
+            with_numbers(self.optimizer, self.numbers[i]),
             int(self.iterations[i]),
             self.batch_size,
             int(self.seeds[i]),
@@ -115,23 +115,6 @@ class Cohort:
     def _some(self, array: Array, mask: Array) -> Array:
         """A copy of some samples; for mini-batches, each sample in one piece."""
         return np.ascontiguousarray(array.T[mask]).T if self.batch_size else array[:, mask]
-
-
-def optimizer_of(like: Optimizer, numbers: Array) -> Optimizer:
-    """An optimizer with these `_numbers`, (n,); with the schedule, and the flags, of another one."""
-    if isinstance(like, SecondOrder):  # whose members are all alike
-        return like
-    values: dict[str, Any] = dict(zip(number_names(like), numbers.tolist(), strict=True))
-    if schedule_of(like) is not None:
-        values["learning_rate"] = like.learning_rate
-    if hasattr(like, "nesterov"):
-        values["nesterov"] = like.nesterov
-    return type(like)(**values)
-
-
-def number_names(optimizer: Optimizer) -> list[str]:
-    """What its `_numbers` are called, in their order."""
-    return [field.name for field in fields(optimizer) if field.name != "nesterov"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,13 +19,20 @@ from fastxor.time_slice import TimeSlice
 from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
-DIVERGENCE_FACTOR = 10.0
+_BLOWN_UP = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-PROBE_SAMPLES = 32
+_LOOKED_AT = 32
 
-# The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
-_FIRST_SLICE_DIVISOR = 4
+
+def most_at_end(first: Any, dtype: np.dtype[Any]) -> Any:
+    """The largest cost that a run may end with that began with this one, and not count as blown up."""
+    return _BLOWN_UP * (first + float(np.finfo(dtype).eps))  # a run may begin at a cost of 0
+
+
+def observed_at(samples: int) -> int:
+    """Every which sample is looked at for that, if not all are: a few, spread evenly over all."""
+    return -(-samples // _LOOKED_AT)
 
 
 class Observer:
@@ -203,7 +210,7 @@ class Run:
 
     def _loop(self, observer: Observer | None) -> None:
         session = self.session = second_order.open(self.core, self.job, self.state)
-        time_slice, past = TimeSlice(session.speed / _FIRST_SLICE_DIVISOR), self.history._clock[-1][1]
+        time_slice, past = TimeSlice(session.speed), self.history._clock[-1][1]
         began = time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
             records = self._span(session, time_slice, 0 if observer is None else observer.lookahead())
@@ -268,13 +275,11 @@ class Run:
     def _first_step_tells(self) -> bool:
         """Whether its cost, which is recorded, is as good as a look at some samples."""
         batch = self.job.batch_size
-        return batch is None or (batch >= PROBE_SAMPLES and bool(self.interval) and not self.state.completed)
+        return batch is None or (batch >= _LOOKED_AT and bool(self.interval) and not self.state.completed)
 
     def _cost(self) -> float | None:
-        """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
-        than it trains on, and these tell whether it blew up.
-        """
-        every = 1 if self.job.batch_size is None else -(-self.job.samples // PROBE_SAMPLES)
+        """That of all samples; with mini-batches, of a few: a run need not look at more than it trains on."""
+        every = 1 if self.job.batch_size is None else observed_at(self.job.samples)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)
@@ -296,7 +301,6 @@ class Run:
         last = self._cost()
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
-        eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
-        if last <= DIVERGENCE_FACTOR * (first + eps):
+        if last <= most_at_end(first, self.state.theta.dtype):
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -62,6 +62,14 @@ class EarlyStopping:
         object.__setattr__(self, "min_delta", checks.rate("min_delta", self.min_delta))
         object.__setattr__(self, "restore_best", checks.flag("restore_best", self.restore_best))
 
+    def _is_better(self, cost: Any, best: Any) -> Any:
+        """Whether a record is better than the best one so far, or which of several are."""
+        return cost < best - self.min_delta
+
+    def _is_enough(self, stale_records: Any) -> Any:
+        """Whether so many records after the best one end a run, or which of several they end."""
+        return stale_records >= self.patience
+
 
 class Moment:
     """What a callback is given: a record, and the parameters of that moment. It cannot be changed.
@@ -266,13 +274,13 @@ class Patience:
         run.best = known[0] if known else None
         if not known:  # what cannot be restored is not waited for
             self.best, self.stale_records = inf, 0
-        if (
-            self.stale_records >= self.rule.patience
+        if self.rule._is_enough(
+            self.stale_records
         ):  # as where a callback raised at the record that was to be the last one
             run.over = True
 
     def _better(self, value: float) -> bool:
-        if value < self.best - self.rule.min_delta:
+        if self.rule._is_better(value, self.best):
             self.best, self.stale_records = value, 0
             return True
         self.stale_records += 1
@@ -287,7 +295,7 @@ class Patience:
         """Whether it is time to stop."""
         if self._better(value):
             run.best = run.state_at(iteration)
-        return self.stale_records >= self.rule.patience
+        return self.rule._is_enough(self.stale_records)
 
     def end(self, run: Run) -> None:
         if self.rule.restore_best and run.best is not None:

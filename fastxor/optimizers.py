@@ -7,7 +7,7 @@ checked here as float64, and by a run in the dtype of its data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import inf, sqrt
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -45,14 +45,34 @@ def _number(name: str, value: Any, below: float = inf) -> Any:
     return Each(validation.rates(name, value, "members", below).tolist())
 
 
+def _keep(optimizer: Any, *names: str) -> None:
+    """Check these numbers, and keep them as they are to be read."""
+    for name in names:
+        below = 1.0 if name in optimizer._below_1 else inf
+        object.__setattr__(optimizer, name, _number(name, getattr(optimizer, name), below))
+
+
 def _each(compare: np.ufunc, one: Any, other: Any) -> bool:
     """Whether it holds for all members, if there are any."""
     return bool(np.all(compare(one, other)))
 
 
+class _ByGradient:
+    """What the rest of the package asks a class of optimizers, beside what each says for itself.
+
+    `_kind`, a name for its step in the fused core, and `_rows`, how many vectors it remembers, may depend on which of
+    its numbers are 0, and on nothing else. Its fields are its `_numbers`, in their order, and then flags.
+    """
+
+    _below_1: ClassVar[tuple[str, ...]] = ()  # numbers that a sum or a product of many steps cannot do with at 1
+    _full_batches: ClassVar[bool] = False  # whether each step wants all samples
+    _not_negative: ClassVar[tuple[int, ...]] = ()  # rows of the memory: means of squares, and step sizes
+    _spares_biases: ClassVar[bool] = False  # whether a step asks which parameters are weights
+
+
 @validation.hinted
 @dataclass(frozen=True)
-class SGD:
+class SGD(_ByGradient):
     """Gradient descent, with momentum if asked for.
 
     With velocity ``v <- momentum v + g`` from 0, the parameters move by ``-learning_rate v``, or, with
@@ -93,13 +113,12 @@ class SGD:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "momentum", _number("momentum", self.momentum, below=1.0))
+        _keep(self, "momentum")
         object.__setattr__(self, "nesterov", validation.flag("nesterov", self.nesterov))
         if self.nesterov and not _each(np.greater, self.momentum, 0):
             raise ValueError("nesterov needs a momentum above 0, got momentum 0.0")
 
-    _full_batches = False
-    _not_negative: ClassVar[list[int]] = []  # rows of the memory: means of squares, and step sizes
+    _below_1 = ("momentum",)
 
     @property
     def _kind(self) -> str:
@@ -130,7 +149,7 @@ class SGD:
 
 @validation.hinted
 @dataclass(frozen=True)
-class Adam:
+class Adam(_ByGradient):
     """Adam: steps scaled by running means of the gradient and of its square.
 
     ``m <- beta1 m + (1 - beta1) g`` and ``v <- beta2 v + (1 - beta2) g**2`` from 0, and at step t the
@@ -169,16 +188,14 @@ class Adam:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "beta1", _number("beta1", self.beta1, below=1.0))
-        object.__setattr__(self, "beta2", _number("beta2", self.beta2, below=1.0))
-        object.__setattr__(self, "epsilon", _number("epsilon", self.epsilon))
+        _keep(self, "beta1", "beta2", "epsilon")
         if not _each(np.greater, self.epsilon, 0):
             raise ValueError("epsilon must be above 0, got 0.0")
 
     _kind = "adam"
     _rows = 2
-    _full_batches = False
-    _not_negative: ClassVar[list[int]] = [1]
+    _below_1 = ("beta1", "beta2")
+    _not_negative = (1,)
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -244,9 +261,10 @@ class AdamW(Adam):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "weight_decay", _number("weight_decay", self.weight_decay))
+        _keep(self, "weight_decay")
 
     _kind = "adamw"
+    _spares_biases = True
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -277,7 +295,7 @@ class EpsilonHatAdam(Adam):
 
 @validation.hinted
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(_ByGradient):
     """RMSprop: gradients divided by the root of a running mean of their squares.
 
     ``v <- alpha v + (1 - alpha) g**2`` from 0, and the parameters move by ``-learning_rate g / (sqrt(v) + epsilon)``.
@@ -320,14 +338,12 @@ class RMSprop:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "learning_rate", schedules.learning_rate(self.learning_rate))
-        object.__setattr__(self, "alpha", _number("alpha", self.alpha, below=1.0))
-        object.__setattr__(self, "epsilon", _number("epsilon", self.epsilon))
-        object.__setattr__(self, "momentum", _number("momentum", self.momentum, below=1.0))
+        _keep(self, "alpha", "epsilon", "momentum")
         if not _each(np.greater, self.epsilon, 0):
             raise ValueError("epsilon must be above 0, got 0.0")
 
-    _full_batches = False
-    _not_negative: ClassVar[list[int]] = [0]
+    _below_1 = ("alpha", "momentum")
+    _not_negative = (0,)
 
     @property
     def _kind(self) -> str:
@@ -358,7 +374,7 @@ class RMSprop:
 
 @validation.hinted
 @dataclass(frozen=True)
-class Rprop:
+class Rprop(_ByGradient):
     """Resilient backpropagation: each parameter has a step size of its own, and of its gradient the sign alone counts.
 
     A step size grows by `eta_plus` where the gradient has the sign of the step before, and shrinks by `eta_minus` where
@@ -405,11 +421,7 @@ class Rprop:
     max_step: Any = 50.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "learning_rate", _number("learning_rate", self.learning_rate))
-        object.__setattr__(self, "eta_minus", _number("eta_minus", self.eta_minus, below=1.0))
-        object.__setattr__(self, "eta_plus", _number("eta_plus", self.eta_plus))
-        object.__setattr__(self, "min_step", _number("min_step", self.min_step))
-        object.__setattr__(self, "max_step", _number("max_step", self.max_step))
+        _keep(self, "learning_rate", "eta_minus", "eta_plus", "min_step", "max_step")
         for name in ("eta_minus", "min_step"):
             if not _each(np.greater, getattr(self, name), 0):
                 raise ValueError(f"{name} must be above 0, got 0.0")
@@ -426,8 +438,9 @@ class Rprop:
 
     _kind = "rprop"
     _rows = 2
+    _below_1 = ("eta_minus",)
     _full_batches = True
-    _not_negative: ClassVar[list[int]] = [1]
+    _not_negative = (1,)
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -446,7 +459,7 @@ class Rprop:
         return theta - sizes * (np.sign(gradient) + bad), memory._replace(rows=np.stack([gradient, sizes]))
 
 
-class _NoStep:
+class _NoStep(_ByGradient):
     """An optimizer that is more than a step by the gradient: second_order.py has its session."""
 
     def _step(self, theta: Array, gradient: Array, memory: Memory, weights: Array, fade: bool) -> tuple[Array, Memory]:
@@ -505,7 +518,6 @@ class LevenbergMarquardt(_NoStep):
     _kind = "levenberg-marquardt"
     _rows = 0
     _full_batches = True
-    _not_negative: ClassVar[list[int]] = []
     _most_parameters = 5_000
 
     @property
@@ -564,7 +576,6 @@ class LBFGS(_NoStep):
     _kind = "l-bfgs"
     _rows = 0
     _full_batches = True
-    _not_negative: ClassVar[list[int]] = []
 
     @property
     def _numbers(self) -> tuple[float, ...]:
@@ -594,6 +605,32 @@ _SMALLEST_NORMAL = {np.dtype(kind): float(np.finfo(kind).smallest_normal) for ki
 
 SecondOrder = LevenbergMarquardt | LBFGS
 Optimizer = SGD | Adam | AdamW | RMSprop | Rprop | SecondOrder
+
+
+def number_names(optimizer: Optimizer) -> list[str]:
+    """What its `_numbers` are called, in their order."""
+    return [field.name for field in fields(optimizer) if not isinstance(getattr(optimizer, field.name), bool)]
+
+
+def with_numbers(like: Optimizer, numbers: Array) -> Optimizer:
+    """An optimizer with these `_numbers`, (n,), and the flags and the schedule of another one."""
+    if isinstance(like, SecondOrder):  # whose members are all alike
+        return like
+    values: dict[str, Any] = dict(zip(number_names(like), numbers.tolist(), strict=True))
+    schedule = schedule_of(like)
+    if schedule is not None and not isinstance(schedule, schedules.Listed):
+        del values["learning_rate"]
+    return replace(like, **values)
+
+
+def kinds_of(like: Optimizer, table: Array) -> Array:
+    """Numbers (K,) that are the same where optimizers with these `_numbers`, (K, n), are of one kind."""
+    above = table > 0
+    if (above == above[0]).all():
+        return np.zeros(len(table), np.int64)
+    _patterns, first, inverse = np.unique(above, axis=0, return_index=True, return_inverse=True)
+    found = [(one._kind, one._rows) for one in (with_numbers(like, table[i]) for i in first)]
+    return np.array([found.index(kind) for kind in found])[inverse.ravel()]
 
 
 def with_rate(optimizer: Optimizer, rate: float) -> Any:

@@ -10,22 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastxor import second_order
+from fastxor import choices, second_order
 from fastxor.backends import Backend
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import CohortSession, CohortState, Integers
-from fastxor.loop import DIVERGENCE_FACTOR, PROBE_SAMPLES
+from fastxor.loop import looked_at, most_at_end
 from fastxor.observers import EarlyStopping
 from fastxor.optimizers import SecondOrder
 from fastxor.population_state import Group, PopulationState
 from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
-
-# Where a record may stop a member that only this loop can look at, it takes no more than so many steps before that.
-_MIN_STEPS = 64
-
-# Costs that are kept at a time where each step's is wanted.
-_MAX_COSTS = 1_000_000
 
 
 class Rules(NamedTuple):
@@ -82,7 +76,7 @@ class PopulationLoop:
         parts = []
         for group in self.population.groups:
             session = _open(self.core, group)
-            parts.append(_GroupTraining(group, session, TimeSlice(session.speed / 4), _MemberPatience(self, group)))
+            parts.append(_GroupTraining(group, session, TimeSlice(session.speed), _MemberPatience(self, group)))
         try:
             while self._has_live_members():
                 for part in parts:
@@ -132,7 +126,7 @@ class PopulationLoop:
             start = min(stop, len(live))
             most = max(1, time_slice.steps // len(which))
             if self.history.interval is None:
-                most = min(most, max(1, _MAX_COSTS // len(which)))
+                most = min(most, max(1, choices.COSTS_PER_CALL // len(which)))
             steps = np.minimum(self._steps_to_check(group, which, left), most)
             go_on = self._take(part, which, steps)
             left = left - steps
@@ -159,11 +153,11 @@ class PopulationLoop:
             if watched:
                 every = self.history.steps[group.members[which]]
                 return np.minimum(left, every - group.state.completed[which] % every)
-            return left if self.population.target is None else np.minimum(left, _MIN_STEPS)
+            return left if self.population.target is None else np.minimum(left, choices.STEPS_PER_TARGET_CHECK)
         if not watched:
             return left
         since = group.state.completed[which] % interval
-        at_once = self.observe is not None and interval >= _MIN_STEPS
+        at_once = self.observe is not None and interval >= choices.STEPS_PER_TARGET_CHECK
         return np.minimum(left, np.where(since == 0, 1 if at_once else interval, interval - since))
 
     def _take(self, part: _GroupTraining, which: Integers, steps: Integers) -> Array:
@@ -324,15 +318,15 @@ class PopulationLoop:
         """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
         if self.population.groups[0].cohort.batch_size is None:
             return None
-        return self._costs(PROBE_SAMPLES)
+        return self._costs(of_some=True)
 
-    def _costs(self, most: int | None = None) -> Array:
-        """What the members' objective is on their own data, (K,), or on about so many of their samples."""
+    def _costs(self, of_some: bool = False) -> Array:
+        """What the members' objective is on their own data, (K,), or on some of their samples: see `looked_at`."""
         costs = np.empty(len(self.population))
         for group in self.population.groups:
             cohort = group.cohort
             X, Y, weights = cohort.X, cohort.Y, cohort.weights
-            every = max(1, X.shape[-1] // most) if most else 1
+            every = looked_at(X.shape[-1]) if of_some else 1
             if every > 1 and (weights is None or weights[:, ::every].any(axis=1).all()):
                 X, Y = (np.ascontiguousarray(array[..., ::every]) for array in (X, Y))
                 weights = None if weights is None else np.ascontiguousarray(weights[:, ::every])
@@ -350,9 +344,8 @@ class PopulationLoop:
         if first is None:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
-        eps = float(np.finfo(population.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
         with np.errstate(invalid="ignore"):
-            population.diverged |= ~(cost <= DIVERGENCE_FACTOR * (first + eps))
+            population.diverged |= ~(cost <= most_at_end(first, population.groups[0].state.theta.dtype))
         if population.target is not None:
             done = (cost <= population.target) & (population.reached != population.reached)
             population.reached[done] = population.completed()[done]
@@ -417,7 +410,7 @@ class _MemberPatience:
     def _compare_to_best(self, which: Integers, values: Array) -> tuple[Array, Integers]:
         """Who is better than ever with these costs, and how long each has waited then."""
         assert self.rule is not None
-        better = values < self.lowest[which] - self.rule.min_delta
+        better = self.rule._is_better(values, self.lowest[which])
         return better, np.where(better, 0, self.stale_records[which] + 1)
 
     def observe(self, which: Integers, state: CohortState) -> ValidationCheck:
@@ -428,7 +421,7 @@ class _MemberPatience:
         if len(rows):
             values[rows] = self._validated(which, state, rows)
             if self.rule is not None:
-                exhausted[rows] = self._compare_to_best(which[rows], values[rows])[1] >= self.rule.patience
+                exhausted[rows] = self.rule._is_enough(self._compare_to_best(which[rows], values[rows])[1])
         return ValidationCheck(values, exhausted)
 
     def _validated(self, which: Integers, state: CohortState, rows: Integers) -> Array:
@@ -456,7 +449,7 @@ class _MemberPatience:
             better = rows[self._update_best(which[rows], values)]
             if group.best is not None:
                 group.best.put(which[better], state.take(better))
-            exhausted = rows[self.stale_records[which[rows]] >= self.rule.patience]
+            exhausted = rows[self.rule._is_enough(self.stale_records[which[rows]])]
             ends[exhausted] = state.completed[exhausted]
         return ends
 

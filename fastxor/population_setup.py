@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastxor import choices
 from fastxor import validation as checks
 from fastxor.backends import Backend
-from fastxor.cohort import Cohort, CohortState, Integers, number_names
+from fastxor.cohort import Cohort, CohortState, Integers
 from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
-from fastxor.optimizers import Optimizer, SecondOrder, each_of, schedule_of
+from fastxor.optimizers import Optimizer, SecondOrder, kinds_of, number_names, schedule_of, with_numbers
 from fastxor.population_state import Group, HeldOut, PopulationState, Records
 from fastxor.run_setup import DEFAULT_ITERATIONS, held_out
 from fastxor.schedules import Listed, check_length
@@ -23,9 +24,6 @@ from fastxor.views import Array
 from fastxor.weights import relative
 
 _WEYL = 2654435769  # an odd number near 2**32 / golden ratio: its multiples are all different, and far from each other
-
-# Random numbers that are held at a time while they are made parameters.
-_MAX_DRAWN = 1_000_000
 
 
 class ValidateAtEnd(NamedTuple):
@@ -128,16 +126,14 @@ def new_population(
 
 
 def _cohort_groups(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> list[tuple[Network, Integers]]:
-    """Who goes together: members of one architecture, and with momentum or without."""
-    K = len(table)
-    names = number_names(optimizer)
-    moved: Array = table[:, names.index("momentum")] > 0 if "momentum" in names else np.zeros(K, bool)
-    if len(networks) == 1 and (moved == moved[0]).all():
+    """Who goes together: members of one architecture, whose optimizers are of one kind."""
+    K, kinds = len(table), kinds_of(optimizer, table)
+    if len(networks) == 1 and (kinds == kinds[0]).all():
         return [(networks[0], np.arange(K))]
-    places: dict[tuple[Network, bool], list[int]] = {}
+    places: dict[tuple[Network, int], list[int]] = {}
     for i in range(K):
-        places.setdefault((networks[i % len(networks)], bool(moved[i])), []).append(i)
-    return [(network, np.array(which)) for (network, _moved), which in places.items()]
+        places.setdefault((networks[i % len(networks)], int(kinds[i])), []).append(i)
+    return [(network, np.array(which)) for (network, _kind), which in places.items()]
 
 
 def resumed_population(
@@ -213,7 +209,7 @@ def _group(
     X, Y, counts, mask = _data(network, members, *data, request)
     theta = None if parameters is None else start_parameters(parameters, network, k, members)
     dtype = X.dtype if theta is None else np.result_type(theta, X)
-    like, penalties = _first_optimizer(request.optimizer, numbers), request.penalties[members]
+    like, penalties = with_numbers(request.optimizer, numbers[0]), request.penalties[members]
     check_numbers(like, numbers, penalties, dtype)
     X, Y = checks.cast("X", X, dtype), checks.cast("Y", Y, dtype)
     theta, orders = _draw_starts(core, network, theta, request, members, dtype)
@@ -274,18 +270,6 @@ def start_parameters(value: Any, network: Network, k: int, members: Integers) ->
     return theta
 
 
-def _first_optimizer(optimizer: Optimizer, numbers: Array) -> Optimizer:
-    """The first member's optimizer."""
-    if isinstance(optimizer, SecondOrder) or not each_of(optimizer):
-        return optimizer
-    values = dict(zip(number_names(optimizer), numbers[0].tolist(), strict=True))
-    schedule = schedule_of(optimizer)
-    if schedule is not None and not isinstance(schedule, Listed):
-        values["learning_rate"] = schedule
-    flags = {"nesterov": optimizer.nesterov} if hasattr(optimizer, "nesterov") else {}
-    return type(optimizer)(**values, **flags)
-
-
 def check_numbers(like: Optimizer, numbers: Array, penalties: Array, dtype: np.dtype[Any]) -> None:
     """Refuse numbers that the dtype does not hold: of each kind, the least above 0 and the largest."""
     checks.settings(like, dtype)
@@ -294,7 +278,7 @@ def check_numbers(like: Optimizer, numbers: Array, penalties: Array, dtype: np.d
         for row in (np.where(numbers > 0, numbers, inf).min(axis=0), numbers.max(axis=0)):
             for name, number in zip(names, row.tolist(), strict=True):
                 if number != inf:
-                    checks.held(name, number, dtype, below_1=name in checks.BELOW_1)
+                    checks.held(name, number, dtype, below_1=name in like._below_1)
     for name, column in zip(("l2", "l1", "clip_norm"), penalties.T, strict=True):
         for number in (np.where(column > 0, column, inf).min(), np.where(column < inf, column, 0).max()):
             if number != inf:
@@ -316,7 +300,7 @@ def _draw_starts(
     if theta is not None and not ordered:
         return first, orders
     count = weights(network) if theta is None else 0
-    at_once = max(1, _MAX_DRAWN // (count + 1))
+    at_once = max(1, choices.DRAWS_PER_CALL // (count + 1))
     for start in range(0, k, at_once):
         some = slice(start, start + at_once)
         normal, after = core.drawn(request.seeds[members[some]], count, request.threads)

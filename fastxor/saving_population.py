@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastxor import files, validation
-from fastxor.cohort import Cohort, CohortState, optimizer_of
+from fastxor.cohort import Cohort, CohortState
 from fastxor.files import Path
 from fastxor.network import Network
-from fastxor.optimizers import Optimizer
+from fastxor.optimizers import Optimizer, with_numbers
 from fastxor.population_state import Group, PopulationState, Records
 from fastxor.saving import OPTIMIZERS, Known, array, check_memory, described, schedules_in
 from fastxor.views import Array
@@ -132,7 +132,7 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
         name: array(arrays, prefix + name, (k,), _INT) for name in ("members", "samples", "orders", "iterations")
     }
     numbers = array(arrays, prefix + "numbers", (k, len(like._numbers)), _FLOAT)
-    optimizer_of(like, numbers[0])  # or it is refused
+    with_numbers(like, numbers[0])  # or it is refused
     penalties = array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False)  # where nothing is clipped, infinite
     if not (penalties >= 0).all():
         raise ValueError("its array 'penalties' must not be negative")

@@ -9,14 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fastxor import schedules
+from fastxor import choices, schedules
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer, schedule_of
 from fastxor.penalties import NONE, Penalties
 from fastxor.views import Array
-
-# So many numbers, about, are drawn at once.
-_BLOCK = 512
 
 
 class Orders(Protocol):
@@ -38,7 +35,7 @@ class Shuffle:
     """
 
     def __init__(self, seed: int, samples: int) -> None:
-        self._shape = max(1, _BLOCK // samples), samples  # of a block: epochs, samples
+        self._shape = max(1, choices.SHUFFLED_SAMPLES_PER_BLOCK // samples), samples  # of a block: epochs, samples
         self._bits = np.random.Philox(key=seed)
         self._generator = np.random.Generator(self._bits)
         self._fresh = self._bits.state

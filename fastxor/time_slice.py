@@ -17,6 +17,9 @@ MAX_BLOCKING_SECONDS = 0.15
 # From one span to the next the number of steps grows by no more than this: what was measured may mislead.
 _MAX_GROWTH = 16
 
+# The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
+_CAUTION = 4
+
 
 class TimeSlice:
     """Steps that take about `SLICE_SECONDS`, by how long the last ones took.
@@ -31,7 +34,7 @@ class TimeSlice:
     """
 
     def __init__(self, speed: float) -> None:
-        self._steps = speed * SLICE_SECONDS
+        self._steps = speed * SLICE_SECONDS / _CAUTION
 
     @property
     def steps(self) -> int:

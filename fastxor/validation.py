@@ -85,11 +85,7 @@ def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():
         if not (isinstance(number, bool) or callable(number)):
-            held(name, number, dtype, below_1=name in BELOW_1)
-
-
-# Numbers of optimizers that a sum or a product of many steps cannot do with at 1.
-BELOW_1 = ("momentum", "beta1", "beta2", "alpha", "eta_minus")
+            held(name, number, dtype, below_1=name in optimizer._below_1)
 
 
 def held(name: str, number: float, dtype: np.dtype[Any], below_1: bool = False) -> None:

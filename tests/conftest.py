@@ -35,10 +35,17 @@ collect_ignore = [file for file, found in WANTED.items() if not found]
 threadpoolctl.threadpool_limits(1)
 
 
+# Fixtures that take seconds, once in each process of tests.
+SHARED = {"fresh"}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """The longest tests come first, in whatever order the others are: no core is left alone with one at the end."""
+    """The longest tests come first, in whatever order the others are: no core is left alone with one at the end. Before
+    them come those that share a fixture that takes long: together, so that of several processes one has them all.
+    """
     items.sort(key=lambda item: item.get_closest_marker("takes_seconds") is None)
+    items.sort(key=lambda item: SHARED.isdisjoint(item.fixturenames))
 
 
 def pytest_collection_finish():

@@ -45,7 +45,10 @@ def optimizers_with(*batch_sizes):
 
 
 def job_with(sizes, hidden, output, loss, optimizer, batch_size, m, dtype, seed=0, iterations=ITERATIONS):
-    """A job whose optimizer is known by its name, and whose data have hard and soft labels."""
+    """A job whose optimizer is known by its name, and whose data have hard and soft labels.
+
+    Many arguments: a column of the tables below each.
+    """
     activations = "+".join(dict.fromkeys(hidden)) or "none"
     batch = f"batch{batch_size}" if batch_size else "full"
     name = f"{activations}-{output}-{loss}-{optimizer}-{batch}-{dtype}-{'-'.join(map(str, sizes))}-m{m}"

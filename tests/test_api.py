@@ -829,7 +829,7 @@ def test_an_interrupted_run_keeps_its_state(core, optimizer, batch_size):
     """Ctrl-C in the middle: the parameters are those of a run of just so many iterations."""
     job = job_with((2, 3, 1), ("tanh",), "sigmoid", "squared_error", optimizer, batch_size, 7, "float64")
     job.train(core)
-    for delay in (0.05, 1, 10):  # a machine with other work may not have begun to train when the signal comes
+    for delay in (0.02, 1, 10):  # a machine with other work may not have begun to train when the signal comes
         timer = threading.Timer(delay, signal.raise_signal, (signal.SIGINT,))
         with pytest.raises(KeyboardInterrupt) as raised:  # noqa: PT012 - it may come at once
             timer.start()

@@ -454,3 +454,10 @@ def test_sigmoid_is_right_whatever_was_selected(backend):
     with fx.use_backend(backend):
         assert fx.get_backend() == backend
         np.testing.assert_allclose(fx.sigmoid([0.0, 1.0, -3.0]), plain_sigmoid([0.0, 1.0, -3.0]), rtol=1e-14)
+
+
+def test_tracebacks_show_the_line_that_calls_an_operation():
+    core = fx.backends.resolve("numpy")
+    with pytest.raises(TypeError) as raised:
+        core.cost(None, None)
+    assert "return operate(a0, a1)" in str(raised.getrepr())

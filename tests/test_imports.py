@@ -8,7 +8,7 @@ from support import PACKAGE, ROOT
 
 # From the bottom up. A file may import those above it here; those on one line know nothing of each other.
 FLOORS = [
-    ["suggestions", "names", "time_slice", "views"],
+    ["choices", "suggestions", "names", "time_slice", "views"],
     ["files"],
     ["architecture"],
     ["validation"],

@@ -1,11 +1,12 @@
 """Optimizers on their own: their formulas by hand, what they remember from step to step, and where they refuse."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import get_args
 
 import numpy as np
 import pytest
-from engine_cases import job_with
+from engine_cases import OPTIMIZERS, job_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import assert_same_dict
@@ -13,8 +14,11 @@ from support import assert_same_dict
 import fastxor as fx
 from fastxor.architecture import Architecture
 from fastxor.backends import resolve
-from fastxor.backends.fused import session, workspace
+from fastxor.backends.fused import population, session, specialised, workspace
+from fastxor.backends.fused.update import KINDS
 from fastxor.bench.peers.numpy_peer import steps
+from fastxor.cohort import Cohort
+from fastxor.optimizers import EpsilonHatAdam, Optimizer, SecondOrder, _ByGradient
 from fastxor.penalties import NONE
 from fastxor.state import Job as Training
 from fastxor.state import State
@@ -22,6 +26,43 @@ from fastxor.state import State
 # One parameter whose gradient is known: the output is w, the target 0, so the gradient of w^2 / 2 is w.
 NET = fx.Network([1, 1], output="identity")
 ONE, NOTHING = np.ones((1, 1)), np.zeros((1, 1))
+
+
+def test_all_are_among_the_jobs_that_both_cores_agree_on():
+    """Or it is forgotten there: to add an optimizer is a class in optimizers.py and a step in the fused update.py."""
+    assert {type(optimizer) for optimizer in OPTIMIZERS.values()} == {*get_args(Optimizer)} - {*get_args(SecondOrder)}
+    kinds = {optimizer._kind for optimizer in (*OPTIMIZERS.values(), EpsilonHatAdam())}
+    assert kinds == {*KINDS}
+
+
+@dataclass(frozen=True)
+class Newcomer(_ByGradient):
+    """An optimizer that the fused core does not know: a step of fixed length, by the gradient's signs."""
+
+    learning_rate: float = 0.1
+    _kind, _rows = "newcomer", 0
+
+    @property
+    def _numbers(self):
+        return (self.learning_rate,)
+
+    def _step(self, theta, gradient, memory, weights, fade):
+        return theta - self.learning_rate * np.sign(gradient), memory
+
+
+def test_a_kernel_that_does_not_know_an_optimizer_refuses_it():
+    """The engine says so, and no faster kernel takes it for an optimizer that it knows."""
+    net, optimizer = fx.Network([2, 2, 1]), Newcomer()
+    X, Y = np.zeros((2, 4)), np.zeros((1, 4))
+    job, state = Training(net, X, Y, optimizer, 9), State.beginning(np.ones(9), optimizer)
+    with pytest.raises(TypeError, match=r"the numba backend has no step for .*Newcomer"):
+        resolve("numba").open(job, state)
+    assert not specialised.fits(net, optimizer, 4, X.dtype)
+    numbers, none = np.array([optimizer._numbers]), np.zeros(1, np.int64)
+    cohort = Cohort(net, X, Y, optimizer, numbers, np.array([NONE]), none, none + 9)
+    assert not population.pays_off(cohort)
+    session = resolve("numpy").open(job, state)
+    assert session.advance(9, 9, 1)[0] == 9
 
 
 def path(optimizer, steps, core, weight=1.0):

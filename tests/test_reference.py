@@ -8,6 +8,7 @@ from engine_cases import ENDS, assert_close, job_with, optimizers_with
 from support import X, Y, assert_same_dict
 
 import fastxor as fx
+from fastxor import choices
 from fastxor.backends import reference
 from fastxor.state import Job as Training
 from fastxor.state import State
@@ -17,8 +18,8 @@ DTYPES = (np.float64, np.float32)
 
 def cut_small(monkeypatch):
     """Parts of two samples, or of one that is left."""
-    monkeypatch.setattr(reference, "_PART_VALUES", 1)
-    monkeypatch.setattr(reference, "_PART_SAMPLES", 2)
+    monkeypatch.setattr(choices, "REFERENCE_TILE_VALUES", 1)
+    monkeypatch.setattr(choices, "MIN_REFERENCE_TILE_SAMPLES", 2)
 
 
 # ---------------------------------------------------------------- parts
@@ -36,7 +37,7 @@ def test_every_sample_is_in_one_part(samples, widest, order):
     for number, whole in enumerate(data):
         np.testing.assert_array_equal(np.concatenate([part[number] for part in parts], axis=1), whole)
     sizes = [x.shape[1] for x, _y, _w in parts]
-    most = max(reference._PART_SAMPLES, reference._PART_VALUES // widest)
+    most = max(choices.MIN_REFERENCE_TILE_SAMPLES, choices.REFERENCE_TILE_VALUES // widest)
     assert len(parts) == -(-samples // most)
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) < len(parts)

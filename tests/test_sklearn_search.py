@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastxor as fx
+from fastxor import choices
 from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, batching, cohorts
 from fastxor.state import Job
 
@@ -139,8 +140,8 @@ def both(model, grid, X, y, met, **settings):
 @pytest.fixture
 def met(monkeypatch):
     """How many fits were trained together, each time."""
-    for name, number in (("_MAX_BATCH_SAMPLES", 200), ("_MAX_STEP_WORK", 10_000), ("_MIN_STEPS", 1)):
-        monkeypatch.setattr(cohorts, name, number)
+    for name, number in (("MAX_SEARCH_BATCH", 200), ("MAX_SEARCH_WORK", 10_000), ("MIN_SEARCH_STEPS", 1)):
+        monkeypatch.setattr(choices, name, number)
     counts, train = [], cohorts.train
 
     def counted(courses, *rest):
@@ -303,7 +304,7 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
         take(self, *given)
 
     monkeypatch.setattr(cohorts._CohortTraining, "_take", interrupted)
-    monkeypatch.setattr(cohorts, "_MAX_SAMPLES_PER_CALL", 1)
+    monkeypatch.setattr(choices, "SEARCH_SAMPLES_PER_CALL", 1)
     endless = MLPClassifier((4,), batch_size=32, random_state=0, max_iter=10**6, n_iter_no_change=10**6)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)

@@ -275,7 +275,7 @@ def not_kept():
         yield
 
 
-@settings(max_examples=11, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(run=runs())
 def test_any_network_that_fits(not_kept, run):
     ends_alike(*run)
@@ -291,7 +291,7 @@ ELSEWHERE = """
 from hypothesis import HealthCheck, given, settings
 import test_specialised as tests
 
-@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(run=tests.runs())
 def campaign(run):
     tests.ends_alike(*run)

@@ -29,7 +29,8 @@ def width(dtype):
 def block(context, Z, z, step, M, w, row, col, n, A, a, stride):
     """Z += M A on a block of Z: its rows begin at Z[z + r * step].
 
-    M[r, k] is M[w + r * row + k * col], and row k of A begins at A[a + k * stride]; there are n terms.
+    M[r, k] is M[w + r * row + k * col], and row k of A begins at A[a + k * stride]; there are n terms. (Many arguments:
+    three arrays and where in each of them.)
     """
     signature = types.void(Z, z, step, M, w, row, col, n, A, a, stride)
 

@@ -6,6 +6,8 @@ them one by one, if eight fit into a register. For thousands of weights there ar
 take minutes to compile.
 """
 
+import linecache
+
 import numba
 import numpy as np
 
@@ -58,5 +60,7 @@ def make(dtype, n_x, n_h):
     kind = np.dtype(dtype).type
     names = {"tanh": tanh, "sigmoid": sigmoid, "one": kind(1), "zero": kind(0), "np": np}
     names["unit"] = VECTOR_BITS // 8 // np.dtype(dtype).itemsize
-    exec(compile(source(n_x, n_h), f"<{n_x}-{n_h}-1>", "exec"), names)
+    text, file = source(n_x, n_h), f"<{n_x}-{n_h}-1>"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # tracebacks and profilers show it
+    exec(compile(text, file, "exec"), names)
     return numba.njit(names["train"], **FREE)

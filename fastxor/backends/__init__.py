@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import linecache
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -387,7 +388,10 @@ def _guarded(name: BackendName, operate: Callable[..., Any], operation: str) -> 
 
     count = len(inspect.signature(operate).parameters)
     namespace: dict[str, Any] = {"operate": operate, "instead": instead, "CompilationError": CompilationError}
-    exec(_GUARD.format(arguments=", ".join(f"a{i}" for i in range(count))), namespace)
+    text = _GUARD.format(arguments=", ".join(f"a{i}" for i in range(count)))
+    file = f"<fastxor: guarded, {count} arguments>"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file  # tracebacks and profilers show it
+    exec(compile(text, file, "exec"), namespace)
     return cast(Callable[..., Any], namespace["guarded"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastxor import initialization
+from fastxor import choices, initialization
 from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
 from fastxor.backends import Loss, NoSnapshots, Pullback, sequential
 from fastxor.backends.sequential import SequentialSession
@@ -24,14 +24,6 @@ from fastxor.state import Job, State
 from fastxor.state import shuffled as shuffled
 from fastxor.validation import SUM_TOLERANCE, finite
 from fastxor.views import Array
-
-# Many samples are worked on in parts, so that a layer's values stay in the cache, and their memory need not come from
-# the system and go back to it in every step. A part has about this many values of the widest layer, and enough samples
-# to make the products of matrices worth more than adding up the parts' gradients.
-_PART_VALUES = 2**15
-_PART_SAMPLES = 256
-
-_SQUARE = 64  # unknowns
 
 Weights = list[tuple[Array, Array]]  # (W, b) of every layer
 Flat = tuple[Array, Weights]  # a vector, and they as views of it
@@ -269,9 +261,9 @@ def _parts(
 ) -> list[tuple[Array, Array, Array | None]]:
     """X, Y and the samples' weights, if they have any, cut between samples."""
     samples = X.shape[1]
-    if samples <= _PART_SAMPLES or samples <= _PART_VALUES // max(network.sizes[1:]):
+    most = max(choices.REFERENCE_TILE_VALUES // max(network.sizes[1:]), choices.MIN_REFERENCE_TILE_SAMPLES)
+    if samples <= most:
         return [(X, Y, weights)]
-    most = max(_PART_VALUES // max(network.sizes[1:]), _PART_SAMPLES)
     size = -(-samples // -(-samples // most))  # all parts about as large
     cuts = [slice(start, start + size) for start in range(0, samples, size)]
     return [(X[:, cut], Y[:, cut], None if weights is None else weights[cut]) for cut in cuts]
@@ -359,7 +351,8 @@ def _residuals(network: Architecture, weights: Weights, X: Array, Y: Array) -> A
 @_quiet
 def solve(factor: Array, b: Array) -> Array:
     """x with L L' x = b, as square systems of a few unknowns at a time: numpy knows no triangular ones."""
-    x, blocks = b.copy(), [slice(start, start + _SQUARE) for start in range(0, len(b), _SQUARE)]
+    x, size = b.copy(), choices.TRIANGULAR_BLOCK
+    blocks = [slice(start, start + size) for start in range(0, len(b), size)]
     for part in blocks:
         x[part] = np.linalg.solve(factor[part, part], x[part] - factor[part, : part.start] @ x[: part.start])
     for part in reversed(blocks):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastxor import choices
 from fastxor.architecture import Architecture
 from fastxor.backends import Session
 from fastxor.cohort import Cohort, CohortProgress, CohortState, Integers
@@ -16,12 +17,6 @@ from fastxor.state import Job, State
 from fastxor.views import Array
 
 Open = Callable[[Job, State], Session]
-
-# So many members for each thread are taken at once: what is around their steps is then little beside these.
-_MEMBERS_PER_THREAD = 8
-
-# Where records are close to each other, so many steps are taken before it is looked whether one was the last.
-_STEPS_PER_CHECK = 64
 
 
 def speed(network: Architecture, samples: int) -> float:
@@ -44,7 +39,7 @@ class SequentialSession:
     def __init__(self, cohort: Cohort, open: Open, threads: int = 1) -> None:
         self._cohort, self._open, self._threads = cohort, open, threads
         self._sessions: dict[int, Session] = {}  # of the members that were taken last
-        self.block = _MEMBERS_PER_THREAD * threads
+        self.block = choices.MEMBERS_PER_THREAD * threads
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
         self.speed = threads * speed(cohort.network, samples)
 
@@ -112,7 +107,8 @@ def _to_target(
     good = 0
     while good < steps:
         ahead = first - good if good < first else (first - good) % interval
-        piece = ahead or (1 if interval >= _STEPS_PER_CHECK else _STEPS_PER_CHECK)
+        at_once = choices.STEPS_PER_TARGET_CHECK
+        piece = ahead or (1 if interval >= at_once else at_once)
         piece, start = min(piece, steps - good), session.state()
         taken, costs = session.advance(piece, ahead, interval)
         hit = next((number for number, cost in enumerate(costs) if cost <= target), None)

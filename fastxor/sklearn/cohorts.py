@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fastxor import choices
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, SampleRange
 from fastxor.optimizers import Memory, schedule_of
@@ -22,24 +23,14 @@ from fastxor.state import Job, Orders, State
 from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
 
-# Samples of a step, and parameters times samples, up to which networks in lanes are faster than each by itself, whose
-# vectors are of samples; and steps from which on that makes up for the waiting. All others keep the bits that they have
-# by themselves.
-_MAX_BATCH_SAMPLES, _MAX_STEP_WORK, _MIN_STEPS = 32, 2_500, 4_000
-
-# Steps of all members together that are taken at a time, at most: so many samples of them.
-_MAX_SAMPLES_PER_CALL = 4_000_000
-
-# Orders, epochs times samples, that are kept for members to share.
-_MAX_CACHED_ORDERS = 4_000_000
-
 
 def is_batchable(job: Job) -> bool:
     """Whether it is trained sooner as one of many."""
     if job.batch_size is None or job.weights is not None or schedule_of(job.optimizer) is not None:
         return False
-    small = job.batch_size <= _MAX_BATCH_SAMPLES and job.network.count * job.batch_size <= _MAX_STEP_WORK
-    return small and job.iterations >= _MIN_STEPS
+    work = job.network.count * job.batch_size
+    small = job.batch_size <= choices.MAX_SEARCH_BATCH and work <= choices.MAX_SEARCH_WORK
+    return small and job.iterations >= choices.MIN_SEARCH_STEPS
 
 
 class CohortMember:
@@ -128,7 +119,7 @@ class _CohortTraining:
         )
         self.state = CohortState.of([member.beginning for member in members])
         self.session = members[0].core.open_cohort(self.cohort)
-        self.time_slice = TimeSlice(self.session.speed / 4)
+        self.time_slice = TimeSlice(self.session.speed)
         self.requested_epochs = np.zeros(k, np.int64)  # epochs
         self.results: list[Array | Exception | None] = [None] * k
         for number, member in enumerate(members):
@@ -150,7 +141,7 @@ class _CohortTraining:
         live = live[np.argsort(-steps[live], kind="stable")]
         start = 0
         while start < len(live) and not is_cancelled():
-            at_once = min(self.time_slice.steps, _MAX_SAMPLES_PER_CALL // (self.cohort.batch_size or 1))
+            at_once = min(self.time_slice.steps, choices.SEARCH_SAMPLES_PER_CALL // (self.cohort.batch_size or 1))
             block = max(1, self.session.block)
             which = live[start : start + max(block, at_once // int(steps[live[start]]) // block * block)]
             start += len(which)
@@ -182,7 +173,7 @@ class _CohortTraining:
 def _orders(job: Job, known: dict[Any, Orders]) -> Orders:
     """Those of its epochs, which are drawn once for all that have the same seed and as many samples."""
     orders = job.shuffle
-    few = job.iterations // job.steps_per_epoch * job.samples <= _MAX_CACHED_ORDERS
+    few = job.iterations // job.steps_per_epoch * job.samples <= choices.SHARED_ORDERS
     key = orders.key if few and isinstance(orders, Shuffles) else None
     return orders if key is None else known.setdefault(key, _CachedOrders(orders))
 

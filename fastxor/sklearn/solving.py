@@ -23,12 +23,10 @@ from fastxor.backends import Backend, Session
 from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer, SecondOrder
 from fastxor.penalties import Penalties
 from fastxor.state import InOrder, Job, Orders, State
+from fastxor.time_slice import SLICE_SECONDS
 from fastxor.views import Array
 
 STOCHASTIC = ("sgd", "adam")
-
-# Ctrl-C waits for the epochs that a backend has in its hands: so many seconds of them, about.
-_SPAN = 0.1
 
 _SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
 _DIVISOR = 5.0
@@ -131,7 +129,7 @@ class Epochs:
             self._session = second_order.open(self._core, job, self._state)
         began, steps = time.perf_counter(), self._job.steps_per_epoch
         seconds = self._seconds or steps / self._session.speed
-        count = max(1, min(most, int(_SPAN / seconds)))
+        count = max(1, min(most, int(SLICE_SECONDS / seconds)))
         try:
             good, costs = self._session.advance(count * steps, 0, 1)
         except KeyboardInterrupt as error:

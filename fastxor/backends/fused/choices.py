@@ -25,6 +25,9 @@ TRANSPOSE_FMA_EIGHTHS = 3
 # In a tile of one vector, a sum over so many neurons or more is added up as if that many of them stood side by side in
 # a vector, which is how specialised kernels may have them. It changes the last bits.
 PARTIAL_SUMS = 8
+# A specialised kernel has neurons side by side where, of all lanes, less than so many times those with samples side by
+# side are worked on: for what sums over samples cost, some padding is put up with.
+SOME_PADDING = 4 / 3
 # Up to so many parameters, a specialised kernel keeps each in a register (or what the compiler takes for one), and more
 # in memory, in groups. So few have operations to spare for a shorter chain of them: see narrow.short. It changes bits.
 MAX_REGISTER_PARAMETERS = 16
@@ -97,6 +100,8 @@ MAX_CALL_SECONDS = 0.02
 # at least.
 MAX_SHARD_SECONDS = 0.001
 MIN_SHARD_SECONDS = 0.0002
+# Pieces of the networks, and of their starts, for each thread where they are not too short: threads end together.
+PIECES = 16
 # Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call:
 # at most, lest Ctrl-C waits, and where threads share the networks at least.
 MAX_LANE_PASS_WORK = 1_000_000
@@ -111,6 +116,8 @@ LANE_BLOCK_COLUMNS = 4 if REGISTERS >= 32 else 2
 LANE_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.
 MAX_RESIDENT_SAMPLES_BYTES = 8 * 1024 * 1024
+# Costs of a group that are put aside, a vector each, before they are dealt out to the networks.
+MAX_RECORDED_COSTS = 64
 # Steps after which a group is first looked at: most that diverge do so at once.
 STEPS_TO_FIRST_CHECK = 8
 # Random numbers, and words of a generator's state, that are worth a thread; how many generators are taken side by side,

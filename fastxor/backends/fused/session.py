@@ -49,7 +49,7 @@ class _Buffers:
         self.theta = self.work[: network.count]  # THETA stands first
         moments = self.work[plan.moments : plan.weights].reshape(2, -1)
         self.rows = moments[: optimizer._rows, : network.count]
-        if optimizer._kind == "adamw" or penalties != NONE:
+        if optimizer._spares_biases or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
         tile_costs = self.threads * (1 + int(self.plan[workspace.GRADIENT_BUFFERS]))
         self.hyper = update.numbers(optimizer, tile_costs, penalties, rates, scikit)
@@ -307,7 +307,7 @@ def flattened(array: Array, transposed: bool = False) -> tuple[Array, bool]:
 def _by_sample(array: Array) -> Array:
     """The transpose in C order, copied as many rows at a time as fill a line of the cache: twice as fast as at once."""
     samples = np.empty(array.shape[::-1], array.dtype)
-    rows = 64 // array.itemsize
+    rows = workspace.CACHE_LINE // array.itemsize
     for start in range(0, len(array), rows):
         samples[:, start : start + rows] = array[start : start + rows].T
     return samples

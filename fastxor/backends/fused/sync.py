@@ -16,6 +16,7 @@ import numpy as np
 from . import choices
 from ._jit import inlined
 from .simd import fetch_add, load_acquire, store_release, yield_thread
+from .workspace import CACHE_LINE
 
 NEXT_TICKET = 0  # the ticket counter: the next tile to be dealt out
 RETIRED = 16  # how many tiles are in
@@ -26,7 +27,7 @@ SCHEDULE = 35  # threads in lockstep or with a static schedule, or 1; 0: not kno
 ABORTED = -1
 PARTNER_PRESENT = 36  # static schedule: whether the second thread has come,
 PARTNER_ADMITTED = 37  # and one more than the step from which on it is in
-RING, LINE = 48, 8  # where it begins, and how long a line is
+RING, LINE = 48, CACHE_LINE // 8  # where it begins, and how long a line is
 ARRIVALS, BUFFER = 0, 1  # of a line of the ring: how many have come to the tile, and where its gradient is
 BARRIERS, VOTE = 0, 1  # of a thread's line
 ALL_RETIRED = 1 << 62

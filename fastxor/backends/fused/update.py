@@ -1,4 +1,5 @@
-"""The optimizers' steps, each a pass over the parameter vector. To add one: a line in `KINDS`, and one in `_MOVES`.
+"""The optimizers' steps, each a pass over the parameter vector. To add one: a line in `KINDS`, and one in `_MOVES`
+with its function.
 
 What a step needs beside vectors stands in `hyper`, an array of float64 that `numbers` makes.
 """
@@ -28,6 +29,8 @@ KINDS = {
     "rprop": RPROP,
     "adam with epsilon hat": ADAM_HAT,
 }
+
+WITH_POWERS = (ADAM, ADAMW, ADAM_HAT)  # these remember powers of the two numbers behind the rate
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
 # the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep or by a static schedule, or
@@ -61,7 +64,7 @@ def begin(hyper, step):
     """To be called once in a step, of that number, whatever the number of threads that take part in it."""
     if hyper[RATES] != 0.0:
         hyper[RATE] = hyper[int(hyper[RATES]) + step]
-    if hyper[KIND] == ADAM or hyper[KIND] == ADAMW or hyper[KIND] == ADAM_HAT:
+    if int(hyper[KIND]) in WITH_POWERS:
         hyper[POWER1] *= hyper[SECOND]
         hyper[POWER2] *= hyper[THIRD]
 

@@ -43,7 +43,7 @@ LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
 ROWS, TILE, W, B, CODE, SLOPE, STRIDE = 0, 1, 2, 3, 4, 5, 6
 
-_LINE = 64  # bytes of a cache line
+CACHE_LINE = 64  # bytes
 
 
 class Plan(NamedTuple):
@@ -81,7 +81,7 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
             width = padded(-(-samples // 2))
     if samples > width and width * dtype.itemsize % choices.CACHE_ALIAS_BYTES == 0:
         width += lanes
-    line = max(lanes, _LINE // dtype.itemsize)
+    line = max(lanes, CACHE_LINE // dtype.itemsize)
     end = 0
 
     def place(n: int) -> int:
@@ -143,6 +143,6 @@ def zeros(length: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _aligned(make: Callable[..., np.ndarray], length: int, dtype: np.dtype) -> np.ndarray:
-    space = make(length + _LINE // dtype.itemsize, dtype)
-    start = -space.ctypes.data % _LINE // dtype.itemsize
+    space = make(length + CACHE_LINE // dtype.itemsize, dtype)
+    start = -space.ctypes.data % CACHE_LINE // dtype.itemsize
     return space[start : start + length]

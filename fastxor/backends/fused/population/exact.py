@@ -22,7 +22,7 @@ from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
 from ..tracing import steps, traced_inline
 from . import step
-from .kernel import MAX_RECORDED_COSTS, SIGNATURE, make_trainer
+from .kernel import SIGNATURE, make_trainer
 from .layout import (
     CODE,
     COUNT,
@@ -73,7 +73,7 @@ def kernel_for(
 
     @inlined
     def advance(group, arrays, count, first, period):
-        recorded_costs = group.work.size - MAX_RECORDED_COSTS * lanes(group.work)
+        recorded_costs = group.work.size - choices.MAX_RECORDED_COSTS * lanes(group.work)
         segment(group.work, arrays.X, group.hyper, count, first, period, recorded_costs)
 
     train = make_trainer(advance)

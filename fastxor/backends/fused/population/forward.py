@@ -198,7 +198,9 @@ def _run_forward_pass(
     arrays = np.ascontiguousarray(theta).ravel(), *flat(X, Y, weights, shared), outputs
     compiled = forward_pass[dtype]
     work = network.count * m
-    wanted = min(max(-(-k // (4 * threads)), choices.MIN_PASS_CALL_WORK // work), choices.MAX_PASS_CALL_WORK // work)
+    wanted = min(
+        max(-(-k // (choices.PIECES * threads)), choices.MIN_PASS_CALL_WORK // work), choices.MAX_PASS_CALL_WORK // work
+    )
     at_once = -(-max(1, wanted) // V) * V
 
     def some(number: int) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .. import choices, update
 from .._jit import inlined, kernel
+from ..choices import MAX_RECORDED_COSTS
 from ..simd import get, lanes, put, transpose_from
 from ..tracing import steps, traced, traced_inline
 from ..vectors import copy
@@ -73,7 +74,6 @@ NUMBER_FIELDS = TARGET_COST + 1
 
 NEVER = 1 << 62  # a step that no network comes to
 EMPTY_LANE = 2  # a lane that was done from the beginning, as there are not so many networks
-MAX_RECORDED_COSTS = 64  # that are stored at the end of `work`, a vector each, while a group takes steps
 
 
 class LaneGroup(NamedTuple):

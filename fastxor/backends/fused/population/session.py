@@ -19,10 +19,10 @@ from fastxor.views import Array
 
 from .. import choices, update
 from ..threads import parallel_for
+from ..workspace import zeros
 from . import exact, kernel
 from .layout import COUNT, LANES, MOMENTS, SAMPLES, layout
 
-_LINE = 64  # bytes of a cache line
 _NO_NUMBERS = np.empty(0, np.float64)
 _NO_ORDERS = np.empty(0, np.int64)
 
@@ -58,9 +58,7 @@ class Buffers:
     ) -> None:
         """`length` is that of the plan, and of the costs at the end."""
         V = LANES[dtype.itemsize] * registers
-        space = np.zeros(length + _LINE // dtype.itemsize, dtype)
-        start = -space.ctypes.data % _LINE // dtype.itemsize
-        self.work = space[start : start + length]
+        self.work = zeros(length, dtype)
         mask = self.work[plan[MOMENTS] + 2 * plan[COUNT] * V :]
         mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
         if registers == 2:
@@ -100,7 +98,7 @@ class Session:
         """The plan, and buffers for each thread, for vectors of so many registers."""
         cohort = self._cohort
         plan, length = layout(*self._step, registers)
-        length += kernel.MAX_RECORDED_COSTS * LANES[cohort.X.dtype.itemsize] * registers
+        length += choices.MAX_RECORDED_COSTS * LANES[cohort.X.dtype.itemsize] * registers
         pool: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
         for _ in range(self._threads):
             pool.put(Buffers(cohort.network, cohort.X.dtype, plan, length, registers))
@@ -208,10 +206,8 @@ class Session:
         in_a_second = self.speed / self._threads / steps
         wanted = in_a_second * choices.MAX_CALL_SECONDS
         if self._threads > 1:
-            wanted = max(
-                in_a_second * choices.MIN_SHARD_SECONDS,
-                min(in_a_second * choices.MAX_SHARD_SECONDS, n / (16 * self._threads)),
-            )
+            piece = min(in_a_second * choices.MAX_SHARD_SECONDS, n / (choices.PIECES * self._threads))
+            wanted = max(in_a_second * choices.MIN_SHARD_SECONDS, piece)
         return math.ceil(max(1, wanted) / self._lanes) * self._lanes
 
     def _took(self, steps: int, seconds: float, train: Callable) -> None:

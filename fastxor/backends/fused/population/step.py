@@ -9,9 +9,10 @@ other. A delta is the sum over the neurons above, one product after the other, t
 gradient is the sum over the samples of a tile, one after the other, and tiles are added one after the other.
 """
 
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 
-from .. import elementwise, update
+from .. import choices, elementwise, update
 from ..simd import absolute, broadcast, cos, fma, full, get, lanes, load, select_less, sin, store
 from ..tracing import cond, fori_loop, steps
 from ..vmath import sigmoid_of_many, tanh
@@ -120,7 +121,7 @@ def begin(work, hyper, kind):
         for power, decay in ((update.POWER1, update.SECOND), (update.POWER2, update.THIRD)):
             store(hyper, power * V, load(hyper, power * V, V) * load(hyper, decay * V, V))
 
-    cond((kind == update.ADAM) | (kind == update.ADAMW) | (kind == update.ADAM_HAT), raised)
+    cond(reduce(or_, (kind == known for known in update.WITH_POWERS)), raised)
 
 
 def one_tile(work, X, plan, place, tile, start, size, record, scikit=False):
@@ -279,9 +280,10 @@ def biases(work, layer, size, add, gradient):
         for i, total in enumerate(fori_loop(0, size, 1, sample, [full(work, 0.0)] * count)):
             add(gradient + layer.b + (r + i) * V, total)
 
-    for r in steps(0, layer.n_out // 4 * 4, 4):
-        some(r, 4)
-    for r in steps(layer.n_out // 4 * 4, layer.n_out):
+    whole = layer.n_out // choices.LANE_BLOCK_ROWS * choices.LANE_BLOCK_ROWS
+    for r in steps(0, whole, choices.LANE_BLOCK_ROWS):
+        some(r, choices.LANE_BLOCK_ROWS)
+    for r in steps(whole, layer.n_out):
         some(r, 1)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 
-from ..choices import MAX_REGISTER_PARAMETERS, PARTIAL_SUMS
+from ..choices import MAX_REGISTER_PARAMETERS, PARTIAL_SUMS, SOME_PADDING
 from ..workspace import GRADIENT, LAYERS, TILE
 from .program import ACTIVATIONS, affine, chain
 from .samples_in_lanes import SamplesInLanes, register
@@ -26,7 +26,7 @@ def fits(network: Architecture, samples: int) -> bool:
         len(network.layers) > 1
         and hidden >= PARTIAL_SUMS >= samples
         and network.count > MAX_REGISTER_PARAMETERS
-        and 3 * in_groups < 4 * in_rows  # for what sums over samples cost, some padding is put up with
+        and in_groups < SOME_PADDING * in_rows
     )
 
 
