@@ -138,8 +138,8 @@ RATES_PER_CALL = 4096
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
 # where they go over a part of it.
 MAX_TRANSPOSED_BYTES = 1024 * 1024
-# Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the
-# second-level cache until they have been looked at.
+# Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the second-level cache until
+# they have been looked at.
 MAX_SNAPSHOTS = 16
 SNAPSHOT_BYTES = 256 * 1024
 # Bytes of samples for validation up to which they are copied once, and not at every look at them.
