@@ -19,7 +19,7 @@ TRIANGULAR_BLOCK = 64
 # Orders of so many samples, about, are drawn at once. It changes the orders that follow from a seed.
 SHUFFLED_SAMPLES_PER_BLOCK = 512
 
-# ---------------------------------------------------------------- populations (population_setup.py, population_loop.py, sequential.py)
+# ---------------------------------------------------------------- populations (population_*.py, sequential.py)
 
 # Members for each thread that are taken at once where they go one by one: what is around their steps is little then.
 MEMBERS_PER_THREAD = 8

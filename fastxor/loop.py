@@ -19,20 +19,20 @@ from fastxor.time_slice import TimeSlice
 from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
-_BLOWN_UP = 10.0
+_DIVERGENCE_FACTOR = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-_LOOKED_AT = 32
+_PROBE_SAMPLES = 32
 
 
-def most_at_end(first: Any, dtype: np.dtype[Any]) -> Any:
+def divergence_limit(first: Any, dtype: np.dtype[Any]) -> Any:
     """The largest cost that a run may end with that began with this one, and not count as blown up."""
-    return _BLOWN_UP * (first + float(np.finfo(dtype).eps))  # a run may begin at a cost of 0
+    return _DIVERGENCE_FACTOR * (first + float(np.finfo(dtype).eps))  # a run may begin at a cost of 0
 
 
-def observed_at(samples: int) -> int:
+def probe_stride(samples: int) -> int:
     """Every which sample is looked at for that, if not all are: a few, spread evenly over all."""
-    return -(-samples // _LOOKED_AT)
+    return -(-samples // _PROBE_SAMPLES)
 
 
 class Observer:
@@ -275,11 +275,11 @@ class Run:
     def _first_step_tells(self) -> bool:
         """Whether its cost, which is recorded, is as good as a look at some samples."""
         batch = self.job.batch_size
-        return batch is None or (batch >= _LOOKED_AT and bool(self.interval) and not self.state.completed)
+        return batch is None or (batch >= _PROBE_SAMPLES and bool(self.interval) and not self.state.completed)
 
     def _cost(self) -> float | None:
         """That of all samples; with mini-batches, of a few: a run need not look at more than it trains on."""
-        every = 1 if self.job.batch_size is None else observed_at(self.job.samples)
+        every = 1 if self.job.batch_size is None else probe_stride(self.job.samples)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)
@@ -301,6 +301,6 @@ class Run:
         last = self._cost()
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
-        if last <= most_at_end(first, self.state.theta.dtype):
+        if last <= divergence_limit(first, self.state.theta.dtype):
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -274,9 +274,7 @@ class Patience:
         run.best = known[0] if known else None
         if not known:  # what cannot be restored is not waited for
             self.best, self.stale_records = inf, 0
-        if self.rule._is_enough(
-            self.stale_records
-        ):  # as where a callback raised at the record that was to be the last one
+        if self.rule._is_enough(self.stale_records):  # as where a callback raised at what was to be the last record
             run.over = True
 
     def _better(self, value: float) -> bool:

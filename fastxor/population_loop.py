@@ -14,7 +14,7 @@ from fastxor import choices, second_order
 from fastxor.backends import Backend
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import CohortSession, CohortState, Integers
-from fastxor.loop import looked_at, most_at_end
+from fastxor.loop import divergence_limit, probe_stride
 from fastxor.observers import EarlyStopping
 from fastxor.optimizers import SecondOrder
 from fastxor.population_state import Group, PopulationState
@@ -321,12 +321,12 @@ class PopulationLoop:
         return self._costs(of_some=True)
 
     def _costs(self, of_some: bool = False) -> Array:
-        """What the members' objective is on their own data, (K,), or on some of their samples: see `looked_at`."""
+        """What the members' objective is on their own data, (K,), or on some of their samples: see `probe_stride`."""
         costs = np.empty(len(self.population))
         for group in self.population.groups:
             cohort = group.cohort
             X, Y, weights = cohort.X, cohort.Y, cohort.weights
-            every = looked_at(X.shape[-1]) if of_some else 1
+            every = probe_stride(X.shape[-1]) if of_some else 1
             if every > 1 and (weights is None or weights[:, ::every].any(axis=1).all()):
                 X, Y = (np.ascontiguousarray(array[..., ::every]) for array in (X, Y))
                 weights = None if weights is None else np.ascontiguousarray(weights[:, ::every])
@@ -345,7 +345,7 @@ class PopulationLoop:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
         with np.errstate(invalid="ignore"):
-            population.diverged |= ~(cost <= most_at_end(first, population.groups[0].state.theta.dtype))
+            population.diverged |= ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
         if population.target is not None:
             done = (cost <= population.target) & (population.reached != population.reached)
             population.reached[done] = population.completed()[done]

@@ -18,7 +18,7 @@ import numpy as np
 from fastxor.backends import Backend, NoSnapshots, Session
 from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
 from fastxor.state import Job, State
-from fastxor.time_slice import MAX_BLOCKING_SECONDS, run_interruptible
+from fastxor.time_slice import MAX_BLOCKING_SECONDS, POLL_SECONDS, run_interruptible
 from fastxor.views import Array
 
 # How far along a step, as a share of it, its curvature is looked for; and how much of a step may be due to that.
@@ -248,7 +248,7 @@ class _Loop:
     def _report(self) -> BaseException | None:
         while True:
             try:
-                return self._reports.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+                return self._reports.get(timeout=POLL_SECONDS)
             except Empty:
                 pass
 

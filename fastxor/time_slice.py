@@ -9,16 +9,19 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 # Between two spans Ctrl-C and reports get through.
-SLICE_SECONDS = 0.1  # seconds
+SLICE_SECONDS = 0.1
 
 # A step that takes much longer than that is waited for, as Ctrl-C cannot get through to who takes it.
 MAX_BLOCKING_SECONDS = 0.15
+
+# So often a wait that cannot be interrupted, as on Windows, is broken off to let Ctrl-C through.
+POLL_SECONDS = 0.05
 
 # From one span to the next the number of steps grows by no more than this: what was measured may mislead.
 _MAX_GROWTH = 16
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
-_CAUTION = 4
+_FIRST_SLICE_DIVISOR = 4
 
 
 class TimeSlice:
@@ -34,7 +37,7 @@ class TimeSlice:
     """
 
     def __init__(self, speed: float) -> None:
-        self._steps = speed * SLICE_SECONDS / _CAUTION
+        self._steps = speed * SLICE_SECONDS / _FIRST_SLICE_DIVISOR
 
     @property
     def steps(self) -> int:
@@ -66,7 +69,7 @@ def run_interruptible(call: Callable[[], Answer]) -> Answer:
     threading.Thread(target=answer, name="fastxor-patience", daemon=True).start()
     while True:
         try:
-            value, error = answers.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+            value, error = answers.get(timeout=POLL_SECONDS)
         except Empty:
             continue
         if error is not None:

@@ -26,7 +26,8 @@ choices._Patched.settings = {"MAX_REGISTER_PARAMETERS": 3, "MAX_POOLED_WORKSPACE
 choices.sys.meta_path.insert(0, choices._Finder())
 from fastxor.backends.fused import choices, specialised
 from fastxor.backends import sequential
-print(choices.MAX_POOLED_WORKSPACE_BYTES, specialised.samples_in_lanes.MAX_REGISTER_PARAMETERS, sequential.choices.MEMBERS_PER_THREAD)
+found = choices.MAX_POOLED_WORKSPACE_BYTES, specialised.samples_in_lanes.MAX_REGISTER_PARAMETERS
+print(*found, sequential.choices.MEMBERS_PER_THREAD)
 """
 
 

@@ -17,7 +17,7 @@ from fastxor.time_slice import SLICE_SECONDS, TimeSlice, run_interruptible
 
 def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
     """The (steps, seconds) of each span of a run of so many seconds; those numbered in `pauses` last 5 s longer."""
-    taken, kept = [], TimeSlice(first / SLICE_SECONDS * time_slice._CAUTION)
+    taken, kept = [], TimeSlice(first / SLICE_SECONDS * time_slice._FIRST_SLICE_DIVISOR)
     while sum(time for _, time in taken) < seconds:
         steps = kept.steps
         time = steps / steps_per_second + overhead + 5 * (len(taken) in pauses)
@@ -47,7 +47,7 @@ def test_steps_longer_than_a_span_are_taken_one_by_one():
 
 
 def test_a_clock_that_stands_still():
-    kept = TimeSlice(10 / SLICE_SECONDS * time_slice._CAUTION)
+    kept = TimeSlice(10 / SLICE_SECONDS * time_slice._FIRST_SLICE_DIVISOR)
     kept.took(10, 0.0)
     assert kept.steps == 10 * time_slice._MAX_GROWTH
 

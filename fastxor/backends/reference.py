@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import choices, initialization
-from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
+from fastxor.architecture import CANONICAL, ENTROPIES, GELU_RANGE, LEAK, Architecture
 from fastxor.backends import Loss, NoSnapshots, Pullback, sequential
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import Cohort
@@ -65,8 +65,8 @@ def normal_density(z: Array) -> Array:
 
 
 def gelu(z: Array) -> Array:
-    """z times the distribution function, which is 0 beyond -40: infinity times 0 would be no number."""
-    return np.maximum(z, -40) * normal_cdf(z)
+    """z times the distribution function, which is 0 beyond `GELU_RANGE`."""
+    return np.maximum(z, -GELU_RANGE) * normal_cdf(z)
 
 
 # The value, and the derivative from the input z and the value a.
@@ -77,7 +77,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "leaky_relu": (lambda z: np.where(z > 0, z, LEAK * z), lambda z, a: np.where(z > 0, 1, LEAK).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
-    "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
+    "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -GELU_RANGE, GELU_RANGE) * normal_density(z)),
     "sin": (np.sin, lambda z, a: np.cos(z)),
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
     # As outputs only; softmax's derivative is in the loss.
@@ -91,7 +91,7 @@ CURVATURES: dict[str, Callable[[Array, Array], Array]] = {
     "sigmoid": lambda z, a: a * (1 - a) * (1 - 2 * a),
     "elu": lambda z, a: np.where(z > 0, 0, a + 1).astype(z.dtype),
     "softplus": lambda z, a: sigmoid(z) * sigmoid(-z),
-    "gelu": lambda z, a: normal_density(z) * (2 - np.clip(z, -40, 40) ** 2),
+    "gelu": lambda z, a: normal_density(z) * (2 - np.clip(z, -GELU_RANGE, GELU_RANGE) ** 2),
     "sin": lambda z, a: -a,
 }
 

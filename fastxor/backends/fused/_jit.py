@@ -26,6 +26,7 @@ from numba import config
 from numba.extending import register_jitable
 
 from fastxor.backends import CompilationError, SettingError
+from fastxor.time_slice import POLL_SECONDS
 
 from ._cache import Cache
 
@@ -191,7 +192,7 @@ def _off_main_thread(obtain: Callable[[], Callable]) -> Callable:
     except RuntimeError:  # no more threads are to be had, or the interpreter is about to end
         return obtain()
     while worker.is_alive():
-        worker.join(0.05)  # where waiting cannot be interrupted, as on Windows, Ctrl-C gets its turn in between
+        worker.join(POLL_SECONDS)
     return future.result()
 
 

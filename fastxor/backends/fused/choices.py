@@ -27,7 +27,7 @@ TRANSPOSE_FMA_EIGHTHS = 3
 PARTIAL_SUMS = 8
 # A specialised kernel has neurons side by side where, of all lanes, less than so many times those with samples side by
 # side are worked on: for what sums over samples cost, some padding is put up with.
-SOME_PADDING = 4 / 3
+MAX_LANE_PADDING = 4 / 3
 # Up to so many parameters, a specialised kernel keeps each in a register (or what the compiler takes for one), and more
 # in memory, in groups. So few have operations to spare for a shorter chain of them: see narrow.short. It changes bits.
 MAX_REGISTER_PARAMETERS = 16
@@ -101,7 +101,7 @@ MAX_CALL_SECONDS = 0.02
 MAX_SHARD_SECONDS = 0.001
 MIN_SHARD_SECONDS = 0.0002
 # Pieces of the networks, and of their starts, for each thread where they are not too short: threads end together.
-PIECES = 16
+SHARDS_PER_THREAD = 16
 # Parameters times samples up to which a pass forward has a network in each lane; and these times networks, of a call:
 # at most, lest Ctrl-C waits, and where threads share the networks at least.
 MAX_LANE_PASS_WORK = 1_000_000
@@ -145,8 +145,8 @@ RATES_PER_CALL = 4096
 # Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
 # where they go over a part of it.
 MAX_TRANSPOSED_BYTES = 1024 * 1024
-# Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the
-# second-level cache until they have been looked at.
+# Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the second-level cache until
+# they have been looked at.
 MAX_SNAPSHOTS = 16
 SNAPSHOT_BYTES = 256 * 1024
 # Bytes of samples for validation up to which they are copied once, and not at every look at them.

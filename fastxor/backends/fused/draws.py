@@ -133,7 +133,9 @@ def _drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, N
     k = len(seeds)
     normal, integers = np.empty((k, count)), np.empty(k, np.int64)
     compiled, seeds, flat = draw[_INTEGERS], np.ascontiguousarray(seeds), normal.ravel()
-    wanted = max(-(-k // (choices.PIECES * threads)), choices.MIN_DRAWS_PER_THREAD // (count + WORDS // STREAMS))
+    wanted = max(
+        -(-k // (choices.SHARDS_PER_THREAD * threads)), choices.MIN_DRAWS_PER_THREAD // (count + WORDS // STREAMS)
+    )
     at_once = -(-wanted // STREAMS) * STREAMS
 
     def some(number: int) -> None:

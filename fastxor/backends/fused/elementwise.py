@@ -10,7 +10,7 @@ import math
 import operator
 from functools import partial
 
-from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
+from fastxor.architecture import CANONICAL, ENTROPIES, GELU_RANGE, LEAK
 
 from ._jit import inlined
 from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes, times
@@ -133,7 +133,7 @@ CURVATURES = {
     SIGMOID: lambda z, a, slope: slope * (1.0 - 2.0 * a),
     ELU: lambda z, a, slope: _where_positive(a, 0.0, slope),
     SOFTPLUS: lambda z, a, slope: slope * (1.0 - slope),
-    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -40.0, 40.0)),
+    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -GELU_RANGE, GELU_RANGE)),
     SIN: lambda z, a, slope: -a,
 }
 

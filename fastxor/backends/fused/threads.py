@@ -65,9 +65,7 @@ class ThreadTuner:
             return
         self._seconds[self.size] = self._took / self._steps
         self._steps, self._took = 0, 0.0
-        fastest = min(
-            self._seconds, key=lambda size: self._seconds[size]
-        )  # if there is one that was not tried, that one
+        fastest = min(self._seconds, key=self._seconds.__getitem__)  # one that was not tried, if there is one
         now = time.perf_counter()
         if self.size == fastest and now > self._tried + choices.TRUSTED_SECONDS:
             self._tried = now

@@ -199,7 +199,8 @@ def _run_forward_pass(
     compiled = forward_pass[dtype]
     work = network.count * m
     wanted = min(
-        max(-(-k // (choices.PIECES * threads)), choices.MIN_PASS_CALL_WORK // work), choices.MAX_PASS_CALL_WORK // work
+        max(-(-k // (choices.SHARDS_PER_THREAD * threads)), choices.MIN_PASS_CALL_WORK // work),
+        choices.MAX_PASS_CALL_WORK // work,
     )
     at_once = -(-max(1, wanted) // V) * V
 

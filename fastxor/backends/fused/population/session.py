@@ -206,7 +206,7 @@ class Session:
         in_a_second = self.speed / self._threads / steps
         wanted = in_a_second * choices.MAX_CALL_SECONDS
         if self._threads > 1:
-            piece = min(in_a_second * choices.MAX_SHARD_SECONDS, n / (choices.PIECES * self._threads))
+            piece = min(in_a_second * choices.MAX_SHARD_SECONDS, n / (choices.SHARDS_PER_THREAD * self._threads))
             wanted = max(in_a_second * choices.MIN_SHARD_SECONDS, piece)
         return math.ceil(max(1, wanted) / self._lanes) * self._lanes
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 
-from ..choices import MAX_REGISTER_PARAMETERS, PARTIAL_SUMS, SOME_PADDING
+from ..choices import MAX_LANE_PADDING, MAX_REGISTER_PARAMETERS, PARTIAL_SUMS
 from ..workspace import GRADIENT, LAYERS, TILE
 from .program import ACTIVATIONS, affine, chain
 from .samples_in_lanes import SamplesInLanes, register
@@ -26,7 +26,7 @@ def fits(network: Architecture, samples: int) -> bool:
         len(network.layers) > 1
         and hidden >= PARTIAL_SUMS >= samples
         and network.count > MAX_REGISTER_PARAMETERS
-        and in_groups < SOME_PADDING * in_rows
+        and in_groups < MAX_LANE_PADDING * in_rows
     )
 
 

@@ -22,9 +22,8 @@ class SamplesInLanes(Program):
         super().__init__(network, samples, dtype)
         self.lanes = register(samples)
         self.last = len(network.layers)
-        self.short = (
-            self.last == 2 and network.sizes[-1] == 1 and self.entries[PADDED] <= MAX_REGISTER_PARAMETERS
-        )  # as in engine.py
+        few = self.entries[PADDED] <= MAX_REGISTER_PARAMETERS
+        self.short = self.last == 2 and network.sizes[-1] == 1 and few  # as in engine.py
         self.load_samples()
         self.load_parameters()
         self.load_more()
