@@ -6,6 +6,8 @@ from support import X, Y
 
 import fastxor as fx
 from fastxor.backends.fused import choices, session, specialised
+from fastxor.backends.fused._jit import Kernel
+from fastxor.backends.fused.population import exact
 
 FLOAT64 = np.dtype(float)
 FITS = session.VECTOR_BITS >= 4 * 64  # four samples of float64 in a vector
@@ -39,6 +41,32 @@ def test_for_its_number_of_samples():
     fx.warmup(network, samples=2)
     assert loaded(network, 2)
     assert not loaded(network, 4)
+
+
+@pytest.mark.parametrize("optimizer", [fx.SGD(0.1), fx.Adam(0.1)])
+def test_populations_are_compiled_for_ahead_of_time(monkeypatch, optimizer):
+    network = fx.Network([2, 2, 1])
+    fx.warmup(network, members=20, optimizer=optimizer)
+    monkeypatch.setattr(Kernel, "_compile", None)  # nothing is left to do for it
+    monkeypatch.setattr(exact, "pays_off", lambda *_: True)
+    used = []
+    monkeypatch.setattr(exact, "code", lambda train, dtype: used.append(train.is_loaded(dtype)) or train[dtype])
+    trained = fx.train_population(
+        network, X, Y, members=20, optimizer=optimizer, iterations=9, random_state=0, backend="numba"
+    )
+    assert used == [True]
+    assert np.isfinite(trained.cost).all()
+
+
+@pytest.mark.parametrize(("members", "error"), [(0, ValueError), ("4", TypeError)])
+def test_a_number_of_members_that_is_none(members, error):
+    with pytest.raises(error, match="members must be"):
+        fx.warmup(fx.Network([2, 2, 1]), members=members)
+
+
+def test_what_is_no_optimizer():
+    with pytest.raises(TypeError, match=r"optimizer must be SGD\(…\)"):
+        fx.warmup(fx.Network([2, 2, 1]), optimizer="adam")
 
 
 @pytest.mark.parametrize("network", [fx.Network([64, 100, 1]), fx.Network([2, 3, 1], hidden="gelu")])

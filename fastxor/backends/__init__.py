@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, get_args
 
 from fastxor import validation
 from fastxor.architecture import Architecture
 from fastxor.names import BackendName
+from fastxor.optimizers import SGD, Optimizer
 from fastxor.state import Job, State
 from fastxor.views import Array
 
@@ -219,8 +220,10 @@ class Backend(Tutorial, Protocol):
     def shuffled(self, rng: np.random.RandomState, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         """Orders (count, m), each a RandomState's shuffle of the one before: see `fastxor.state.shuffled`."""
 
-    def warmup(self, network: Architecture | None, samples: int) -> None:
-        """Do now what the first calls would otherwise wait for, those for this network and so many samples included."""
+    def warmup(self, network: Architecture | None, samples: int, members: int, optimizer: Optimizer) -> None:
+        """Do now what the first calls would otherwise wait for, those for this network and so many samples included;
+        for more members than one, those of a population of it.
+        """
 
 
 _OPERATIONS = tuple(name for kind in (Tutorial, Backend) for name in vars(kind) if not name.startswith("_"))
@@ -395,20 +398,27 @@ def _guarded(name: BackendName, operate: Callable[..., Any], operation: str) -> 
     return cast(Callable[..., Any], namespace["guarded"])
 
 
-def warmup(network: Architecture | None = None, samples: int = 4) -> None:
+def warmup(
+    network: Architecture | None = None, samples: int = 4, members: int = 1, optimizer: Optimizer | None = None
+) -> None:
     """Compile the fused core now, or load it from its cache, so that no later call waits for it.
 
     It is compiled once for each machine and dtype, in a few seconds, and then kept on disk; without this
     call that happens when a function first needs it. A tiny network that is trained for long gets a kernel of its
-    own, by itself once that pays; given the network, it is compiled now, and used from its first run on.
+    own, by itself once that pays; given the network, it is compiled now, and used from its first run on. With
+    `members`, that is the kernel of populations of it, and those of all populations are compiled, too.
 
     Parameters
     ----------
     network : Network, optional
-        One to be trained by plain gradient descent on all its samples, which fit in a register of the CPU. For any
-        other there is no kernel of its own, and nothing to do.
+        One to be trained by plain gradient descent on all its samples, which fit in a register of the CPU; or, in a
+        population, by any optimizer on all samples. For any other there is no kernel of its own, and nothing to do.
     samples : int, optional
         How many samples it will be trained on.
+    members : int, optional
+        How many networks of its kind `train_population` will train at once.
+    optimizer : optimizer, optional
+        What it will train them by; default: gradient descent.
 
     Raises
     ------
@@ -420,9 +430,11 @@ def warmup(network: Architecture | None = None, samples: int = 4) -> None:
     >>> import fastxor as fx
     >>> fx.warmup()
     >>> fx.warmup(fx.Network([2, 2, 1]), samples=4)
+    >>> fx.warmup(fx.Network([2, 2, 1]), samples=4, members=1000, optimizer=fx.Adam())  # doctest: +SKIP
     """
     if network is not None and not isinstance(network, Architecture):
         raise TypeError(f"network must be a Network, got {network!r}")
-    samples = validation.integer("samples", samples, 1)
+    samples, members = validation.integer("samples", samples, 1), validation.integer("members", members, 1)
+    optimizer = SGD() if optimizer is None else validation.optimizer(optimizer, get_args(Optimizer))
     for name in available_backends():
-        resolve(name).warmup(network, samples)
+        resolve(name).warmup(network, samples, members, optimizer)

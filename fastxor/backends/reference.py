@@ -647,7 +647,7 @@ def first_overflow(job: Job, state: State) -> int:
     return max(bad, default=len(job.network.layers))
 
 
-def warmup(network: Architecture | None, samples: int) -> None:
+def warmup(network: Architecture | None, samples: int, members: int, optimizer: Optimizer) -> None:
     """Nothing to compile."""
 
 

@@ -13,7 +13,7 @@ from fastxor.architecture import Architecture
 from fastxor.backends import Loss, Pullback, sequential
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import Cohort, CohortSession
-from fastxor.optimizers import SGD
+from fastxor.optimizers import Optimizer
 from fastxor.time_slice import run_interruptible
 from fastxor.views import Array
 
@@ -107,12 +107,16 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return after if kernels.descend[theta.dtype](theta, gradient, learning_rate, after) else None
 
 
-def warmup(network: Architecture | None, samples: int) -> None:
-    """Compile the kernels for float64 and float32, or load them from the cache; not those of one optimizer alone."""
+def warmup(network: Architecture | None, samples: int, members: int, optimizer: Optimizer) -> None:
+    """Compile the kernels for float64 and float32, or load them from the cache."""
+    if members > 1:
+        draws.drawn(np.zeros(1, np.int64), 1, 1)  # where members begin
     for dtype in map(np.dtype, (np.float64, np.float32)):
         for kernel in (kernels.engine, kernels.fetch, kernels.logistic, kernels.cost, kernels.descend):
             kernel[dtype]
-        if network is not None and specialised.fits(network, SGD(), samples, dtype):
+        if members > 1:
+            population.warmup(network, samples, members, optimizer, dtype)
+        elif network is not None and specialised.fits(network, optimizer, samples, dtype):
             train = specialised.kernel_for(network, samples, dtype)
             if train:
                 specialised.code(train, dtype)

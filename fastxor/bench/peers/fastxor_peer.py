@@ -6,10 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 import numba
-import numpy as np
 
 import fastxor as fx
-from fastxor.backends.fused.population import warmup
 from fastxor.bench import tutorial_numpy
 from fastxor.bench.problems import Contenders, Problem, Result
 
@@ -92,7 +90,7 @@ def population(problem: Problem, backend: str, threads: int, iterations: int) ->
 
 def contenders(problem: Problem, threads: int) -> Contenders:
     if problem.kind == "population":
-        warmup(problem.network, problem.m, problem.optimizer, np.dtype(problem.dtype))
+        fx.warmup(problem.network, problem.m, problem.members, problem.optimizer)
         return {"fastxor": {"numba": partial(population, problem, "numba", threads)}}
     calls = {"gradient": gradient_calls, "vjp": vjp_calls, "jacobian": jacobian_calls, "predict": predict_calls}
     kinds = {"train": train, "stopping": stopping, "functions": functions, **calls}

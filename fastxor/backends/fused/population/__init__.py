@@ -13,7 +13,7 @@ from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer
 
 from .. import choices, update
-from . import exact, kernel
+from . import exact, forward, kernel
 from .layout import LANES, layout
 from .session import Session
 
@@ -31,10 +31,12 @@ def pays_off(cohort: Cohort) -> bool:
     return known and cohort.network.count * samples <= choices.MAX_LANE_STEP_WORK
 
 
-def warmup(network: Architecture, samples: int, optimizer: Optimizer, dtype: np.dtype) -> None:
+def warmup(network: Architecture | None, samples: int, members: int, optimizer: Optimizer, dtype: np.dtype) -> None:
     """Compile now what many long runs of networks that share so many samples, without penalties, would compile."""
-    kind = update.KINDS[optimizer._kind]
-    if exact.fits(layout(network, samples, dtype.itemsize, True, True).entries):
-        registers = exact.registers(network, members=10_000, lanes=LANES[dtype.itemsize])
-        exact.code(exact.kernel_for(network, samples, dtype, True, kind, False, registers), dtype)
     kernel.train[dtype]
+    forward.forward_pass[dtype]
+    fits = network is not None and exact.fits(layout(network, samples, dtype.itemsize, True, True).entries)
+    if fits and optimizer._kind in update.KINDS:
+        registers = exact.registers(network, members, LANES[dtype.itemsize])
+        of_this = network, samples, dtype, True, update.KINDS[optimizer._kind], False, registers
+        exact.code(exact.kernel_for(*of_this), dtype)
