@@ -876,8 +876,9 @@ def test_memory_does_not_grow_with_the_iterations(batch_size):
             tracemalloc.stop()
 
     peak(10)
-    # Orders are drawn for some epochs at once; one number for each iteration would be 144,000 bytes more.
-    assert peak(27_000) < peak(9000) + 2000
+    # Orders are drawn for some epochs at once, and the end of each span is noted in about 100 bytes: on a busy machine
+    # there are many. One number for each iteration would be 144,000 bytes more.
+    assert peak(27_000) < peak(9000) + 10_000
 
 
 @pytest.mark.parametrize("batch_size", [None, 1000])
