@@ -54,6 +54,7 @@ class Step:
     kernel: Callable[[Problem], Callable | None] | None = None
     run: Callable[[Problem], Run | None] | None = None
     intensity: float | None = None  # operations for each byte between registers and the nearest cache
+    threads: int = 1
 
     def on(self, problem: Problem) -> Run | None:
         if self.run:
@@ -103,6 +104,7 @@ STEPS = (
     Step(
         f"9. fastxor, {THREADS} threads",
         run=lambda problem: run_of(problem, "numba", THREADS) if problem is MIDDLE and threads_here() else None,
+        threads=THREADS,
     ),
 )
 
@@ -175,13 +177,12 @@ def table(rounds: int, sample: float) -> str:
                 cells += [show_time(float(np.median(mine))), digits(float(np.median(times[STEPS[0].name] / mine)))]
         mine = taken[MIDDLE.name].get(step.name)
         roof = peak if step.intensity is None else min(peak, step.intensity * speed)
-        used = THREADS if step.name.startswith("9") else 1
         cells += (
             ["", ""]
             if mine is None
             else [
                 digits(2 * MIDDLE.multiply_adds / float(np.median(mine)) / 1e9),
-                "" if step.run and step.intensity is None and used == 1 else digits(used * roof / 1e9),
+                "" if step.run and step.intensity is None and step.threads == 1 else digits(step.threads * roof / 1e9),
             ]
         )
         cells += [instructions(step, TINY if mine is None else MIDDLE)]
