@@ -49,9 +49,7 @@ class Cohort:
     drop_last: bool = False
     weights: Array | None = None  # (k, m); 0: as if the sample was not there; else of mean 1 over the others
     threads: int | None = None  # that share the members, which changes no bit; None leaves it to the backend
-    own: Sequence[SampleRange] | None = (
-        None  # (k,), for mini-batches of some of the samples that all share, without weights
-    )
+    own: Sequence[SampleRange] | None = None  # (k,), for mini-batches of some of the shared samples, without weights
     scikit: bool = False  # see `Job`; for those that have samples of their own
 
     def __len__(self) -> int:

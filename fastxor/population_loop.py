@@ -56,13 +56,8 @@ class PopulationLoop:
         observe: Callable[[Array], Array] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.population, self.core, self.rules, self.observe, self.on_progress = (
-            population,
-            core,
-            rules,
-            observe,
-            on_progress,
-        )
+        self.population, self.core, self.rules = population, core, rules
+        self.observe, self.on_progress = observe, on_progress
         self.history = population.history
         self.rollback_log: list[tuple[Group, Integers, CohortState]] = []
         self.recorded = np.zeros(len(population), bool)  # who has been, in this round

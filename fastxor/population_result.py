@@ -295,11 +295,9 @@ class Population(Sequence[Result]):
         """As `Run` has them."""
         job, population = group.cohort.job(number), self._state
         member = int(group.members[number])
-        weights = (
-            population.weights
-            if population.weights is None or population.weights.ndim == 1
-            else population.weights[member].copy()
-        )
+        weights = population.weights
+        if weights is not None and weights.ndim > 1:
+            weights = weights[member].copy()
         return {
             "optimizer": job.optimizer,
             "batch_size": job.batch_size,

@@ -201,9 +201,9 @@ def _pass(
         buffers = _Buffers(network, samples, theta.dtype)
     X_flat, X_by_sample = flattened(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else flattened(Y)
-    engine = (
-        buffers.engine if network.count * samples < choices.MIN_INTERRUPTIBLE_WORK else _interruptible(buffers.engine)
-    )
+    engine = buffers.engine
+    if network.count * samples >= choices.MIN_INTERRUPTIBLE_WORK:
+        engine = _interruptible(engine)
     good = engine(
         task,
         buffers.plan,

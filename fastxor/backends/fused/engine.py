@@ -299,11 +299,8 @@ def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
     Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty. (Many arguments:
     as those of the engine.)
     """
-    data, outputs, total = (
-        Data(X, Y, by_sample, samples, order, samples, work),
-        Outputs(hyper, 0, 1, hyper, work, 1),
-        0.0,
-    )
+    data = Data(X, Y, by_sample, samples, order, samples, work)
+    outputs, total = Outputs(hyper, 0, 1, hyper, work, 1), 0.0
     is_narrow = lanes(work) == plan[WIDTH]
     step = _first_step(plan, _call(COST, plan, work, hyper, Schedule(0, 1, 1, False, is_narrow), order), data, outputs)
     for number in range(step.tiles):

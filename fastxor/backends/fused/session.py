@@ -61,11 +61,8 @@ class _Buffers:
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
         # Of larger runs it would take much memory, and the number of threads may be another one next time.
-        self.is_poolable = (
-            self.threads == 1
-            and self.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES
-            and is_small_step(network, batch)
-        )
+        small = self.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES and is_small_step(network, batch)
+        self.is_poolable = self.threads == 1 and small
 
 
 @lru_cache(maxsize=32)
@@ -100,9 +97,8 @@ class Session:
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
         transposed = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
-        small = (
-            choices.MAX_TRANSPOSED_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
-        )
+        epochs = (job.iterations - state.completed) / job.steps_per_epoch
+        small = choices.MAX_TRANSPOSED_BYTES * epochs if shuffled else -1
         self._X, X_by_sample = flattened(job.X, transposed or job.X.nbytes <= small)
         self._Y, Y_by_sample = flattened(job.Y, transposed or job.Y.nbytes <= small)
         self._by_sample = X_by_sample + 2 * Y_by_sample
@@ -184,9 +180,8 @@ class Session:
             return steps, ALL
         per_epoch = self._job.steps_per_epoch
         epoch, number = divmod(self._state.completed, per_epoch)
-        drawn = (
-            choices.SHUFFLED_SAMPLES_PER_CALL if self._tuner.size == 1 else choices.SHUFFLED_SAMPLES_PER_THREADED_CALL
-        )
+        alone, together = choices.SHUFFLED_SAMPLES_PER_CALL, choices.SHUFFLED_SAMPLES_PER_THREADED_CALL
+        drawn = alone if self._tuner.size == 1 else together
         max_steps = max(1, drawn // self._job.samples) * per_epoch - number
         steps = min(steps, max_steps)
         orders = self._job.shuffle.orders(epoch, -(-(number + steps) // per_epoch))
@@ -235,21 +230,18 @@ class Session:
     def _in_parts(self, train: Callable, steps: int, costs: np.ndarray, first: int, interval: int) -> bool:
         """The steps by a specialised kernel, up to one snapshot after the other; are they good?"""
         buffers, rate, steps_done, recorded = self._buffers, self._job.optimizer.learning_rate, 0, 0
-        begun, fine = self._state.completed, True
+        begun, every, fine = self._state.completed, self.snapshot_interval, True
         while steps_done < steps and fine:
-            part = (
-                min(steps - steps_done, self.snapshot_interval - (begun + steps_done) % self.snapshot_interval)
-                if self.snapshot_interval
-                else steps
-            )
+            part = steps - steps_done
+            if every:
+                part = min(part, every - (begun + steps_done) % every)
             fine = train(buffers.work, costs[recorded:], part, rate, first, interval)
             steps_done += part
             recorded += (part - 1 - first) // interval + 1 if first < part else 0
             first = first - part if first >= part else -(part - first) % interval
-            if self.snapshot_interval and (begun + steps_done) % self.snapshot_interval == 0:
-                buffers.snapshot_states[
-                    (begun + steps_done - self._first_snapshot) // self.snapshot_interval, 0, : buffers.theta.size
-                ] = buffers.theta
+            if every and (begun + steps_done) % every == 0:
+                number = (begun + steps_done - self._first_snapshot) // every
+                buffers.snapshot_states[number, 0, : buffers.theta.size] = buffers.theta
         return fine
 
     def _run(self, steps: int, order: np.ndarray, costs: np.ndarray, first: int, interval: int) -> int:
@@ -262,11 +254,8 @@ class Session:
         data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch, self._sample_weights
         arguments = kernels.TRAIN, buffers.plan, buffers.work, *data, buffers.snapshots, costs, buffers.hyper
         rest = buffers.engine, self._tuner.size, buffers.lockstep, arguments, (steps, first, interval)
-        good = (
-            run_interruptible(lambda: run_threads(*rest))
-            if steps > MAX_BLOCKING_SECONDS * self.speed
-            else run_threads(*rest)
-        )
+        is_long = steps > MAX_BLOCKING_SECONDS * self.speed
+        good = run_interruptible(lambda: run_threads(*rest)) if is_long else run_threads(*rest)
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
         self._tuner.took(steps, seconds)

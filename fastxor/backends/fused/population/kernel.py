@@ -156,9 +156,8 @@ def _steps_to_refill(group, arrays, waiting, t):
         if get(lane_state, DONE * V + lane):
             is_full = False
         elif interval <= choices.STEPS_PER_CHECK:
-            steps = (
-                get(lane_state, NEXT * V + lane) - t - get(arrays.members, waiting * MEMBER_FIELDS + FIRST)
-            ) % interval
+            first = get(arrays.members, waiting * MEMBER_FIELDS + FIRST)
+            steps = (get(lane_state, NEXT * V + lane) - t - first) % interval
     return NEVER if is_full else steps
 
 
