@@ -80,6 +80,7 @@ from fastxor.backends import available_backends, get_backend, set_backend, use_b
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
+from fastxor.observers import EarlyStopping, Moment
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.trained import Trained
@@ -94,22 +95,21 @@ from fastxor.tutorial import (
     sigmoid,
     update_parameters,
 )
-from fastxor.watching import EarlyStopping, Moment
 
 if TYPE_CHECKING:
     from fastxor import plot as plot
     from fastxor.checking import GradientCheck, check_gradient
     from fastxor.conversion import from_sklearn, from_torch
-    from fastxor.ensemble import Population, PopulationHistory, load
     from fastxor.exporting import export
     from fastxor.population import PopulationMoment, train_population
+    from fastxor.population_result import Population, PopulationHistory, load
     from fastxor.sweeps import Table, cross_validate, sweep
 else:
     # What few programs need is imported when it is first asked for: to import all takes twice as long.
     _LATER = {
         **dict.fromkeys(("GradientCheck", "check_gradient"), "checking"),
         **dict.fromkeys(("from_sklearn", "from_torch"), "conversion"),
-        **dict.fromkeys(("Population", "PopulationHistory", "load"), "ensemble"),
+        **dict.fromkeys(("Population", "PopulationHistory", "load"), "population_result"),
         "export": "exporting",
         **dict.fromkeys(("PopulationMoment", "train_population"), "population"),
         **dict.fromkeys(("Table", "cross_validate", "sweep"), "sweeps"),

@@ -20,6 +20,9 @@ CANONICAL: tuple[Loss, ...] = (*ENTROPIES, "poisson")
 # How much of a negative number leaky_relu lets through.
 LEAK = 0.01
 
+# Where gelu's distribution function is 0, or 1, to the last bit: beyond that, infinity times 0 would be no number.
+GELU_RANGE = 40.0
+
 
 class Layer(NamedTuple):
     """One layer's size and activation, and where its parameters stand: W row by row, then b."""

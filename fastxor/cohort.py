@@ -24,7 +24,7 @@ from fastxor.views import Array
 Integers = NDArray[np.int64]
 
 
-class Own(NamedTuple):
+class SampleRange(NamedTuple):
     """Which samples of X and Y are a member's own, one beside the other, and where their orders come from."""
 
     first: int
@@ -49,7 +49,9 @@ class Cohort:
     drop_last: bool = False
     weights: Array | None = None  # (k, m); 0: as if the sample was not there; else of mean 1 over the others
     threads: int | None = None  # that share the members, which changes no bit; None leaves it to the backend
-    own: Sequence[Own] | None = None  # (k,), for mini-batches of some of the samples that all share, without weights
+    own: Sequence[SampleRange] | None = (
+        None  # (k,), for mini-batches of some of the samples that all share, without weights
+    )
     scikit: bool = False  # see `Job`; for those that have samples of their own
 
     def __len__(self) -> int:
@@ -59,7 +61,7 @@ class Cohort:
         """All samples of a member, those of weight 0 too."""
         return self.X[i] if self.X.ndim == 3 else self.X, self.Y[i] if self.Y.ndim == 3 else self.Y
 
-    def counted(self) -> Integers:
+    def sample_counts(self) -> Integers:
         """How many samples each member has, without those of weight 0, (k,)."""
         if self.own is not None:
             return np.array([own.samples for own in self.own])
@@ -69,7 +71,7 @@ class Cohort:
 
     def steps_per_epoch(self) -> Integers:
         """(k,)"""
-        sizes, inverse = np.unique(self.counted(), return_inverse=True)
+        sizes, inverse = np.unique(self.sample_counts(), return_inverse=True)
         steps = [steps_per_epoch(size, self.batch_size, self.drop_last) for size in sizes.tolist()]
         return np.array(steps, np.int64)[inverse]
 
@@ -88,8 +90,8 @@ class Cohort:
         if self.weights is not None:
             weights = self.weights[i]
             if not weights.all():
-                there = weights > 0
-                X, Y, weights = self._some(X, there), self._some(Y, there), weights[there]
+                mask = weights > 0
+                X, Y, weights = self._some(X, mask), self._some(Y, mask), weights[mask]
             if (weights == weights[0]).all():
                 weights = None
         l2, l1, clip_norm = self.penalties[i].tolist()
@@ -110,9 +112,9 @@ class Cohort:
             self.scikit,
         )
 
-    def _some(self, array: Array, there: Array) -> Array:
+    def _some(self, array: Array, mask: Array) -> Array:
         """A copy of some samples; for mini-batches, each sample in one piece."""
-        return np.ascontiguousarray(array.T[there]).T if self.batch_size else array[:, there]
+        return np.ascontiguousarray(array.T[mask]).T if self.batch_size else array[:, mask]
 
 
 def optimizer_of(like: Optimizer, numbers: Array) -> Optimizer:
@@ -179,7 +181,7 @@ class CohortState:
         return CohortState(self.theta.copy(), self.memory.copy(), self.powers.copy(), self.completed.copy())
 
 
-class Advance(NamedTuple):
+class CohortProgress(NamedTuple):
     """What became of n members, in the order in which they were asked for."""
 
     state: CohortState  # (n,) after their last good steps
@@ -202,7 +204,7 @@ class CohortSession(Protocol):
         first: Integers,
         interval: int,
         targets: Array | None = None,
-    ) -> Advance:
+    ) -> CohortProgress:
         """Take some members so many steps further.
 
         Parameters

@@ -13,36 +13,36 @@ import numpy as np
 from fastxor import second_order
 from fastxor.backends import Backend, Session
 from fastxor.history import History
-from fastxor.pace import Pace
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
+from fastxor.time_slice import TimeSlice
 from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
-BLOWN_UP = 10.0
+DIVERGENCE_FACTOR = 10.0
 
 # So many samples, about, are looked at after a run for that, and before one whose first step's cost tells less.
-LOOKED_AT = 32
+PROBE_SAMPLES = 32
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
-_CAUTION = 4
+_FIRST_SLICE_DIVISOR = 4
 
 
-class Watch:
+class Observer:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
 
     def begin(self, run: Run) -> None:
         """Before the first step."""
 
-    def ahead(self) -> int:
+    def lookahead(self) -> int:
         """So many records, whose states are wanted, may come before they are looked at; 0: no state is wanted."""
         return 0
 
-    def look(self, run: Run, records: Mapping[int, float]) -> None:
+    def observe(self, run: Run, records: Mapping[int, float]) -> None:
         """These have been recorded, perhaps some time ago."""
-        for run.looked_at, cost in records.items():
-            if self.record(run, run.looked_at, cost):
-                run.stop_at(run.looked_at)
+        for run.observed_at, cost in records.items():
+            if self.record(run, run.observed_at, cost):
+                run.stop_at(run.observed_at)
                 break
 
     def record(self, run: Run, iteration: int, cost: float) -> bool:
@@ -71,36 +71,36 @@ class Run:
         What has been recorded before; it is added to.
     """
 
-    passed: State | None = None  # a state that has been asked for
+    replayed: State | None = None  # a state that has been asked for
     best: State | None = None  # that of the lowest validation cost, where this is to be restored
-    thetas: Mapping[int, Array] = {}  # at records of the last span, those that the session has kept
+    snapshot_thetas: Mapping[int, Array] = {}  # at records of the last span, those that the session has kept
     session: Session | None = None  # within a span, it is further than `state`
     interval: int | None = None  # from record to record; None: there is one at the end of each epoch
-    held: tuple[Array, Array] | None = None  # data for validation
+    held_out: tuple[Array, Array] | None = None  # data for validation
     weights: Array | None = None  # of the samples given
     fraction: float | None = None  # of the samples given, if that is where they come from
-    watch: Watch | None = None
-    looked_at: int | None = None  # the record that is being looked at
+    observer: Observer | None = None
+    observed_at: int | None = None  # the record that is being looked at
     over = False
     diverged = False  # step number `state.completed` gave a cost or a parameter that is not finite
 
     def __init__(self, job: Job, state: State, history: History | None = None) -> None:
         self.job, self.state = job, state
         self.before = state  # the state at the beginning of the last span
-        self.settled = state  # one up to which all records have been looked at
+        self.confirmed = state  # one up to which all records have been looked at
         self.history = History(job.steps_per_epoch, job.optimizer) if history is None else history
         self.given = job.X.shape[1]
 
-    def go(self, core: Backend, watch: Watch | None, stacklevel: int) -> None:
+    def execute(self, core: Backend, observer: Observer | None, stacklevel: int) -> None:
         """Train to the end; warn if that went wrong."""
         self.core = core
-        if watch is not None:
-            self.watch = watch
-            watch.begin(self)
+        if observer is not None:
+            self.observer = observer
+            observer.begin(self)
         before = None if self._first_step_tells() else self._cost()
-        self._loop(watch)
-        if watch is not None:
-            watch.end(self)
+        self._loop(observer)
+        if observer is not None:
+            observer.end(self)
             self._close()
         problem = self._divergence(before)
         if problem:
@@ -108,9 +108,9 @@ class Run:
 
     def _close(self) -> None:
         """Tell whoever looks on, once."""
-        watch, self.watch = self.watch, None
-        if watch is not None:
-            watch.close(self)
+        observer, self.observer = self.observer, None
+        if observer is not None:
+            observer.close(self)
 
     # ------------------------------------------------------------ what there is at any moment
 
@@ -149,10 +149,10 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        if self.looked_at is None:
-            self._catch_up()
+        if self.observed_at is None:
+            self._synchronize()
         else:  # it is to be looked at again
-            self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
+            self.stop_at(self.observed_at if self.interval else self.observed_at - 1)
         result = self.result()
         error = TrainingInterrupted(result.parameters, result.iterations, result)
         try:
@@ -163,10 +163,10 @@ class Run:
 
     def failed(self, error: BaseException) -> None:
         """Give an exception that ends the run what had been reached."""
-        if self.looked_at is None:
-            self._catch_up()
+        if self.observed_at is None:
+            self._synchronize()
         else:
-            self.stop_at(self.looked_at)
+            self.stop_at(self.observed_at)
         with suppress(Exception):  # there are exceptions that take no attributes
             error.result = self.result()  # type: ignore[attr-defined]
             error.add_note(f"after {self.state.completed} iterations of training; they are kept in .result")
@@ -175,67 +175,67 @@ class Run:
         except Exception as other:
             error.add_note(f"then {type(other).__name__}: {other}")
 
-    def at(self, iteration: int, base: State | None = None) -> State:
+    def state_at(self, iteration: int, base: State | None = None) -> State:
         """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken
         again.
         """
         if iteration == self.state.completed:  # as where spans end at records
             return self.state
-        if self.session is not None and iteration in self.thetas:
-            return self.session.kept(iteration)
-        states = [state for state in (self.state, self.before, self.passed, base) if state is not None]
+        if self.session is not None and iteration in self.snapshot_thetas:
+            return self.session.snapshot(iteration)
+        states = [state for state in (self.state, self.before, self.replayed, base) if state is not None]
         nearest = max((state for state in states if state.completed <= iteration), key=lambda state: state.completed)
         steps = iteration - nearest.completed
         if not steps:
             return nearest
         session = second_order.open(self.core, self.job, nearest)
         session.advance(steps, steps, 1)
-        self.passed = session.state()  # the next one is nearer from here
-        return self.passed
+        self.replayed = session.state()  # the next one is nearer from here
+        return self.replayed
 
-    def back_to(self, state: State) -> None:
+    def rewind_to(self, state: State) -> None:
         """Let this be the state, of a step that the run has passed."""
         self.session = None  # it is further than that
-        self.state = self.settled = state
+        self.state = self.confirmed = state
         self.over = True
 
     # ------------------------------------------------------------ the loop
 
-    def _loop(self, watch: Watch | None) -> None:
+    def _loop(self, observer: Observer | None) -> None:
         session = self.session = second_order.open(self.core, self.job, self.state)
-        pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
+        time_slice, past = TimeSlice(session.speed / _FIRST_SLICE_DIVISOR), self.history._clock[-1][1]
         began = time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
-            records = self._span(session, pace, 0 if watch is None else watch.ahead())
+            records = self._span(session, time_slice, 0 if observer is None else observer.lookahead())
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
-            if watch is not None:
-                watch.look(self, records)
-                self.settled = self.state
-                self.looked_at = None
-                watch.span(self)
-        self.thetas = {}  # what the session has kept, the next one may overwrite
+            if observer is not None:
+                observer.observe(self, records)
+                self.confirmed = self.state
+                self.observed_at = None
+                observer.span(self)
+        self.snapshot_thetas = {}  # what the session has kept, the next one may overwrite
         session.close()
 
-    def _span(self, session: Session, pace: Pace, ahead: int) -> Mapping[int, float]:
+    def _span(self, session: Session, time_slice: TimeSlice, lookahead: int) -> Mapping[int, float]:
         """Some steps, no more than to so many records ahead, if their states are wanted; the records there are now."""
         began, done = time.perf_counter(), self.state.completed
-        steps = min(pace.steps, self.job.iterations - done)
-        if ahead:
+        steps = min(time_slice.steps, self.job.iterations - done)
+        if lookahead:
             interval = self.interval or self.job.steps_per_epoch
-            ahead = max(min(ahead, session.room), 1)
-            steps = min(steps, ahead * interval - done % interval)
-            session.every = interval if ahead > 1 else 0
+            lookahead = max(min(lookahead, session.snapshot_capacity), 1)
+            steps = min(steps, lookahead * interval - done % interval)
+            session.snapshot_interval = interval if lookahead > 1 else 0
         every = min(self.interval or 1, max(self.job.iterations, 1))  # a compiled loop counts to 2**63, not further
-        self.thetas = {}
+        self.snapshot_thetas = {}
         good, _costs = session.advance(steps, -done % every, every)
         state = session.state()
-        if session.every:
-            self.thetas = session.thetas
+        if session.snapshot_interval:
+            self.snapshot_thetas = session.snapshot_thetas
         records = self._note(session, state.completed)  # before the state: what is done again gives the same again
         self.before = self.state
         self.state, self.diverged = state, good < steps and not session.finished
         self.over = self.diverged or session.finished
-        pace.took(steps, time.perf_counter() - began)
+        time_slice.took(steps, time.perf_counter() - began)
         return records
 
     def _note(self, session: Session, completed: int) -> Mapping[int, float]:
@@ -247,16 +247,16 @@ class Run:
 
     def stop_at(self, iteration: int) -> None:
         """End the run at a record of the last span."""
-        state = self.at(iteration)
+        state = self.state_at(iteration)
         self.history, self.diverged = self.history._until(iteration), False
-        self.back_to(state)
+        self.rewind_to(state)
 
-    def _catch_up(self) -> None:
+    def _synchronize(self) -> None:
         """With the session, which may have gone on when an exception came; or, where somebody looks on, go back to what
         has been looked at, so that whoever goes on looks at the rest.
         """
-        if self.watch is not None:
-            self.state = self.settled
+        if self.observer is not None:
+            self.state = self.confirmed
         elif self.session is not None:
             state = self.session.state()
             self._note(self.session, state.completed)
@@ -268,13 +268,13 @@ class Run:
     def _first_step_tells(self) -> bool:
         """Whether its cost, which is recorded, is as good as a look at some samples."""
         batch = self.job.batch_size
-        return batch is None or (batch >= LOOKED_AT and bool(self.interval) and not self.state.completed)
+        return batch is None or (batch >= PROBE_SAMPLES and bool(self.interval) and not self.state.completed)
 
     def _cost(self) -> float | None:
         """That of all samples; with mini-batches, of a few that are spread evenly over all: a run need not look at more
         than it trains on, and these tell whether it blew up.
         """
-        every = 1 if self.job.batch_size is None else -(-self.job.samples // LOOKED_AT)
+        every = 1 if self.job.batch_size is None else -(-self.job.samples // PROBE_SAMPLES)
         X, Y = (np.ascontiguousarray(array[:, ::every]) if every > 1 else array for array in (self.job.X, self.job.Y))
         if self.job.weights is None:
             cost = self.core.loss(self.job.network, self.state.theta, X, Y)
@@ -297,6 +297,6 @@ class Run:
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
         eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
-        if last <= BLOWN_UP * (first + eps):
+        if last <= DIVERGENCE_FACTOR * (first + eps):
             return None
         return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."

@@ -19,20 +19,28 @@ from fastxor import files, saving
 from fastxor import validation as checks
 from fastxor.backends import Backend, get_backend, resolve
 from fastxor.cohort import Integers
-from fastxor.crowd import Crowd
-from fastxor.ensemble import Population, load
 from fastxor.files import Path
-from fastxor.members import AtEnd, Terms, begun, how_many, resumed, seeds, spread
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
+from fastxor.observers import Bar, EarlyStopping
 from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
 from fastxor.penalties import NONE
+from fastxor.population_loop import PopulationLoop, Rules
+from fastxor.population_result import Population, load
+from fastxor.population_setup import (
+    PopulationRequest,
+    ValidateAtEnd,
+    member_count,
+    member_numbers,
+    new_population,
+    resumed_population,
+    seeds,
+)
+from fastxor.population_state import PopulationState
 from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
-from fastxor.rounds import Rounds, Rules
-from fastxor.starting import DESCENT, ITERATIONS
+from fastxor.run_setup import DEFAULT_ITERATIONS, DEFAULT_OPTIMIZER
 from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
 from fastxor.views import Array
-from fastxor.watching import Bar, EarlyStopping
 from fastxor.weights import of_members
 
 # After a file was written, none is for so many times as long, though shards are done.
@@ -50,7 +58,7 @@ def train_population(
     members: int | None = None,
     parameters: Mapping[str, ArrayLike] | Sequence[Mapping[str, ArrayLike]] | None = None,
     initialization: Initialization | None = None,
-    optimizer: Optimizer = DESCENT,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER,
     iterations: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -167,7 +175,7 @@ def train_population(
     core, networks = resolve(backend), _networks(network)
     if resume is not None:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
-    rules, look = _rules(early_stopping, callback)
+    rules, observe = _rules(early_stopping, callback)
     if executor is not None:
         executor = _executor(executor, callback)
     options = _Options(executor, _place(checkpoint), checks.rate("checkpoint_every", checkpoint_every), progress)
@@ -178,19 +186,19 @@ def train_population(
     X = checks.cohort_inputs("X", X, networks[0].sizes[0])
     own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
     target = None if target_cost is None else _each("target_cost", target_cost)
-    watched = not isinstance(validation, AtEnd)
-    validation = validation.validation if isinstance(validation, AtEnd) else validation
+    watched = not isinstance(validation, ValidateAtEnd)
+    validation = validation.validation if isinstance(validation, ValidateAtEnd) else validation
     given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
     said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
     said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer)
     said |= _lengths(own | {"target_cost": target}) | given
-    K = how_many(said)
+    K = member_count(said)
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
         initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
     fraction, mask, pair = _validation(validation, K, X.shape[-1])
     steps, ends = length(iterations, epochs)
-    terms = Terms(
+    request = PopulationRequest(
         optimizer=optimizer,
         penalties=_penalties(optimizer, own, K),
         batch_size=kept["batch_size"],
@@ -209,13 +217,13 @@ def train_population(
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
     if resume is None:
-        crowd = begun(core, networks, X, Y, parameters, _fresh(terms, random_state, K))
+        population = new_population(core, networks, X, Y, parameters, _fresh(request, random_state, K))
     else:
-        crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
-    if early_stopping is not None and any(group.held is None for group in crowd.groups):
+        population = resumed_population(networks, X, Y, resume._state, _kept(request, resume._state))
+    if early_stopping is not None and any(group.held is None for group in population.groups):
         raise ValueError(NEEDS_VALIDATION)
-    run = _Run(crowd, core, backend or get_backend(), rules, look)
-    return run.go(options)
+    run = _Run(population, core, backend or get_backend(), rules, observe)
+    return run.execute(options)
 
 
 class _Options(NamedTuple):
@@ -240,12 +248,12 @@ class PopulationMoment:
         As in the history; NaN for those that had ended, or where not asked for.
     """
 
-    def __init__(self, crowd: Crowd, recorded: Integers, iteration: Integers) -> None:
-        self.iteration, history = iteration, crowd.history
-        self.live = np.zeros(len(crowd), bool)
+    def __init__(self, population: PopulationState, recorded: Integers, iteration: Integers) -> None:
+        self.iteration, history = iteration, population.history
+        self.live = np.zeros(len(population), bool)
         self.live[recorded] = True
         rows = history.count[recorded] - 1
-        self.cost, self.validation_cost = np.full(len(crowd), nan), np.full(len(crowd), nan)
+        self.cost, self.validation_cost = np.full(len(population), nan), np.full(len(population), nan)
         self.cost[recorded] = history.cost[rows, recorded]
         if history.validation is not None:
             self.validation_cost[recorded] = history.validation[rows, recorded]
@@ -261,46 +269,51 @@ class _Run:
     """A population from where it is to its end: here, or in shards elsewhere."""
 
     def __init__(
-        self, crowd: Crowd, core: Backend, backend: BackendName, rules: Rules, callback: Callable[..., Any] | None
+        self,
+        population: PopulationState,
+        core: Backend,
+        backend: BackendName,
+        rules: Rules,
+        callback: Callable[..., Any] | None,
     ) -> None:
-        self.crowd, self.core, self.backend, self.rules, self.callback = crowd, core, backend, rules, callback
-        self.rounds: Rounds | None = None
-        self.rested = 0.0  # from when on shards that are done may be saved again
+        self.population, self.core, self.backend, self.rules, self.callback = population, core, backend, rules, callback
+        self.loop: PopulationLoop | None = None
+        self.next_shard_save = 0.0  # from when on shards that are done may be saved again
 
-    def go(self, options: _Options) -> Population:
+    def execute(self, options: _Options) -> Population:
         self.checkpoint, self.every = options.checkpoint, options.every
         if self.checkpoint is not None:
-            self._take_up(self.checkpoint)
-        total, done = int(self.crowd.iterations().sum()), int(self.crowd.completed().sum())
+            self._resume_checkpoint(self.checkpoint)
+        total, done = int(self.population.iterations().sum()), int(self.population.completed().sum())
         self.bar, self.done = Bar(total, done) if options.progress else None, done
         self.next = time.perf_counter() + self.every
         try:
             if options.executor is None:
-                look = None if self.callback is None else self._look
-                self.rounds = Rounds(self.crowd, self.core, self.rules, look, self._between)
-                self.rounds.go()
+                observe = None if self.callback is None else self._observe
+                self.loop = PopulationLoop(self.population, self.core, self.rules, observe, self._on_progress)
+                self.loop.execute()
             else:
-                self._spread_out(options.executor)
+                self._run_shards(options.executor)
             self._close()
         except KeyboardInterrupt:
             raise self._interrupted() from None
         except Exception as error:
             with suppress(Exception):  # there are exceptions that take no attributes
-                error.result = self._so_far()  # type: ignore[attr-defined]
+                error.result = self._partial_result()  # type: ignore[attr-defined]
             self._close()
             raise
-        _warn(self.crowd)
-        return Population(self.crowd.without_data())
+        _warn(self.population)
+        return Population(self.population.without_data())
 
-    def _so_far(self) -> Population:
-        if self.rounds is not None:
-            self.rounds.settle()
-        return Population(self.crowd.without_data())
+    def _partial_result(self) -> Population:
+        if self.loop is not None:
+            self.loop.roll_back()
+        return Population(self.population.without_data())
 
     def _interrupted(self) -> TrainingInterrupted:
-        population = self._so_far()
+        population = self._partial_result()
         error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
-        if len({group.cohort.network for group in self.crowd.groups}) == 1:
+        if len({group.cohort.network for group in self.population.groups}) == 1:
             error.parameters = population.parameters
         self._close()
         return error
@@ -313,103 +326,103 @@ class _Run:
 
     # ------------------------------------------------------------ between two calls of the backend
 
-    def _between(self, steps: int) -> None:
+    def _on_progress(self, steps: int) -> None:
         self.done += steps
         if self.bar is not None:
             self.bar.span(self.done, self._lowest)
-        if self.checkpoint is not None and time.perf_counter() >= self.next and not self._is_unseen():
+        if self.checkpoint is not None and time.perf_counter() >= self.next and not self._has_unobserved_steps():
             self._save()
 
-    def _is_unseen(self) -> bool:
+    def _has_unobserved_steps(self) -> bool:
         """Whether there are steps that a callback has not seen."""
-        return self.rounds is not None and bool(self.rounds.undo)
+        return self.loop is not None and bool(self.loop.rollback_log)
 
-    def _look(self, recorded: Integers) -> Array:
+    def _observe(self, recorded: Integers) -> Array:
         assert self.callback is not None
-        answer = self.callback(PopulationMoment(self.crowd, recorded, self._recorded_at(recorded)))
+        answer = self.callback(PopulationMoment(self.population, recorded, self._recorded_at(recorded)))
         if answer is None or (isinstance(answer, bool | np.bool_) and not answer):
-            return np.zeros(len(self.crowd), bool)
+            return np.zeros(len(self.population), bool)
         if isinstance(answer, bool | np.bool_):
-            return np.ones(len(self.crowd), bool)
+            return np.ones(len(self.population), bool)
         stop = np.asarray(answer)
-        if stop.dtype != np.bool_ or stop.shape != (len(self.crowd),):
+        if stop.dtype != np.bool_ or stop.shape != (len(self.population),):
             raise TypeError(f"callback must return None, True or an array of bool (members,), got {answer!r}")
         return stop
 
     def _recorded_at(self, recorded: Integers) -> Integers:
         """The iteration of each member's last record."""
-        history, completed = self.crowd.history, self.crowd.completed()
+        history, completed = self.population.history, self.population.completed()
         if history.interval is not None:
             completed[recorded] = (history.count[recorded] - 1) * history.interval
         return completed
 
     def _lowest(self) -> float:
         """The lowest cost of the last records."""
-        history = self.crowd.history
+        history = self.population.history
         known = np.flatnonzero(history.count)
         return float(history.cost[history.count[known] - 1, known].min()) if len(known) else nan
 
     # ------------------------------------------------------------ shards
 
-    def _spread_out(self, executor: Any) -> None:
+    def _run_shards(self, executor: Any) -> None:
         from fastxor import executors  # which few need
 
-        size = executors.size(executor, len(self.crowd))
-        which = [*self.crowd.shards(size)]
+        size = executors.size(executor, len(self.population))
+        which = [*self.population.shards(size)]
         work = partial(_work, self.backend, self.rules)
-        shards = Shards(self.crowd, which)
+        shards = Shards(self.population, which)
         for number, part in executors.done(executor, work, shards):
-            before = int(self.crowd.completed()[which[number]].sum())
-            self.crowd.put(which[number], part)
-            self._between(int(part.completed().sum()) - before)
-            if self.checkpoint is not None and time.perf_counter() >= self.rested:
+            before = int(self.population.completed()[which[number]].sum())
+            self.population.put(which[number], part)
+            self._on_progress(int(part.completed().sum()) - before)
+            if self.checkpoint is not None and time.perf_counter() >= self.next_shard_save:
                 self._save()
-        rest = np.flatnonzero(self.crowd.cost != self.crowd.cost)
+        rest = np.flatnonzero(self.population.cost != self.population.cost)
         if len(rest):  # who had nothing to do
-            self.crowd.put(rest, _work(self.backend, self.rules, self.crowd.take(rest)))
+            self.population.put(rest, _work(self.backend, self.rules, self.population.take(rest)))
 
     # ------------------------------------------------------------ a file of what is done
 
-    def _take_up(self, path: Path) -> None:
+    def _resume_checkpoint(self, path: Path) -> None:
         """Go on from a file of the same call, if there is one."""
-        self.crowd.digest = _digest(self.crowd, self.rules)
-        for group in self.crowd.groups:
+        self.population.digest = _digest(self.population, self.rules)
+        for group in self.population.groups:
             saving.described(group.cohort.optimizer)  # or it is refused
         if not os.path.exists(path):
             return
         kept = load(path, Population)
-        if kept._crowd.digest != self.crowd.digest:
+        if kept._state.digest != self.population.digest:
             raise ValueError(
                 f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
                 "give another path"
             )
-        self.crowd.put(np.arange(len(self.crowd)), kept._crowd)
+        self.population.put(np.arange(len(self.population)), kept._state)
 
     def _save(self) -> None:
         assert self.checkpoint is not None
         began = time.perf_counter()
-        Population(self.crowd).save(self.checkpoint)
+        Population(self.population).save(self.checkpoint)
         now = time.perf_counter()
-        self.next, self.rested = now + self.every, now + _REST * (now - began)
+        self.next, self.next_shard_save = now + self.every, now + _REST * (now - began)
 
 
-class Shards(Sequence[Crowd]):
-    """The parts of a crowd, each made when it is asked for: not all need be there at once."""
+class Shards(Sequence[PopulationState]):
+    """The parts of a population, each made when it is asked for: not all need be there at once."""
 
-    def __init__(self, crowd: Crowd, which: list[Integers]) -> None:
-        self._crowd, self._which = crowd, which
+    def __init__(self, population: PopulationState, which: list[Integers]) -> None:
+        self._state, self._which = population, which
 
     def __len__(self) -> int:
         return len(self._which)
 
     def __getitem__(self, number: Any) -> Any:
-        return self._crowd.take(self._which[number])
+        return self._state.take(self._which[number])
 
 
-def _work(backend: BackendName, rules: Rules, crowd: Crowd) -> Crowd:
+def _work(backend: BackendName, rules: Rules, population: PopulationState) -> PopulationState:
     """A shard from where it is to its end, in whichever process."""
-    Rounds(crowd, resolve(backend), rules).go()
-    return crowd.without_data()
+    PopulationLoop(population, resolve(backend), rules).execute()
+    return population.without_data()
 
 
 # ---------------------------------------------------------------- what is asked
@@ -540,37 +553,47 @@ def _weights(network: Network, X: Array, Y: Any, own: tuple[Any, Any], mask: Arr
     return weights
 
 
-def _fresh(terms: Terms, random_state: Any, K: int) -> Terms:
+def _fresh(request: PopulationRequest, random_state: Any, K: int) -> PopulationRequest:
     """Terms of a population that begins."""
-    interval = INTERVAL if terms.interval is None and terms.epochs is None else terms.interval
-    iterations = ITERATIONS if terms.iterations is None and terms.epochs is None else terms.iterations
-    return replace(terms, seeds=seeds(random_state, K), interval=interval, iterations=iterations)
+    interval = INTERVAL if request.interval is None and request.epochs is None else request.interval
+    iterations = DEFAULT_ITERATIONS if request.iterations is None and request.epochs is None else request.iterations
+    return replace(request, seeds=seeds(random_state, K), interval=interval, iterations=iterations)
 
 
-def _kept(terms: Terms, crowd: Crowd) -> Terms:
+def _kept(request: PopulationRequest, population: PopulationState) -> PopulationRequest:
     """Terms of a population that goes on: what it has, nobody may say otherwise."""
-    cohort = crowd.groups[0].cohort
+    cohort = population.groups[0].cohort
     has: dict[str, Any] = {"batch_size": cohort.batch_size, "shuffle": cohort.shuffled, "drop_last": cohort.drop_last}
-    has |= {"interval": crowd.history.interval, "validation": crowd.fraction}
-    asks: dict[str, Any] = {"batch_size": terms.batch_size, "shuffle": terms.shuffled, "drop_last": terms.drop_last}
-    asks |= {"interval": terms.interval, "validation": terms.fraction}
+    has |= {"interval": population.history.interval, "validation": population.fraction}
+    asks: dict[str, Any] = {
+        "batch_size": request.batch_size,
+        "shuffle": request.shuffled,
+        "drop_last": request.drop_last,
+    }
+    asks |= {"interval": request.interval, "validation": request.fraction}
     for name, default in (("batch_size", None), ("shuffle", True), ("drop_last", False), ("interval", None)):
         _refuse_other(name, asks[name], has[name], default)
-    if crowd.fraction is not None and (terms.mask is not None or terms.pair is not None):
-        raise ValueError(f"validation comes from the population that is resumed, {crowd.fraction}, and stays")
-    _refuse_other("validation", terms.fraction, crowd.fraction, None)
-    table, penalties = spread(terms.optimizer, len(crowd)), np.array(NONE)
-    for group in crowd.groups:
-        same = type(group.cohort.optimizer) is type(terms.optimizer)
-        if terms.optimizer is not DESCENT and not (same and np.array_equal(table[group.members], group.cohort.numbers)):
+    if population.fraction is not None and (request.mask is not None or request.pair is not None):
+        raise ValueError(f"validation comes from the population that is resumed, {population.fraction}, and stays")
+    _refuse_other("validation", request.fraction, population.fraction, None)
+    table, penalties = member_numbers(request.optimizer, len(population)), np.array(NONE)
+    for group in population.groups:
+        same = type(group.cohort.optimizer) is type(request.optimizer)
+        if request.optimizer is not DEFAULT_OPTIMIZER and not (
+            same and np.array_equal(table[group.members], group.cohort.numbers)
+        ):
             raise ValueError("optimizer comes from the population that is resumed, and stays; got another one")
-        asked = terms.penalties[group.members]
+        asked = request.penalties[group.members]
         if ((asked != penalties) & (asked != group.cohort.penalties)).any():
             raise ValueError("l2, l1 and clip_norm come from the population that is resumed, and stay; got others")
-    if terms.weights is not None and not np.array_equal(terms.weights, crowd.weights):  # type: ignore[arg-type]
+    if request.weights is not None and not np.array_equal(request.weights, population.weights):  # type: ignore[arg-type]
         raise ValueError("sample_weight, class_weight and samples to validate on stay as they were; got others")
     return replace(
-        terms, seeds=crowd.seeds, interval=crowd.history.interval, fraction=crowd.fraction, weights=crowd.weights
+        request,
+        seeds=population.seeds,
+        interval=population.history.interval,
+        fraction=population.fraction,
+        weights=population.weights,
     )
 
 
@@ -590,26 +613,26 @@ def _refuse_with_resume(resume: Any, **arguments: Any) -> None:
 # ---------------------------------------------------------------- how it ended
 
 
-def _warn(crowd: Crowd) -> None:
+def _warn(population: PopulationState) -> None:
     """Name those that diverged."""
-    bad = np.flatnonzero(crowd.diverged).tolist()
+    bad = np.flatnonzero(population.diverged).tolist()
     if bad:
         more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
         warnings.warn(
-            f"{len(bad)} of {len(crowd)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} (see .diverged). "
-            "Each keeps its last finite parameters. Try a smaller learning_rate.",
+            f"{len(bad)} of {len(population)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} "
+            "(see .diverged). Each keeps its last finite parameters. Try a smaller learning_rate.",
             DivergenceWarning,
             stacklevel=users_level(),
         )
 
 
-def _digest(crowd: Crowd, rules: Rules) -> str:
+def _digest(population: PopulationState, rules: Rules) -> str:
     """Of all that the bits of a population follow from."""
     import hashlib  # which few need
 
-    digest = hashlib.sha256(repr((rules, crowd.given, crowd.fraction, crowd.history.interval)).encode())
-    arrays: list[Any] = [crowd.seeds, crowd.weights, crowd.target]
-    for group in crowd.groups:
+    digest = hashlib.sha256(repr((rules, population.given, population.fraction, population.history.interval)).encode())
+    arrays: list[Any] = [population.seeds, population.weights, population.target]
+    for group in population.groups:
         cohort, state, held = group.cohort, group.state, group.held
         how = cohort.network, cohort.optimizer, cohort.batch_size, cohort.shuffled, cohort.drop_last
         digest.update(repr(how).encode())

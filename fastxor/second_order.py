@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from fastxor.backends import Backend, KeepsNothing, Session
+from fastxor.backends import Backend, NoSnapshots, Session
 from fastxor.optimizers import LBFGS, LevenbergMarquardt, Memory
-from fastxor.pace import LONG, patiently
 from fastxor.state import Job, State
+from fastxor.time_slice import MAX_BLOCKING_SECONDS, POLL_SECONDS, run_interruptible
 from fastxor.views import Array
 
 # How far along a step, as a share of it, its curvature is looked for; and how much of a step may be due to that.
@@ -32,7 +32,7 @@ def open(core: Backend, job: Job, state: State) -> Session:
     return session(core, job, state) if session else core.open(job, state)
 
 
-class LevenbergMarquardtSession(KeepsNothing):
+class LevenbergMarquardtSession(NoSnapshots):
     """Steps that solve (J J' / m + damping I) step = -J r / m for the residuals r and their Jacobian J, and then bend.
 
     An l2 penalty is as good as further residuals, one for each weight: it adds to the matrix's diagonal.
@@ -70,7 +70,7 @@ class LevenbergMarquardtSession(KeepsNothing):
                 if good >= first and (good - first) % interval == 0:
                     self.recorded[self._state.completed] = here[0]
                 step = partial(self._step, *here)
-                if not (patiently(step) if self.speed * LONG < 1 else step()):
+                if not (run_interruptible(step) if self.speed * MAX_BLOCKING_SECONDS < 1 else step()):
                     break
                 good += 1
         return good, [*self.recorded.values()]
@@ -170,7 +170,7 @@ def _factor(matrix: Array, damping: float) -> Array | None:
         return None
 
 
-class LBFGSSession(KeepsNothing):
+class LBFGSSession(NoSnapshots):
     """SciPy's L-BFGS-B, as many iterations at a time as are asked for."""
 
     def __init__(self, core: Backend, job: Job, state: State) -> None:
@@ -248,7 +248,7 @@ class _Loop:
     def _report(self) -> BaseException | None:
         while True:
             try:
-                return self._reports.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+                return self._reports.get(timeout=POLL_SECONDS)
             except Empty:
                 pass
 

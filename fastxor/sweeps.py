@@ -10,14 +10,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastxor import hints
+from fastxor import suggestions
 from fastxor import validation as checks
 from fastxor.cohort import Integers
-from fastxor.ensemble import Population
-from fastxor.members import AtEnd, seeds
 from fastxor.network import Network
 from fastxor.population import train_population
-from fastxor.starting import DESCENT, classes_of
+from fastxor.population_result import Population
+from fastxor.population_setup import ValidateAtEnd, seeds
+from fastxor.run_setup import DEFAULT_OPTIMIZER, classes_of
 from fastxor.views import Array
 
 # Outputs that are held at a time while scores are worked out.
@@ -261,7 +261,7 @@ def _refuse(options: Mapping[str, Any], names: tuple[str, ...]) -> None:
 def _as_wanted(validation: Any, options: Mapping[str, Any]) -> Any:
     """What to validate on: at every record, if anybody looks at these, else at the end, for the table."""
     looks = any(options.get(name) is not None for name in ("early_stopping", "callback", "interval"))
-    return validation if looks else AtEnd(validation)
+    return validation if looks else ValidateAtEnd(validation)
 
 
 def _data(network: Any, X: Any, Y: Any) -> tuple[Array, Array]:
@@ -371,7 +371,7 @@ def _asked(
     network: Network, settings: list[dict[str, Any]], each: int, options: dict[str, Any]
 ) -> tuple[Network | list[Network], dict[str, Any]]:
     """The networks and the arguments of a population that has each setting `each` times."""
-    optimizer = options.get("optimizer", DESCENT)
+    optimizer = options.get("optimizer", DEFAULT_OPTIMIZER)
     numbers = [field.name for field in fields(optimizer)] if hasattr(optimizer, "__dataclass_fields__") else []
     networks: Network | list[Network] = network
     arguments, of_optimizer = dict(options), {}
@@ -386,7 +386,7 @@ def _asked(
         else:
             known = [*numbers, *_OWN, "hidden"]
             raise ValueError(
-                f"grid has no setting {name!r}; there are {', '.join(known)}{hints.did_you_mean(name, known)}"
+                f"grid has no setting {name!r}; there are {', '.join(known)}{suggestions.did_you_mean(name, known)}"
             )
     if of_optimizer:
         arguments["optimizer"] = replace(optimizer, **of_optimizer)
@@ -412,7 +412,7 @@ def _columns(population: Population) -> dict[str, Any]:
     columns: dict[str, Any] = {"cost": population.cost, "iterations": population.iterations}
     if (population.validation_cost == population.validation_cost).any():
         columns["validation_cost"] = population.validation_cost
-    if population._crowd.target is not None:
+    if population._state.target is not None:
         columns |= {"converged": population.converged, "iterations_to_target": population.iterations_to_target}
     return {name: column.copy() for name, column in columns.items()}
 

@@ -14,12 +14,12 @@ from fastxor.files import Path
 from fastxor.loop import Run
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
+from fastxor.observers import CHECKPOINT_SECONDS, EarlyStopping, Moment, Observers
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
-from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.run_setup import DEFAULT_OPTIMIZER, RunRequest, new_run, resumed_run, validation_data
 from fastxor.views import Array
-from fastxor.watching import EVERY, EarlyStopping, Moment, Watching
 from fastxor.weights import combined
 
 INTERVAL = 100
@@ -33,7 +33,7 @@ def train(
     *,
     parameters: Mapping[str, ArrayLike] | None = None,
     initialization: Initialization | None = None,
-    optimizer: Optimizer = DESCENT,
+    optimizer: Optimizer = DEFAULT_OPTIMIZER,
     iterations: int | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -53,7 +53,7 @@ def train(
     callback: Callable[[Moment], Any] | None = None,
     progress: bool = False,
     checkpoint: Path | None = None,
-    checkpoint_every: float = EVERY,
+    checkpoint_every: float = CHECKPOINT_SECONDS,
     resume: Result | None = None,
     threads: int | None = None,
     backend: BackendName | None = None,
@@ -197,12 +197,12 @@ def train(
     if initialization is not None:
         checks.only_one(parameters=parameters, initialization=initialization)
         initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
-    asked = Asked(settings, *length(iterations, epochs), threads, held, initialization)
+    request = RunRequest(settings, *length(iterations, epochs), threads, held, initialization)
     if interval is not None:
         interval = checks.limit("interval", interval)
-    watch, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
-    if options != _OFF or checkpoint_every != EVERY:
-        watch = Watching(*options, checkpoint_every)
+    observer, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
+    if options != _OFF or checkpoint_every != CHECKPOINT_SECONDS:
+        observer = Observers(*options, checkpoint_every)
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
     settings["weights"] = combined(network, Y, sample_weight, class_weight)
@@ -212,17 +212,17 @@ def train(
         raise ValueError(NEEDS_VALIDATION)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
-    made = network, X, Y, parameters, random_state, resume, asked, interval
+    made = network, X, Y, parameters, random_state, resume, request, interval
     try:
         run = _made(*made)
     except KeyboardInterrupt:  # as while large data are looked at: again, to end before the first step
         raise _made(*made).interrupted() from None
-    if run.held is not None:
-        watch = watch or Watching()
+    if run.held_out is not None:
+        observer = observer or Observers()
     elif early_stopping is not None:
         raise ValueError(NEEDS_VALIDATION)
     try:  # to load a backend takes its time, too
-        run.go(resolve(backend), watch, stacklevel=2)
+        run.execute(resolve(backend), observer, stacklevel=2)
         return run.result()
     except KeyboardInterrupt:
         raise run.interrupted() from None
@@ -238,14 +238,14 @@ def _made(
     parameters: Mapping[str, ArrayLike] | None,
     random_state: RandomState,
     resume: Result | None,
-    asked: Asked,
+    request: RunRequest,
     interval: int | None,
 ) -> Run:
     """The run; made twice, the same one if it follows from a seed."""
     if resume is None:
-        run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
+        run = new_run(network, X, Y, parameters, checks.random_state(random_state), request)
     else:
-        run = resumed(network, X, Y, resume, asked)
+        run = resumed_run(network, X, Y, resume, request)
     run.interval = interval
     return run
 

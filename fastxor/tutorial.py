@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
 from fastxor.backends import resolve
-from fastxor.loop import Run, Watch
+from fastxor.loop import Observer, Run
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
-from fastxor.starting import start
+from fastxor.run_setup import start
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
 
@@ -382,7 +382,7 @@ def model(
     run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
     run.interval = _INTERVAL
     try:
-        run.go(core, _Printing() if print_cost else None, stacklevel=2)
+        run.execute(core, _Printing() if print_cost else None, stacklevel=2)
         return run.parameters()
     except KeyboardInterrupt:
         raise run.interrupted() from None
@@ -442,7 +442,7 @@ def _sizes(n_x: Any, n_h: Any, n_y: Any) -> tuple[int, int, int]:
     return validation.integer("n_x", n_x, 1), validation.integer("n_h", n_h, 1), validation.integer("n_y", n_y, 1)
 
 
-class _Printing(Watch):
+class _Printing(Observer):
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         _print_cost(iteration, cost)
         return False

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastxor import hints
+from fastxor import suggestions
 from fastxor.architecture import ENTROPIES, Architecture
 from fastxor.views import Array, Slots, Views
 
@@ -130,7 +130,7 @@ def choice(name: str, value: Any, known: Collection[Name]) -> Name:
     """`value`, which must be one of the names known."""
     if not isinstance(value, str) or value not in known:
         known_names = ", ".join(map(repr, known))
-        raise ValueError(f"{name} must be one of {known_names}, got {value!r}{hints.did_you_mean(value, known)}")
+        raise ValueError(f"{name} must be one of {known_names}, got {value!r}{suggestions.did_you_mean(value, known)}")
     return next(item for item in known if item == value)  # not numpy's kind of string, nor an Enum's
 
 
@@ -147,7 +147,7 @@ def optimizer(value: Any, kinds: Sequence[type[Any]]) -> Any:
     names = {kind.__name__: kind for kind in kinds}
     *some, last = (f"{name}(…)" for name in names)
     wanted = f"{', '.join(some)} or {last}"
-    raise TypeError(f"optimizer must be {wanted}, got {value!r}{hints.optimizer(value, names)}")
+    raise TypeError(f"optimizer must be {wanted}, got {value!r}{suggestions.optimizer(value, names)}")
 
 
 def no_more(function: Callable[..., Any], unknown: Mapping[str, Any], kinds: Sequence[type[Any]]) -> None:
@@ -155,7 +155,9 @@ def no_more(function: Callable[..., Any], unknown: Mapping[str, Any], kinds: Seq
     from inspect import signature  # needed by nobody who writes what there is
 
     for name, value in unknown.items():
-        hint = hints.keyword(name, value, [*signature(function).parameters], {kind.__name__: kind for kind in kinds})
+        hint = suggestions.keyword(
+            name, value, [*signature(function).parameters], {kind.__name__: kind for kind in kinds}
+        )
         raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}{hint}")
 
 
@@ -168,7 +170,7 @@ def hinted(kind: type[Class]) -> type[Class]:
     def init(self: Class, *arguments: Any, **more: Any) -> None:
         for name, value in more.items():
             if name not in known:
-                hint = hints.argument(name, value, known)
+                hint = suggestions.argument(name, value, known)
                 raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}{hint}")
         make(self, *arguments, **more)
 

@@ -19,10 +19,10 @@ def test_every_choice_is_measured():
 
 PATCHED = """
 from benchmarks import choices
-choices._Patched.settings = {"FEW": 3, "KEPT_BYTES": 5}
+choices._Patched.settings = {"MAX_REGISTER_PARAMETERS": 3, "MAX_POOLED_WORKSPACE_BYTES": 5}
 choices.sys.meta_path.insert(0, choices._Finder())
 from fastxor.backends.fused import choices, specialised
-print(choices.KEPT_BYTES, specialised.samples_in_lanes.FEW)
+print(choices.MAX_POOLED_WORKSPACE_BYTES, specialised.samples_in_lanes.MAX_REGISTER_PARAMETERS)
 """
 
 

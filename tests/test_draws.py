@@ -38,13 +38,13 @@ def test_the_source_runs_unjitted():
     unjitted.install()
     plain = importlib.import_module(f"{backends._MODULES[unjitted.NAME]}.draws")
     assert_as_numpy(plain._drawn, SEEDS[:5], 7)
-    assert plain._finds_words()
+    assert plain._state_is_accessible()
 
 
 @pytest.fixture
 def asked_anew():
     """Whether the bits are numpy's is found out again, before a test and after it."""
-    asked = draws._as_numpy, draws._finds_words
+    asked = draws._is_bitwise_numpy, draws._state_is_accessible
     for question in asked:
         question.cache_clear()
     yield
@@ -53,8 +53,8 @@ def asked_anew():
 
 
 def test_the_kernels_are_used_here(asked_anew):
-    assert draws._as_numpy()
-    assert draws._finds_words()
+    assert draws._is_bitwise_numpy()
+    assert draws._state_is_accessible()
 
 
 def test_where_the_bits_differ_numpy_draws(asked_anew, monkeypatch):
@@ -115,7 +115,7 @@ def test_where_words_are_not_found_numpy_shuffles(asked_anew, monkeypatch, where
         monkeypatch.setattr(draws, "_words", lambda bits: words(bits)[::-1].copy())
     else:
         monkeypatch.setattr(draws, "_shuffled", lambda *arguments: shuffled(*arguments)[::-1])
-    assert not draws._finds_words()
+    assert not draws._state_is_accessible()
     rng, numpys = twice(lambda: np.random.RandomState(4))
     got = draws.shuffled(rng, np.arange(50), 3)
     np.testing.assert_array_equal(got, state.shuffled(numpys, np.arange(50), 3))

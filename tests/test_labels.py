@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import X, Y, assert_no_alias, assert_same_dict, frozen
 
 import fastxor as fx
-from fastxor import hints
+from fastxor import suggestions
 from fastxor.network import ACTIVATIONS, INITIALIZATIONS, LOSSES, OUTPUTS
 from fastxor.optimizers import Optimizer
 from fastxor.schedules import KINDS
@@ -266,7 +266,7 @@ def test_the_nearest_backend(written, meant):
 
 def test_no_name_is_guessed_from_nothing():
     for wrong in ("", "quadratic", "xyz", 3, None, ("relu",)):
-        assert hints.did_you_mean(wrong, ACTIVATIONS) == ""
+        assert suggestions.did_you_mean(wrong, ACTIVATIONS) == ""
     with pytest.raises(ValueError, match=r"got 'xyz'$"):
         fx.Network([2, 3, 1], "xyz")
 
@@ -274,7 +274,7 @@ def test_no_name_is_guessed_from_nothing():
 @given(st.text(max_size=20), st.sampled_from([ACTIVATIONS, OUTPUTS, tuple(LOSSES), INITIALIZATIONS, ("SGD", "Adam")]))
 @settings(max_examples=50, deadline=None)
 def test_a_guess_is_among_the_known(text, known):
-    assert hints.nearest(text, known) in {None, *known}
+    assert suggestions.nearest(text, known) in {None, *known}
 
 
 # ---------------------------------------------------------------- arguments of train
@@ -380,19 +380,19 @@ def test_arguments_that_a_class_has_not(kind, unknown, hint):
 def test_hints_for_classes_are_up_to_date():
     known = {name for kind in (*get_args(Optimizer), *KINDS.values()) for name in kind.__dataclass_fields__}
     known |= {*inspect.signature(fx.Network).parameters, *fx.EarlyStopping.__dataclass_fields__}
-    assert known.issuperset(hints._ARGUMENTS)
-    assert {*inspect.signature(fx.train).parameters}.issuperset(hints._RUNS)
-    others = [other for names in hints._ARGUMENTS.values() for other in names.split()]
-    assert all(hints._plain(other) == other for other in others)
+    assert known.issuperset(suggestions._ARGUMENTS)
+    assert {*inspect.signature(fx.train).parameters}.issuperset(suggestions._RUNS)
+    others = [other for names in suggestions._ARGUMENTS.values() for other in names.split()]
+    assert all(suggestions._plain(other) == other for other in others)
 
 
 def test_what_others_call_it_is_here_by_one_name():
     """A list of names has each once, and none of them is what is meant itself."""
     known = {*ACTIVATIONS, *OUTPUTS, *LOSSES, *INITIALIZATIONS, *inspect.signature(fx.train).parameters}
     known |= {kind.__name__ for kind in get_args(Optimizer)}
-    assert known.issuperset(hints._ELSEWHERE.values())
-    assert not {hints._plain(name) for name in known} & hints._ELSEWHERE.keys()
-    assert all(hints._plain(name) == name for name in hints._ELSEWHERE)
+    assert known.issuperset(suggestions._ELSEWHERE.values())
+    assert not {suggestions._plain(name) for name in known} & suggestions._ELSEWHERE.keys()
+    assert all(suggestions._plain(name) == name for name in suggestions._ELSEWHERE)
 
 
 @pytest.mark.parametrize(

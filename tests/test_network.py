@@ -344,11 +344,11 @@ def test_eight_threads_call_at_once(core, net):
 
 def test_only_small_workspaces_are_kept():
     for net, m in ((NET, 5), (LARGE, 5)):
-        fused._idle_desks.cache_clear()
+        fused._buffer_pool.cache_clear()
         net.gradient(*case(net, m), backend="numba")
-        idle = fused._idle_desks(net, m, np.dtype(np.float64))
-        assert len(idle) == (net is NET)
-        assert all(desk.work.nbytes <= fused.choices.KEPT_BYTES for desk in idle)
+        pool = fused._buffer_pool(net, m, np.dtype(np.float64))
+        assert len(pool) == (net is NET)
+        assert all(buffers.work.nbytes <= fused.choices.MAX_POOLED_WORKSPACE_BYTES for buffers in pool)
 
 
 def test_views_of_a_vector_too_large_for_a_record(monkeypatch):

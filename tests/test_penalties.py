@@ -147,7 +147,7 @@ def test_threads_and_cuts_change_no_bit(net, name, more, cut, m, dtype, lockstep
     arguments = {"optimizer": OPTIMIZERS[name], "random_state": 0, "batch_size": batch, "interval": 2, **more}
     with pytest.MonkeyPatch.context() as patch:
         if lockstep:
-            patch.setattr(choices, "WORTH_LOCKSTEP", 0)
+            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part

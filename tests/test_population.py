@@ -17,7 +17,7 @@ import fastxor as fx
 from fastxor import one_hot
 from fastxor.backends import reference
 from fastxor.backends.fused import choices
-from fastxor.pace import Pace
+from fastxor.time_slice import TimeSlice
 
 XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[0.0, 1, 1, 0]])
 TINY = fx.Network([2, 2, 1])
@@ -411,7 +411,7 @@ def test_time_follows_those_who_are_still_in(monkeypatch, reason, of, within):
 
     Of what each takes of the processor, the least of some rounds is what it takes where nobody interferes.
     """
-    for name in ("WORTH_CALLING", "WORTH_LOADING", "WORTH_WRITING_OUT"):  # one kernel all the time
+    for name in ("MIN_SECONDS_TO_CALL", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_UNROLL"):  # one kernel all the time
         monkeypatch.setattr(choices, name, np.inf)
     least, share = [np.inf, np.inf], 0.0
     for number in range(40):
@@ -494,7 +494,7 @@ def test_records_stand_with_their_members_where_some_stop(core):
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_how_a_run_is_cut_changes_no_bit(data):
-    """Into calls of whatever length: `Pace` follows the clock."""
+    """Into calls of whatever length: `TimeSlice` follows the clock."""
     draw = np.random.RandomState(data.draw(st.integers(0, 999)))
     K = data.draw(st.sampled_from([1, 9, 20]))
     asked = {
@@ -511,7 +511,7 @@ def test_how_a_run_is_cut_changes_no_bit(data):
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", fx.DivergenceWarning)
         whole = fx.train_population(TINY, *XOR, threads=1, **asked)
-        patch.setattr(Pace, "steps", property(lambda _pace: int(10 ** draw.uniform(0, 4))))
+        patch.setattr(TimeSlice, "steps", property(lambda _pace: int(10 ** draw.uniform(0, 4))))
         cut = fx.train_population(TINY, *XOR, threads=2, **asked)
     assert_same(whole, cut)
     np.testing.assert_array_equal(whole.iterations_to_target, cut.iterations_to_target)

@@ -13,12 +13,12 @@ from engine_cases import JOBS, RUN, assert_close, small
 
 import fastxor as fx
 from fastxor import backends
-from fastxor.backends import one_by_one, reference
+from fastxor.backends import reference, sequential
 from fastxor.backends.fused import _jit, choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
-from fastxor.backends.fused.threads import deal
-from fastxor.backends.one_by_one import OneByOne
-from fastxor.cohort import NO_LIMIT, Cohort, CohortState, Own
+from fastxor.backends.fused.threads import parallel_for
+from fastxor.backends.sequential import SequentialSession
+from fastxor.cohort import NO_LIMIT, Cohort, CohortState, SampleRange
 
 MEMBERS = 5
 LANES = {"float64": VECTOR_BITS // 64, "float32": VECTOR_BITS // 32}
@@ -65,7 +65,7 @@ def in_lanes(cohort, threads=1):
 
 
 def in_numpy(cohort):
-    return OneByOne(cohort, reference.Session)
+    return SequentialSession(cohort, reference.Session)
 
 
 def close(got, wanted, rtol):
@@ -123,7 +123,7 @@ def test_the_source_runs_unjitted(monkeypatch, job):
 
 # ---------------------------------------------------------------- kernels of exact sizes
 
-WORTH = "WORTH_CALLING", "WORTH_LOADING", "WORTH_WRITING_OUT"
+WORTH = "MIN_SECONDS_TO_CALL", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_UNROLL"
 
 
 def force(monkeypatch, module, always):
@@ -223,7 +223,7 @@ def test_one_that_diverges_with_exact_sizes(monkeypatch, used):
 def test_not_compiled_for_little_work(monkeypatch, used):
     monkeypatch.setattr(Kernel, "is_loaded", lambda kernel, dtype: dtype in kernel._code)  # or nothing is ever compiled
     population.exact.kernel_for.cache_clear()  # other tests may have loaded it, or spent time on its network
-    population.session._spent.clear()
+    population.session._general_kernel_seconds.clear()
     cohort = cohort_of(fx.Network([2, 4, 1]), X, Y, [fx.SGD(0.3)] * 20, iterations=np.full(20, 1000))
     session, state = in_lanes(cohort), beginning(cohort)
     session.speed = 1e-3  # others have kept it from its work
@@ -463,7 +463,7 @@ def test_threads_take_a_share_each():
 @pytest.mark.parametrize("count", [0, 1, 3, 40])
 def test_numbers_are_dealt_out_once_each(count, threads):
     seen = []
-    deal(count, threads, seen.append)
+    parallel_for(count, threads, seen.append)
     assert sorted(seen) == list(range(count))
 
 
@@ -479,7 +479,7 @@ def test_an_error_ends_all_threads(threads):
 
     before = threading.active_count()
     with pytest.raises(ValueError, match="five"):
-        deal(10_000, threads, work)
+        parallel_for(10_000, threads, work)
     assert len(seen) < 100
     assert threading.active_count() == before
 
@@ -487,7 +487,7 @@ def test_an_error_ends_all_threads(threads):
 def test_no_more_threads_are_to_be_had(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", raises(RuntimeError("can't start new thread")))
     seen = []
-    deal(7, 3, seen.append)
+    parallel_for(7, 3, seen.append)
     assert seen == list(range(7))
 
 
@@ -513,11 +513,11 @@ def compared(core, network, theta, x, y, weights, threads=1):
     """Outputs and losses, beside those of one network after the other by numpy."""
     rtol = RUN[str(theta.dtype)]
     got = core.outputs(network, theta, x, threads), core.losses(network, theta, x, y, weights, threads)
-    wanted = one_by_one.outputs(reference, network, theta, x, 1)
+    wanted = sequential.outputs(reference, network, theta, x, 1)
     assert got[0].shape == (len(theta), network.sizes[-1], x.shape[-1])
     assert_close(
         {"outputs": got[0], "losses": got[1]},
-        {"outputs": wanted, "losses": one_by_one.losses(reference, network, theta, x, y, weights, 1)},
+        {"outputs": wanted, "losses": sequential.losses(reference, network, theta, x, y, weights, 1)},
         rtol,
     )
     return got
@@ -550,7 +550,7 @@ def test_losses_with_weights():
     x[:, 8] = 1e300  # of a sample that counts for nobody
     weights = some_weights(9)
     weights[:, 8] = 0
-    wanted = one_by_one.losses(reference, XOR, theta, x, y, weights, 1)
+    wanted = sequential.losses(reference, XOR, theta, x, y, weights, 1)
     np.testing.assert_allclose(population.forward.losses(XOR, theta, x, y, weights, 1), wanted, rtol=1e-12)
 
 
@@ -572,8 +572,8 @@ def test_a_pass_unjitted(sizes, hidden, output, m):
 
 @pytest.mark.parametrize("is_small", [True, False])
 def test_the_backend_chooses(monkeypatch, is_small):
-    monkeypatch.setattr(choices, "GROUP_PASS", 10**9 if is_small else 0)
-    monkeypatch.setattr(choices, "GROUP_WORK", 10**9 if is_small else 0)
+    monkeypatch.setattr(choices, "MAX_LANE_PASS_WORK", 10**9 if is_small else 0)
+    monkeypatch.setattr(choices, "MAX_LANE_STEP_WORK", 10**9 if is_small else 0)
     cohort = cohort_of(XOR, X, Y, [fx.SGD(rate) for rate in RATES])
     state, weights = beginning(cohort), some_weights(4)
     core = backends.resolve("numba")
@@ -621,14 +621,14 @@ def test_members_with_samples_and_orders_of_their_own(core_of_both, output, loss
         optimizers,
         penalties=np.array([(i * l2, 0.0, np.inf) for i in range(len(parts))]),
         batch_size=8,
-        own=[Own(first, count, Turned(count, i + 1)) for i, (first, count) in enumerate(parts)],
+        own=[SampleRange(first, count, Turned(count, i + 1)) for i, (first, count) in enumerate(parts)],
         scikit=True,
     )
-    assert cohort.counted().tolist() == [13, 20, 13, 33, 7]
+    assert cohort.sample_counts().tolist() == [13, 20, 13, 33, 7]
     state, steps = beginning(cohort), cohort.steps_per_epoch() * 3
     lanes = population.Session(cohort, 1)
     got = taken(lanes, state, steps, interval=1)
-    wanted = taken(OneByOne(cohort, core_of_both.open), state, steps, interval=1)
+    wanted = taken(SequentialSession(cohort, core_of_both.open), state, steps, interval=1)
     tolerance = {"rtol": 1e-9, "atol": 1e-12} if dtype == "float64" else {"rtol": 2e-3, "atol": 2e-5}
     np.testing.assert_allclose(got.costs, wanted.costs, **tolerance)
     np.testing.assert_allclose(got.state.theta, wanted.state.theta, **tolerance)

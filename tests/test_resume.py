@@ -102,7 +102,7 @@ def test_threads_may_change_where_they_matter(core):
 
 def test_a_kernel_of_the_exact_sizes_may_take_over(monkeypatch):
     """As it does in a long run: each part of the run is one that the general engine would have."""
-    for worth in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+    for worth in ("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"):
         monkeypatch.setattr(choices, worth, 0.0)
     net = fx.Network([2, 2, 1])
     X, Y = data(net, 4)

@@ -137,9 +137,9 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, draw, m, dtype, room, lo
     arguments = {"optimizer": optimizer, "random_state": 0, "batch_size": batch, "interval": 2}
     with pytest.MonkeyPatch.context() as patch:
         if lockstep:
-            patch.setattr(choices, "WORTH_LOCKSTEP", 0)
+            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
-        patch.setattr(choices, "RATES_AT_ONCE", room)  # steps whose rates are worked out at a time
+        patch.setattr(choices, "RATES_PER_CALL", room)  # steps whose rates are worked out at a time
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part
         assert_same_run(fx.train(net, X, Y, resume=part, iterations=6 - cut, threads=3, backend=core), whole)

@@ -88,8 +88,8 @@ def test_the_jacobian_is_that_of_central_differences(backend, hidden, output):
 def test_many_samples_go_through_in_parts(monkeypatch, core, order):
     job = job_of(("tanh",), m=1000)
     whole = equations(job, "numpy")
-    monkeypatch.setattr(choices, "JACOBIAN_BYTES", 100_000)
-    monkeypatch.setattr(choices, "JACOBIAN_COLUMNS", 1)
+    monkeypatch.setattr(choices, "JACOBIAN_TILE_BYTES", 100_000)
+    monkeypatch.setattr(choices, "MIN_JACOBIAN_COLUMNS", 1)
     X, Y = (np.array(array, order=order) for array in job.data)
     theta = np.concatenate([value.ravel() for value in job.start.values()])
     parts = [rows @ rows.T for rows in resolve(core).residuals(job.network, X, Y, None).parts(theta)]
@@ -498,7 +498,7 @@ def test_an_interrupt_at_any_line_leaves_a_result(core, optimizer):
     whole = fx.train(net, X, Y, iterations=6, **arguments)
     with Interruption() as counted:
         fx.train(net, X, Y, iterations=6, **arguments)
-    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "execute")
     interrupted = 0
     for line in [*range(begins + 1, len(counted.lines), 9)]:
         try:

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastxor as fx
-from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, meetings, side_by_side
+from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, batching, cohorts
 from fastxor.state import Job
 
 pytestmark = [
@@ -139,15 +139,15 @@ def both(model, grid, X, y, met, **settings):
 @pytest.fixture
 def met(monkeypatch):
     """How many fits were trained together, each time."""
-    for name, number in (("_BATCH", 200), ("_SMALL", 10_000), ("_LONG", 1)):
-        monkeypatch.setattr(side_by_side, name, number)
-    counts, train = [], side_by_side.train
+    for name, number in (("_MAX_BATCH_SAMPLES", 200), ("_MAX_STEP_WORK", 10_000), ("_MIN_STEPS", 1)):
+        monkeypatch.setattr(cohorts, name, number)
+    counts, train = [], cohorts.train
 
     def counted(courses, *rest):
         counts.append(len(courses))
         return train(courses, *rest)
 
-    monkeypatch.setattr(side_by_side, "train", counted)
+    monkeypatch.setattr(cohorts, "train", counted)
     return counts
 
 
@@ -229,7 +229,7 @@ def test_who_does_not_meet(met):
 )
 def test_those_wait_for_whom_it_pays(sizes, steps, batch, together):
     job = Job(fx.Network(sizes), X.T, np.zeros((sizes[-1], len(X))), fx.Adam(), steps, batch)
-    assert side_by_side.suits(job) == together
+    assert cohorts.is_batchable(job) == together
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -242,7 +242,7 @@ def test_no_more_go_on_than_there_are_jobs(met, jobs, monkeypatch):
             going[0] += change
             most[0] = max(most[0], going[0])
 
-    def do(self, func, future, do=meetings.Meeting._do):
+    def do(self, func, future, do=batching.BatchingBackend._run_task):
         def counted():
             count(1)
             time.sleep(0.003)  # for others to begin, if they may
@@ -252,14 +252,14 @@ def test_no_more_go_on_than_there_are_jobs(met, jobs, monkeypatch):
 
         do(self, counted, future)
 
-    def attend(self, *given, attend=meetings.Meeting.attend):
+    def train_batched(self, *given, train_batched=batching.BatchingBackend.train_batched):
         count(-1)
-        theta = attend(self, *given)
+        theta = train_batched(self, *given)
         count(1)
         return theta
 
-    monkeypatch.setattr(meetings.Meeting, "_do", do)
-    monkeypatch.setattr(meetings.Meeting, "attend", attend)
+    monkeypatch.setattr(batching.BatchingBackend, "_run_task", do)
+    monkeypatch.setattr(batching.BatchingBackend, "train_batched", train_batched)
     grid = {"hidden_layer_sizes": [(4,), (100, 100), (5,)], "alpha": [1e-4, 1e-2]}
     GridSearchCV(MLPClassifier(**SMALL), grid, cv=2, n_jobs=jobs, refit=False).fit(X, y)
     assert met == [8]
@@ -293,7 +293,7 @@ def assert_close_scores(got, wanted):
 def test_an_interrupt_ends_all_that_wait(monkeypatch):
     """At once, and no thread of the search is left."""
     began = threading.Event()
-    take = side_by_side._Group._take
+    take = cohorts._CohortTraining._take
 
     def interrupted(self, *given):
         if not began.is_set():
@@ -302,8 +302,8 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
         time.sleep(0.01)
         take(self, *given)
 
-    monkeypatch.setattr(side_by_side._Group, "_take", interrupted)
-    monkeypatch.setattr(side_by_side, "_AT_ONCE", 1)
+    monkeypatch.setattr(cohorts._CohortTraining, "_take", interrupted)
+    monkeypatch.setattr(cohorts, "_MAX_SAMPLES_PER_CALL", 1)
     endless = MLPClassifier((4,), batch_size=32, random_state=0, max_iter=10**6, n_iter_no_change=10**6)
     with pytest.raises(KeyboardInterrupt):
         GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
@@ -318,7 +318,7 @@ def test_an_error_in_the_population_is_that_of_its_fits(met, monkeypatch):
     def broken(*given):
         raise RuntimeError("no epochs today")
 
-    monkeypatch.setattr(side_by_side._Group, "_take", broken)
+    monkeypatch.setattr(cohorts._CohortTraining, "_take", broken)
     model = MLPClassifier((4,), **SMALL)
     with pytest.raises(RuntimeError, match="no epochs today"):
         GridSearchCV(model, {"alpha": [1e-4, 1.0]}, cv=2, error_score="raise").fit(X, y)

@@ -28,7 +28,7 @@ def choose(monkeypatch):
     """Set whether the specialised kernel is used: always, or never."""
 
     def set_to(always):
-        for name in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+        for name in ("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"):
             monkeypatch.setattr(choices, name, 0.0 if always else np.inf)
 
     return set_to
@@ -125,7 +125,7 @@ def test_several_calls_are_one_run(choose, used, monkeypatch, sizes):
     targets = np.resize(Y, (1, 4))
     choose(True)
     whole = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
-    monkeypatch.setattr("fastxor.pace.SPAN", 1e-6)
+    monkeypatch.setattr("fastxor.time_slice.SLICE_SECONDS", 1e-6)
     pieces = fx.train(network, X, targets, iterations=900, interval=100, random_state=1)
     assert len(used) > 3
     same(whole, pieces)
@@ -199,7 +199,7 @@ def test_left_to_the_engine(choose, used, network, settings):
 
 def test_not_compiled_for_little_work(used):
     specialised.kernel_for.cache_clear()  # other tests may have loaded it, or spent time on its network
-    session._spent.clear()
+    session._engine_seconds.clear()
     fx.model(X, Y, 2, 3, 1, 1000, 0.3, random_state=0, print_cost=False)
     assert not used
 
@@ -210,7 +210,7 @@ def test_used_for_little_work_once_it_is_loaded(choose, used, monkeypatch):
     fx.train(network, X, Y, iterations=20, random_state=0)
     used.clear()
     choose(False)
-    monkeypatch.setattr(choices, "WORTH_CALLING", 0.0)
+    monkeypatch.setattr(choices, "MIN_SECONDS_TO_CALL", 0.0)
     fx.train(network, X, Y, iterations=20, random_state=0)
     assert len(used) == 1  # not for the first step, which loads the samples, but for all others
 
@@ -261,7 +261,7 @@ def ends_alike(network, count, dtype, seed, interval):
         return code(*arguments)
 
     for worth in (np.inf, 0.0):
-        thresholds = dict.fromkeys(("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"), worth)
+        thresholds = dict.fromkeys(("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"), worth)
         with mock.patch.multiple(choices, **thresholds), mock.patch.object(specialised, "code", counted):
             results.append(fx.train(network, features, targets, parameters=start, interval=interval, **SETTINGS))
     assert calls
@@ -313,7 +313,7 @@ def test_at_another_width_of_a_vector(tmp_path, bits):
 def eligible(depth):
     """Every shape of so many layers that there is a kernel for, among those of up to 9 inputs and 3 outputs."""
     for sizes in itertools.product(range(1, 10), *[range(1, 33)] * (depth - 1), range(1, 4)):
-        if sum(n * (k + 1) for k, n in itertools.pairwise(sizes)) <= choices.MOST_PARAMETERS:
+        if sum(n * (k + 1) for k, n in itertools.pairwise(sizes)) <= choices.MAX_SPECIALISED_PARAMETERS:
             yield sizes
 
 

@@ -31,10 +31,10 @@ def test_each_fold_is_a_run_of_train(core):
 
 def looked_at(monkeypatch):
     """How many members' held-out folds were looked at, in a list."""
-    from fastxor import rounds
+    from fastxor import population_loop
 
-    seen, look = [], rounds._validation
-    monkeypatch.setattr(rounds, "_validation", lambda *given: seen.append(len(given[2])) or look(*given))
+    seen, look = [], population_loop._validation
+    monkeypatch.setattr(population_loop, "_validation", lambda *given: seen.append(len(given[2])) or look(*given))
     return seen
 
 

@@ -26,14 +26,14 @@ DTYPE = np.dtype(JOB.dtype)
 # One tile, so that threads go in lockstep, with a share of every row of neurons each.
 LOCKED = replace(JOB, m=200)
 
-# Steps of two tiles, and a last one of a single tile: two threads go abreast, each with a tile.
-ABREAST = replace(JOB, m=1000, batch=400)
+# Steps of two tiles, and a last one of a single tile: two threads go by a static schedule, each with a tile.
+STATIC = replace(JOB, m=1000, batch=400)
 
 
 @pytest.fixture
 def lockstep(monkeypatch):
     """It pays for the smallest step."""
-    monkeypatch.setattr(choices, "WORTH_LOCKSTEP", 0.0)
+    monkeypatch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
 
 
 def same(a, b):
@@ -68,7 +68,7 @@ def test_the_same_bits_for_any_number(started, optimizer, dtype, batch_size):
 def test_the_same_bits_of_many_tiles(hidden, m):
     """More threads than cores, so that some are far behind; with room for several gradients each, and for one."""
     job = replace(JOB, sizes=(17, hidden, 3), hidden=("tanh",), m=m, dtype="float64", iterations=5)
-    ahead = workspace.plan(job.network, m, np.dtype(job.dtype)).entries[workspace.AHEAD]
+    ahead = workspace.plan(job.network, m, np.dtype(job.dtype)).entries[workspace.GRADIENT_BUFFERS]
     assert (ahead > 1) == (hidden == 5)
     alone = job.train("numba", threads=1)
     for threads in (2, 3, 5, 9):
@@ -113,7 +113,7 @@ def test_the_same_bits_of_any_network_in_lockstep(data):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_same_bits_abreast(started, optimizer, dtype, batch_size):
     m = 1000 if batch_size else 500
-    job = replace(ABREAST, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size, m=m)
+    job = replace(STATIC, optimizer=OPTIMIZERS[optimizer], dtype=dtype, batch=batch_size, m=m)
     alone = job.train("numba", threads=1)
     for threads in (2, 3):  # of which the third would have nothing to do
         same(job.train("numba", threads=threads, clip_norm=0.1), job.train("numba", threads=1, clip_norm=0.1))
@@ -166,7 +166,7 @@ def test_refused(core, value, error):
         JOB.train(core, threads=value)
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, STATIC], ids=["tiles", "lockstep", "static"])
 @pytest.mark.parametrize("most", [0, 1])
 @pytest.mark.usefixtures("lockstep")
 def test_no_thread_is_to_be_had(monkeypatch, job, most):
@@ -185,7 +185,7 @@ def test_no_thread_is_to_be_had(monkeypatch, job, most):
     same(job.train("numba", threads=3), wanted)
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, STATIC], ids=["tiles", "lockstep", "static"])
 @pytest.mark.usefixtures("lockstep")
 def test_the_first_thread_never_comes(monkeypatch, job):
     """Ctrl-C between the start of the others and the first one's own call: they end by themselves."""
@@ -200,10 +200,10 @@ def test_the_first_thread_never_comes(monkeypatch, job):
     monkeypatch.setattr(fused.kernels, "engine", {DTYPE: call})
     with pytest.raises(fx.TrainingInterrupted):
         job.train("numba", threads=3)
-    assert done == {JOB: [job.iterations] * 2, LOCKED: [0, 0], ABREAST: [0]}[job]
+    assert done == {JOB: [job.iterations] * 2, LOCKED: [0, 0], STATIC: [0]}[job]
 
 
-@pytest.mark.parametrize("job", [JOB, LOCKED, ABREAST], ids=["tiles", "lockstep", "abreast"])
+@pytest.mark.parametrize("job", [JOB, LOCKED, STATIC], ids=["tiles", "lockstep", "static"])
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.usefixtures("lockstep")
 def test_a_run_that_overflows_ends_alike(threads, job):
@@ -254,30 +254,30 @@ def test_interrupted():
 # ---------------------------------------------------------------- how many, if that is left to us
 
 
-def crew(monkeypatch, seconds, spans, by_default=True):
+def tuner(monkeypatch, seconds, spans, by_default=True):
     """How many threads took each of the spans, where a step takes ``seconds(threads, now)``."""
     clock, sizes = [0.0], []
     monkeypatch.setattr(sharing.time, "perf_counter", lambda: clock[0])
-    crew, speed = sharing.Crew(4, by_default), 1000.0
+    tuner, speed = sharing.ThreadTuner(4, by_default), 1000.0
     for _ in range(spans):
-        took = seconds(crew.size, clock[0])
-        steps = min(100, crew.most(speed))
+        took = seconds(tuner.size, clock[0])
+        steps = min(100, tuner.max_steps(speed))
         clock[0] += steps * took
-        sizes.append(crew.size)
+        sizes.append(tuner.size)
         speed = 1 / took
-        crew.took(steps, steps * took)
+        tuner.took(steps, steps * took)
     return sizes
 
 
 def test_what_is_faster_is_taken(monkeypatch):
-    sizes = crew(monkeypatch, lambda threads, now: 1e-3 / threads, 300)
+    sizes = tuner(monkeypatch, lambda threads, now: 1e-3 / threads, 300)
     assert sizes[:2] == [1, 4]
     assert sizes.count(4) > 0.9 * len(sizes)
-    assert crew(monkeypatch, lambda threads, now: 1e-3 * threads, 300).count(1) > 0.9 * 300
+    assert tuner(monkeypatch, lambda threads, now: 1e-3 * threads, 300).count(1) > 0.9 * 300
 
 
 def test_a_core_that_is_wanted_by_another_program_and_then_free(monkeypatch):
-    sizes = crew(monkeypatch, lambda threads, now: 1e-3 if threads == 1 else 4e-3 if 0.5 < now < 2.0 else 4e-4, 600)
+    sizes = tuner(monkeypatch, lambda threads, now: 1e-3 if threads == 1 else 4e-3 if 0.5 < now < 2.0 else 4e-4, 600)
     most = len(sizes)
     begin = next(i for i in range(most) if sizes[i : i + 10] == [1] * 10)
     end = next(i for i in range(begin, most) if sizes[i : i + 10] == [4] * 10)
@@ -285,7 +285,7 @@ def test_a_core_that_is_wanted_by_another_program_and_then_free(monkeypatch):
 
 
 def test_what_the_caller_wants_is_taken(monkeypatch):
-    assert set(crew(monkeypatch, lambda threads, now: 1e-3 * threads, 100, by_default=False)) == {4}
+    assert set(tuner(monkeypatch, lambda threads, now: 1e-3 * threads, 100, by_default=False)) == {4}
 
 
 # ---------------------------------------------------------------- where threads begin
@@ -295,8 +295,8 @@ def test_cores_in_turn(monkeypatch):
     """The one after this thread's first, its own last."""
     monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {6, 1, 9, 4}, raising=False)
-    monkeypatch.setattr(sharing, "_core", lambda: 6)
-    assert sharing._cores_in_turn() == [9, 1, 4, 6]
+    monkeypatch.setattr(sharing, "_current_core", lambda: 6)
+    assert sharing._round_robin_cores() == [9, 1, 4, 6]
 
 
 def test_where_a_thread_cannot_choose_its_core(monkeypatch):
@@ -335,11 +335,14 @@ if hasattr(os, "sched_setaffinity"):
     def test_each_thread_begins_on_a_core_of_its_own_and_is_then_free(moves, monkeypatch):
         asked, had = moves
         allowed = os.sched_getaffinity(0)
-        monkeypatch.setattr(sharing, "_core", lambda: min(allowed))
+        monkeypatch.setattr(sharing, "_current_core", lambda: min(allowed))
         JOB.train("numba", threads=2)
         assert asked
         assert all(thread == 0 for thread, _ in asked)
-        assert {frozenset(cores) for _, cores in asked} == {frozenset(sharing._cores_in_turn()[:1]), frozenset(allowed)}
+        assert {frozenset(cores) for _, cores in asked} == {
+            frozenset(sharing._round_robin_cores()[:1]),
+            frozenset(allowed),
+        }
         assert all(cores == allowed for cores in had)
         assert os.sched_getaffinity(0) == allowed
 

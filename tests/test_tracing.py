@@ -128,10 +128,11 @@ def make_vectors(simd, tracing):
             x + y, x - 2.0, 3.0 - y, x * scale, x / y, -x, simd.fma(x, y, 0.25), simd.full(work, n) * x,
             simd.select_less(x, y, x, 7.0), simd.rint(x * 3.0), simd.copysign(x, 1.0 - y), simd.absolute(1.0 - x),
             simd.sqrt(x), simd.exponent(x * 9.0), simd.pow2(simd.rint(x * 4.0)),
-            simd.three_halves(simd.pow2(simd.rint(y))), simd.head(x),
+            simd.three_halves(simd.pow2(simd.rint(y))), simd.first_lane(x),
             simd.sum_everywhere(x), simd.sum_across(x, y, x * y), simd.broadcast(work, n),
-            simd.spread(x, 1, V), simd.part(simd.join(x, y), V - 1, V), simd.load_part(work, 0, V - 1),
-            simd.full(work, simd.sum_lanes(x * y)), simd.full(work, 0.0) + simd.join(*[simd.sum_each(x, y)] * (V // 2)),
+            simd.broadcast_lane(x, 1, V), simd.part(simd.concat(x, y), V - 1, V), simd.load_part(work, 0, V - 1),
+            simd.full(work, simd.sum_lanes(x * y)),
+            simd.full(work, 0.0) + simd.concat(*[simd.sum_each(x, y)] * (V // 2)),
         ]  # fmt: skip
         for place, value in enumerate(results):
             simd.store(work, (2 + place) * V, value)

@@ -18,8 +18,8 @@ from fastxor.backends import reference, resolve
 from fastxor.backends.fused import choices
 from fastxor.loop import Run
 from fastxor.optimizers import Optimizer
-from fastxor.pace import Pace
 from fastxor.state import Job, Shuffle, State
+from fastxor.time_slice import TimeSlice
 
 
 def interrupted_at(line, monkeypatch, core, start):
@@ -234,23 +234,23 @@ RUNS = {
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_goes_on_from_any_moment(monkeypatch, core, name):
     """Interrupted at 200 random lines, each run ends with the bits of the one that was not, history included."""
-    monkeypatch.setattr("fastxor.pace.SPAN", 1e-5)  # so that there are many spans
-    for worth in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+    monkeypatch.setattr("fastxor.time_slice.SLICE_SECONDS", 1e-5)  # so that there are many spans
+    for worth in ("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"):
         monkeypatch.setattr(choices, worth, 0.0)
     backend, training = resolve(core), RUNS[name]
     whole = training.begin()
-    whole.go(backend, None, stacklevel=1)
+    whole.execute(backend, None, stacklevel=1)
     with Interruption() as counted:
-        training.begin().go(backend, None, stacklevel=1)
+        training.begin().execute(backend, None, stacklevel=1)
     rng = np.random.RandomState(len(name))
     reached = set()
     for line in rng.randint(1, len(counted.lines), 200).tolist():
         run = training.begin()
         with suppress(KeyboardInterrupt), Interruption(line):
-            run.go(backend, None, stacklevel=1)
+            run.execute(backend, None, stacklevel=1)
         reached.add(run.state.completed)
         again = run_of(run.job, run.state)
-        again.go(backend, None, stacklevel=1)
+        again.execute(backend, None, stacklevel=1)
         assert again.state.completed == whole.state.completed
         np.testing.assert_array_equal(again.state.theta, whole.state.theta)
         for kept, wanted in zip(again.state.memory, whole.state.memory, strict=True):
@@ -324,7 +324,7 @@ def test_an_interrupt_at_any_line_loses_nothing(core, kind):
     wanted = [first, *(run(steps) for steps in range(1, 6))]
     with Interruption() as counted:
         run()
-    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "execute")
     last = {line: place for place, line in enumerate(counted.lines) if place >= begins}
     reached = set()
     for place in sorted({*last.values(), *(counted.lines.index(line, begins) for line in last)}):
@@ -349,7 +349,7 @@ def test_an_interrupt_within_a_span_keeps_what_the_session_has(monkeypatch, core
 
     settings = {"batch_size": 3, "random_state": 0, "interval": 10**6, "backend": core}
     with monkeypatch.context() as patch:
-        patch.setattr(Pace, "steps", 10**6)
+        patch.setattr(TimeSlice, "steps", 10**6)
         patch.setattr(Shuffle, "orders", interrupted)
         with pytest.raises(fx.TrainingInterrupted) as raised:
             fx.train(CURVED, X, Y, iterations=10**6, **settings)

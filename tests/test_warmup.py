@@ -16,7 +16,7 @@ def unknown(monkeypatch):
     """No kernel of this process's own has been made, and none is on disk."""
     specialised.kernel_for.cache_clear()
     monkeypatch.setattr(specialised.Kernel, "is_ready", specialised.Kernel.is_loaded)
-    monkeypatch.setattr(session, "_spent", session.defaultdict(float))
+    monkeypatch.setattr(session, "_engine_seconds", session.defaultdict(float))
     yield
     specialised.kernel_for.cache_clear()
 
@@ -61,7 +61,7 @@ def test_a_number_of_samples_that_is_none(samples, error):
 
 def test_many_short_runs_come_to_a_kernel_of_their_own(monkeypatch):
     samples = 4 if FITS else 2
-    monkeypatch.setattr(choices, "WORTH_COMPILING", 0.01)
+    monkeypatch.setattr(choices, "MIN_SECONDS_TO_COMPILE", 0.01)
     network = fx.Network([2, 4, 1])
     runs = 0
     while not loaded(network, samples):

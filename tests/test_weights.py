@@ -117,8 +117,8 @@ def test_levenberg_marquardt_takes_weights(monkeypatch, core):
     arguments["parameters"] = net.initialize(0)
     copies = fx.train(net, X.repeat(counts, axis=1), Y.repeat(counts, axis=1), **arguments)
     comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
-    monkeypatch.setattr(choices, "JACOBIAN_BYTES", 10_000)
-    monkeypatch.setattr(choices, "JACOBIAN_COLUMNS", 1)
+    monkeypatch.setattr(choices, "JACOBIAN_TILE_BYTES", 10_000)
+    monkeypatch.setattr(choices, "MIN_JACOBIAN_COLUMNS", 1)
     comparable(fx.train(net, X, Y, sample_weight=counts, **arguments), copies, 1e-6)
 
 
@@ -212,7 +212,7 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, fraction, m, dtype, lock
     arguments |= {"batch_size": None if name in FULL_BATCHES else m // 2, "validation": 0.2 if fraction else None}
     with pytest.MonkeyPatch.context() as patch:
         if lockstep:
-            patch.setattr(choices, "WORTH_LOCKSTEP", 0)
+            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part
@@ -220,7 +220,7 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, fraction, m, dtype, lock
 
 
 def test_no_kernel_of_the_exact_sizes_forgets_them(monkeypatch):
-    for worth in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+    for worth in ("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"):
         monkeypatch.setattr(choices, worth, 0.0)
     X, Y = data(BINARY, 4)
     arguments = {"sample_weight": [1, 2, 3, 4], "iterations": 60, "random_state": 0, "backend": "numba"}

@@ -25,14 +25,14 @@ def spoilt(monkeypatch, request):
         return work
 
     def spoil():
-        monkeypatch.setattr(choices, "CLEARED_BYTES", 0)
+        monkeypatch.setattr(choices, "MAX_CLEARED_BYTES", 0)
         monkeypatch.setattr(workspace, "_aligned", remains)
-        for idle in (session._idle_desks, fused._idle_desks):
-            idle.cache_clear()
+        for pool in (session._buffer_pool, fused._buffer_pool):
+            pool.cache_clear()
         return began
 
-    for idle in (session._idle_desks, fused._idle_desks):
-        idle.cache_clear()
+    for pool in (session._buffer_pool, fused._buffer_pool):
+        pool.cache_clear()
     return spoil
 
 
@@ -40,7 +40,7 @@ def spoilt(monkeypatch, request):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_of_training(monkeypatch, spoilt, sizes, optimizer, dtype):
-    monkeypatch.setattr(choices, "WORTH_LOCKSTEP", 0.0)
+    monkeypatch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
     names = ("tanh", "gelu")[: len(sizes) - 2]
     output = ("softmax", "cross_entropy") if sizes[-1] > 1 else ("sigmoid", "binary_cross_entropy")
     jobs = [

@@ -55,8 +55,8 @@ class Session(Protocol):
     """A run in the hands of a backend."""
 
     speed: float  # steps per second, a guess
-    room: int  # so many states can be kept on the way in an `advance`
-    every: int  # whose are those at each multiple of so many steps; 0: none
+    snapshot_capacity: int  # so many states can be kept on the way in an `advance`
+    snapshot_interval: int  # whose are those at each multiple of so many steps; 0: none
 
     @property
     def recorded(self) -> dict[int, float]:
@@ -74,10 +74,10 @@ class Session(Protocol):
         """
 
     @property
-    def thetas(self) -> dict[int, Array]:
+    def snapshot_thetas(self) -> dict[int, Array]:
         """The parameters in the states that the last `advance` has kept, by iteration; good until the next one."""
 
-    def kept(self, iteration: int) -> State:
+    def snapshot(self, iteration: int) -> State:
         """One of these states, and nobody changes what is returned."""
 
     def state(self) -> State:
@@ -87,17 +87,17 @@ class Session(Protocol):
         """No more steps are to come. Sessions that are not closed are let go like any object."""
 
 
-class KeepsNothing:
+class NoSnapshots:
     """What a session says that has the state alone in which an `advance` ends."""
 
-    room = every = 0
+    snapshot_capacity = snapshot_interval = 0
 
     @property
-    def thetas(self) -> dict[int, Array]:
+    def snapshot_thetas(self) -> dict[int, Array]:
         """None."""
         return {}
 
-    def kept(self, iteration: int) -> State:
+    def snapshot(self, iteration: int) -> State:
         """Not to be called."""
         raise KeyError(iteration)
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import initialization
-from fastxor.architecture import CANONICAL, ENTROPIES, LEAK, Architecture
-from fastxor.backends import KeepsNothing, Loss, Pullback, one_by_one
-from fastxor.backends.one_by_one import OneByOne
+from fastxor.architecture import CANONICAL, ENTROPIES, GELU_RANGE, LEAK, Architecture
+from fastxor.backends import Loss, NoSnapshots, Pullback, sequential
+from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import Cohort
 from fastxor.optimizers import Optimizer, SecondOrder, fades_every, with_rate
 from fastxor.penalties import Penalties
@@ -73,8 +73,8 @@ def normal_density(z: Array) -> Array:
 
 
 def gelu(z: Array) -> Array:
-    """z times the distribution function, which is 0 beyond -40: infinity times 0 would be no number."""
-    return np.maximum(z, -40) * normal_cdf(z)
+    """z times the distribution function, which is 0 beyond `GELU_RANGE`."""
+    return np.maximum(z, -GELU_RANGE) * normal_cdf(z)
 
 
 # The value, and the derivative from the input z and the value a.
@@ -85,7 +85,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
     "leaky_relu": (lambda z: np.where(z > 0, z, LEAK * z), lambda z, a: np.where(z > 0, 1, LEAK).astype(z.dtype)),
     "elu": (lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))), lambda z, a: np.where(z > 0, 1, a + 1)),
     "softplus": (softplus, lambda z, a: sigmoid(z)),
-    "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -40, 40) * normal_density(z)),
+    "gelu": (gelu, lambda z, a: normal_cdf(z) + np.clip(z, -GELU_RANGE, GELU_RANGE) * normal_density(z)),
     "sin": (np.sin, lambda z, a: np.cos(z)),
     "identity": (lambda z: z, lambda z, a: np.ones_like(z)),
     # As outputs only; softmax's derivative is in the loss.
@@ -99,7 +99,7 @@ CURVATURES: dict[str, Callable[[Array, Array], Array]] = {
     "sigmoid": lambda z, a: a * (1 - a) * (1 - 2 * a),
     "elu": lambda z, a: np.where(z > 0, 0, a + 1).astype(z.dtype),
     "softplus": lambda z, a: sigmoid(z) * sigmoid(-z),
-    "gelu": lambda z, a: normal_density(z) * (2 - np.clip(z, -40, 40) ** 2),
+    "gelu": lambda z, a: normal_density(z) * (2 - np.clip(z, -GELU_RANGE, GELU_RANGE) ** 2),
     "sin": lambda z, a: -a,
 }
 
@@ -531,7 +531,7 @@ def update(theta: Array, gradient: Array, learning_rate: float) -> Array | None:
     return _if_finite(theta - theta.dtype.type(learning_rate) * gradient)
 
 
-class Session(KeepsNothing):
+class Session(NoSnapshots):
     """A run, one step after the other."""
 
     finished = False
@@ -546,7 +546,7 @@ class Session(KeepsNothing):
         self._samples = [job.X.T, job.Y.T]
         if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
             self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
-        self.speed = one_by_one.speed(job.network, min(job.batch_size or job.samples, job.samples))
+        self.speed = sequential.speed(job.network, min(job.batch_size or job.samples, job.samples))
 
     def state(self) -> State:
         return self._state
@@ -585,21 +585,21 @@ class Session(KeepsNothing):
 residuals, open = Residuals, Session
 
 
-def open_cohort(cohort: Cohort) -> OneByOne:
+def open_cohort(cohort: Cohort) -> SequentialSession:
     """Its members, one by one."""
-    return OneByOne(cohort, Session, cohort.threads or 1)
+    return SequentialSession(cohort, Session, cohort.threads or 1)
 
 
 def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
     """The outputs of each member."""
-    return one_by_one.outputs(_self, network, theta, X, threads or 1)
+    return sequential.outputs(_self, network, theta, X, threads or 1)
 
 
 def cohort_losses(
     network: Architecture, theta: Array, X: Array, Y: Array, weights: Array | None, threads: int | None
 ) -> Array:
     """The loss of each member."""
-    return one_by_one.losses(_self, network, theta, X, Y, weights, threads or 1)
+    return sequential.losses(_self, network, theta, X, Y, weights, threads or 1)
 
 
 _self = sys.modules[__name__]

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fastxor import hints, validation
+from fastxor import suggestions, validation
 from fastxor.architecture import Architecture
 from fastxor.files import Path, named, place, whole
 
@@ -115,6 +115,6 @@ def _suffix(path: Path) -> str:
     if suffix == ".npz":
         hint = "; run.save(path) writes .npz, to be read by fx.load or numpy.load"
     else:
-        near = hints.nearest(suffix, FORMATS)
+        near = suggestions.nearest(suffix, FORMATS)
         hint = f"; did you mean {near!r}?" if near else "; the ending chooses the format: see help(fx.export)"
     raise ValueError(f"path must end in {', '.join(map(repr, FORMATS))}, got {name!r}{hint}")

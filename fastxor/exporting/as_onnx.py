@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastxor.architecture import LEAK, Architecture
+from fastxor.architecture import GELU_RANGE, LEAK, Architecture
 from fastxor.exporting.as_json import description
 from fastxor.views import Array
 
@@ -108,7 +108,7 @@ class _Graph:
             node("Add", node("Relu", Z), node("Log", node("Add", small, 1.0)), to=to)
         else:
             assert activation == "gelu"
-            t = node("Min", node("Abs", Z), 40.0)  # beyond, the difference is 0
+            t = node("Min", node("Abs", Z), GELU_RANGE)  # beyond, the difference is 0
             node("Sub", node("Relu", Z), node("Mul", t, self._normal_tail(t)), to=to)
 
     def _normal_tail(self, t: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from textwrap import TextWrapper
 
-from fastxor.architecture import LEAK, Architecture
+from fastxor.architecture import GELU_RANGE, LEAK, Architecture
 from fastxor.views import Array
 
 # What to call on Z; and for what numpy does not have, the function.
@@ -34,10 +34,10 @@ def elu(z):
 def softplus(z):
     return np.logaddexp(z, 0)
 """,
-    "gelu": """
+    "gelu": f"""
 def gelu(z):
     erfc = np.array([math.erfc(x) for x in (-z * math.sqrt(0.5)).ravel()], z.dtype)
-    return np.maximum(z, -40) * erfc.reshape(z.shape) / 2
+    return np.maximum(z, -{GELU_RANGE:g}) * erfc.reshape(z.shape) / 2
 """,
     "softmax": """
 def softmax(Z):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from fastxor.architecture import LEAK
+from fastxor.architecture import GELU_RANGE, LEAK
 
 # What each needs of the others.
 _NEEDS = {
@@ -127,9 +127,9 @@ static inline real @softplus(real z)
     "gelu": """\
 static inline real @gelu(real z)
 {
-    return (z < -40 ? -40 : z) * erfcf(z * -0.70710678118654752F) / 2;
+    return (z < -RANGE ? -RANGE : z) * erfcf(z * -0.70710678118654752F) / 2;
 }
-""",
+""".replace("RANGE", f"{GELU_RANGE:g}"),
     "sin": """\
 static inline real @sin(real z)
 {

@@ -25,10 +25,10 @@ from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
 from fastxor.optimizers import Optimizer, SecondOrder, check_run
 from fastxor.result import DivergenceWarning, users_level
-from fastxor.sklearn import meetings, networks, solving
+from fastxor.sklearn import batching, networks, solving
+from fastxor.sklearn.cohorts import CohortMember
 from fastxor.sklearn.labels import Labels, found, is_plain
 from fastxor.sklearn.networks import Parameters
-from fastxor.sklearn.side_by_side import Member
 from fastxor.sklearn.solving import Data, Epochs
 from fastxor.views import Array
 
@@ -174,7 +174,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         weights = None if weights is None else weights.astype(dtype, copy=False)
         start = parameters.network, parameters.theta.astype(dtype)
         if self.solver == "lbfgs":
-            theta = solving.quasi_newton(self, core, *start, Data(X, Y, weights), passed)
+            theta = solving.fit_lbfgs(self, core, *start, Data(X, Y, weights), passed)
         else:
             theta = self._descend(core, *start, Data(X, Y, weights), labels, incremental, held, passed)
         if not np.isfinite(theta).all():
@@ -226,11 +226,17 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
         job = solving.job_of(core, self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
-        meeting = None if passed is not None else meetings.here(job)
-        kind: Any = Epochs if meeting is None else Member
+        batching_backend = None if passed is not None else batching.current_backend(job)
+        kind: Any = Epochs if batching_backend is None else CohortMember
         running = kind(core, job, self._optimizer, theta)
-        course = solving.descend(self, running, job.samples, solving.Ending(self, score), incremental, passed)
-        theta = solving.alone(course, running) if meeting is None else meeting.attend(course, running)
+        coroutine = solving.fit_epochs(
+            self, running, job.samples, solving.StoppingRule(self, score), incremental, passed
+        )
+        theta = (
+            solving.run_alone(coroutine, running)
+            if batching_backend is None
+            else batching_backend.train_batched(coroutine, running)
+        )
         if not self.early_stopping or self._best_theta is None:
             return theta
         if not np.isfinite(theta).all():

@@ -12,11 +12,11 @@ import numpy as np
 from joblib import parallel_config
 from sklearn import model_selection
 
-from fastxor.sklearn.meetings import Meeting
+from fastxor.sklearn.batching import BatchingBackend
 from fastxor.sklearn.mlp import _MLP
 
 
-class _InThreads:
+class _BatchedSearch:
     """Before a search of scikit-learn's: its ``n_jobs`` are threads, in which fits may meet."""
 
     estimator: Any
@@ -37,7 +37,7 @@ class _InThreads:
         -------
         self
         """
-        backend = Meeting(_bytes(X)) if self._has_networks() else "threading"
+        backend = BatchingBackend(_bytes(X)) if self._has_networks() else "threading"
         with parallel_config(backend=backend):
             return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
 
@@ -52,7 +52,7 @@ def _bytes(X: Any) -> int:
     return int(getattr(X, "nbytes", 0) or 8 * np.size(X))
 
 
-class GridSearchCV(_InThreads, model_selection.GridSearchCV):
+class GridSearchCV(_BatchedSearch, model_selection.GridSearchCV):
     """scikit-learn's `GridSearchCV`, whose ``n_jobs`` are threads of this process, and whose small networks are trained
     as populations.
 
@@ -82,7 +82,7 @@ class GridSearchCV(_InThreads, model_selection.GridSearchCV):
     """
 
 
-class RandomizedSearchCV(_InThreads, model_selection.RandomizedSearchCV):
+class RandomizedSearchCV(_BatchedSearch, model_selection.RandomizedSearchCV):
     """scikit-learn's `RandomizedSearchCV`, whose ``n_jobs`` are threads of this process.
 
     As `GridSearchCV`.

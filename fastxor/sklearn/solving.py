@@ -224,7 +224,7 @@ def _of_mean_1(data: Data) -> Array | None:
     return None if weights is None else (weights * (len(weights) / _total(data))).astype(weights.dtype)
 
 
-class Ending:
+class StoppingRule:
     """When training has come to its end, by scikit-learn's rule. It keeps its record in the estimator's attributes."""
 
     def __init__(self, estimator: Any, score: Callable[[Array], float] | None) -> None:
@@ -267,7 +267,7 @@ class Ending:
             model.best_validation_score_ = score
             model._best_theta = running.theta.copy()
 
-    def come(self, running: Any) -> bool:
+    def is_reached(self, running: Any) -> bool:
         """Whether training is to end here. An adaptive learning rate becomes smaller instead, at first."""
         model = self._estimator
         if model._no_improvement_count <= model.n_iter_no_change:
@@ -288,32 +288,32 @@ class Ending:
 
 
 # It asks for so many epochs at most, is sent the losses of those that were taken, and returns the parameters.
-Course = Generator[int, list[float], Array]
+FitCoroutine = Generator[int, list[float], Array]
 
 
-def alone(course: Course, running: Epochs) -> Array:
-    """The parameters at the end of a course, whose epochs are taken in a session of its own."""
+def run_alone(coroutine: FitCoroutine, running: Epochs) -> Array:
+    """The parameters at the end of a coroutine, whose epochs are taken in a session of its own."""
     try:
-        most = next(course)
+        most = next(coroutine)
         while True:
             try:
                 losses = running.run(most)
             except KeyboardInterrupt as error:
-                most = course.throw(error)
+                most = coroutine.throw(error)
             else:
-                most = course.send(losses)
+                most = coroutine.send(losses)
     except StopIteration as end:
         return end.value
 
 
-def descend(
+def fit_epochs(
     estimator: Any,
     running: Any,
     samples: int,
-    ending: Ending,
+    stopping_rule: StoppingRule,
     incremental: bool,
     passed: Callable[[Array], bool] | None = None,
-) -> Course:
+) -> FitCoroutine:
     """Train until the end has come, or, if `incremental`, for an epoch; the parameters then. `passed` is told of each
     epoch, with the parameters, and may end it, too.
 
@@ -324,16 +324,16 @@ def descend(
     diverged = False
     try:
         while model.n_iter_ < most:
-            span = 1 if passed is not None else min(ending.most(), most - model.n_iter_)
+            span = 1 if passed is not None else min(stopping_rule.most(), most - model.n_iter_)
             losses = yield span
             diverged = bool(losses) and losses[-1] != losses[-1]
-            ending.note(losses, running)
+            stopping_rule.note(losses, running)
             model.t_ += samples * len(losses)
             if model.solver == "sgd" and model.learning_rate == "invscaling":
                 running.change_rate(float(model.learning_rate_init) / (model.t_ + 1) ** model.power_t)
             if diverged:
                 break  # of which whoever looks at the parameters tells
-            if ending.come(running) or running.finished or (passed is not None and passed(running.theta)):
+            if stopping_rule.is_reached(running) or running.finished or (passed is not None and passed(running.theta)):
                 break
             if model.n_iter_ == model.max_iter and not incremental:
                 warnings.warn(
@@ -344,7 +344,7 @@ def descend(
                 )
     except KeyboardInterrupt as error:
         losses = getattr(error, "losses", [])
-        ending.note(losses, running)
+        stopping_rule.note(losses, running)
         model.t_ += samples * len(losses)
         warnings.warn("Training interrupted by user.", stacklevel=5)
     running.close()
@@ -354,7 +354,7 @@ def descend(
 # ---------------------------------------------------------------- L-BFGS
 
 
-def quasi_newton(
+def fit_lbfgs(
     estimator: Any,
     core: Backend,
     net: Architecture,

@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor.architecture import Architecture
-from fastxor.backends import Loss, Pullback, one_by_one
-from fastxor.backends.one_by_one import OneByOne
+from fastxor.backends import Loss, Pullback, sequential
+from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import Cohort, CohortSession
 from fastxor.optimizers import SGD
-from fastxor.pace import patiently
+from fastxor.time_slice import run_interruptible
 from fastxor.views import Array
 
 from . import choices, derivatives, draws, evaluation, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
 from .population import forward as forward_in_lanes
-from .session import ALL, Session, flat, laid_out
-from .threads import ALONE
-from .update import RING
+from .session import ALL, Session, flat, flattened
+from .threads import UNSHARED
+from .update import TILE_COSTS
 
-_NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float64, np.float32)}
+_EMPTY = {np.dtype(kind): np.empty(0, kind) for kind in (np.float64, np.float32)}
 _WITH_GRADIENT = kernels.EVALUATE, kernels.BACKWARD, kernels.PULLBACK
 
 
@@ -58,14 +58,14 @@ def loss(network: Architecture, theta: Array, X: Array, Y: Array) -> float | Non
 
 def loss_on(network: Architecture, X: Array, Y: Array) -> Loss:
     """The same as a function of theta."""
-    if X.nbytes > choices.STAYING_BYTES:
+    if X.nbytes > choices.MAX_RESIDENT_VALIDATION_BYTES:
         return lambda theta: loss(network, theta, X, Y)
     return evaluation.loss_on(network, X, Y)
 
 
 def gradient(network: Architecture, theta: Array, X: Array, Y: Array) -> tuple[float, Array] | None:
     """The cost and its flat gradient."""
-    return _pass(kernels.EVALUATE, network, theta, X, Y, _NOTHING[theta.dtype])
+    return _pass(kernels.EVALUATE, network, theta, X, Y, _EMPTY[theta.dtype])
 
 
 def weighted(network: Architecture, theta: Array, X: Array, Y: Array, weights: Array) -> tuple[float, Array] | None:
@@ -129,7 +129,7 @@ def open_cohort(cohort: Cohort) -> CohortSession:
     if population.pays_off(cohort):
         return population.Session(cohort, threads)
     kernels.engine[cohort.X.dtype]  # compiled here, or found not to be
-    return OneByOne(cohort, Session, threads)
+    return SequentialSession(cohort, Session, threads)
 
 
 def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int | None) -> Array | None:
@@ -137,7 +137,7 @@ def cohort_outputs(network: Architecture, theta: Array, X: Array, threads: int |
     threads = threads or available_cores()
     if forward_in_lanes.pays_off(network, X.shape[-1]):
         return forward_in_lanes.outputs(network, theta, X, threads)
-    return one_by_one.outputs(_self, network, theta, X, threads)
+    return sequential.outputs(_self, network, theta, X, threads)
 
 
 def cohort_losses(
@@ -147,7 +147,7 @@ def cohort_losses(
     threads = threads or available_cores()
     if forward_in_lanes.pays_off(network, X.shape[-1]):
         return forward_in_lanes.losses(network, theta, X, Y, weights, threads)
-    return one_by_one.losses(_self, network, theta, X, Y, weights, threads)
+    return sequential.losses(_self, network, theta, X, Y, weights, threads)
 
 
 def drawn(seeds: NDArray[np.int64], count: int, threads: int | None) -> tuple[Array, NDArray[np.int64]]:
@@ -161,7 +161,7 @@ shuffled = draws.shuffled
 _self = sys.modules[__name__]
 
 
-class _Desk:
+class _Buffers:
     """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
 
     __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "work")
@@ -171,56 +171,58 @@ class _Desk:
         self.plan = plan.entries
         self.work = workspace.allocate(plan, 1, dtype)
         self.gradient = self.work[plan.gradient : plan.gradient + network.count]
-        self.cost, self.hyper = np.empty(1), np.zeros(RING)
+        self.cost, self.hyper = np.empty(1), np.zeros(TILE_COSTS)
         self.engine = kernels.engine[dtype]
 
 
 @lru_cache(maxsize=32)
-def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_Desk]:
-    """The desks that no call is using; a call takes one away, which is atomic, or makes one."""
+def _buffer_pool(network: Architecture, samples: int, dtype: np.dtype) -> list[_Buffers]:
+    """The buffers that no call is using; a call takes one away, which is atomic, or makes one."""
     return []
 
 
-def _patient(engine: Callable[..., int]) -> Callable[..., int]:
-    return lambda *arguments: patiently(lambda: engine(*arguments))
+def _interruptible(engine: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: run_interruptible(lambda: engine(*arguments))
 
 
 def _pass(
-    task: int, network: Architecture, theta: Array, X: Array, Y: Array, beside: Array
+    task: int, network: Architecture, theta: Array, X: Array, Y: Array, auxiliary: Array
 ) -> tuple[float, Array] | None:
     """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    idle = _idle_desks(network, samples, theta.dtype)
+    pool = _buffer_pool(network, samples, theta.dtype)
     try:
-        desk = idle.pop()
+        buffers = pool.pop()
     except IndexError:
-        desk = _Desk(network, samples, theta.dtype)
-    X_flat, X_by_sample = laid_out(X)
-    Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else laid_out(Y)
-    engine = desk.engine if network.count * samples < choices.PATIENCE else _patient(desk.engine)
+        buffers = _Buffers(network, samples, theta.dtype)
+    X_flat, X_by_sample = flattened(X)
+    Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else flattened(Y)
+    engine = (
+        buffers.engine if network.count * samples < choices.MIN_INTERRUPTIBLE_WORK else _interruptible(buffers.engine)
+    )
     good = engine(
         task,
-        desk.plan,
-        desk.work,
+        buffers.plan,
+        buffers.work,
         X_flat,
         Y_flat,
         X_by_sample + 2 * Y_by_sample,
         samples,
         ALL,
         samples,
-        beside,
+        auxiliary,
         theta,
-        desk.cost,
-        desk.hyper,
+        buffers.cost,
+        buffers.hyper,
         1,
         1,
         1,
-        ALONE,
+        UNSHARED,
         -1,
     )
     if not good:
         return None  # and nobody meets the bad value again
-    result = desk.cost.item(), desk.gradient.copy() if task in _WITH_GRADIENT else theta
-    if desk.work.nbytes <= choices.KEPT_BYTES:
-        idle.append(desk)
+    result = buffers.cost.item(), buffers.gradient.copy() if task in _WITH_GRADIENT else theta
+    if buffers.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES:
+        pool.append(buffers)
     return result

@@ -26,6 +26,7 @@ from numba import config
 from numba.extending import register_jitable
 
 from fastxor.backends import CompilationError, SettingError
+from fastxor.time_slice import POLL_SECONDS
 
 from ._cache import Cache
 
@@ -114,7 +115,7 @@ class Kernel:
 
     def __getitem__(self, dtype: np.dtype) -> Callable:
         code = self._code.get(dtype)
-        return _beside_the_main_thread(lambda: self._obtain(np.dtype(dtype))) if code is None else code
+        return _off_main_thread(lambda: self._obtain(np.dtype(dtype))) if code is None else code
 
     def is_loaded(self, dtype: np.dtype) -> bool:
         """Whether this process has it."""
@@ -138,7 +139,7 @@ class Kernel:
             return self._code[dtype]
 
     def _compile(self, dtype: np.dtype, signature: str) -> Callable:
-        with _announced(f"{self.purpose} for {dtype}"), _uncollected():
+        with _announced(f"{self.purpose} for {dtype}"), _without_gc():
             try:
                 dispatcher = numba.njit(**self._flags)(self.function)
                 code = dispatcher.compile(signature)
@@ -170,7 +171,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def _beside_the_main_thread(obtain: Callable[[], Callable]) -> Callable:
+def _off_main_thread(obtain: Callable[[], Callable]) -> Callable:
     """The result of `obtain`, from another thread if this is the main one, which signals interrupt.
 
     LLVM would swallow the exception of a Ctrl-C. So it ends the wait alone; what is being compiled is there next time.
@@ -191,7 +192,7 @@ def _beside_the_main_thread(obtain: Callable[[], Callable]) -> Callable:
     except RuntimeError:  # no more threads are to be had, or the interpreter is about to end
         return obtain()
     while worker.is_alive():
-        worker.join(0.05)  # where waiting cannot be interrupted, as on Windows, Ctrl-C gets its turn in between
+        worker.join(POLL_SECONDS)
     return future.result()
 
 
@@ -199,7 +200,7 @@ _told: set[str] = set()
 
 
 @contextmanager
-def _uncollected():
+def _without_gc():
     """Without Python's collector of cycles, which would go through all that Numba builds, time and again: a twelfth."""
     was_enabled = gc.isenabled()
     gc.disable()

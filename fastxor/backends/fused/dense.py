@@ -2,9 +2,9 @@
 
 A tile is a block of rows, one for each neuron, of T samples that lie side by side. Forward, backward and the gradient
 of large layers are one product, `_multiply`, of a matrix M whose numbers are broadcast one by one and a
-matrix B whose rows are read in whole vectors. It is built from blocks of `ROWS` x 2 vectors, whose sums stay in
-registers from the first term to the last; what does not fill a block is done by blocks of `HALF` rows, of one row, or
-of one vector.
+matrix B whose rows are read in whole vectors. It is built from blocks of `BLOCK_ROWS` x 2 vectors, whose sums stay in
+registers from the first term to the last; what does not fill a block is done by blocks of `HALF_BLOCK_ROWS` rows, of
+one row, or of one vector.
 
 All offsets are positions in `work`.
 """
@@ -12,7 +12,7 @@ All offsets are positions in `work`.
 from functools import partial
 from math import inf
 
-from .choices import COLUMNS, GROUP_BYTES, HALF, ROWS, TURNING
+from .choices import BLOCK_COLUMNS, BLOCK_ROWS, HALF_BLOCK_ROWS, TRANSPOSE_FMA_EIGHTHS, WEIGHT_PANEL_BYTES
 from .elementwise import RELU, TANH
 from .simd import (
     full,
@@ -41,7 +41,7 @@ from .vmath import tanh
 
 
 @traced_inline
-def does_at_once(code):
+def fuses_activation(code):
     """Whether the products apply the activation with this code, and its derivative, themselves."""
     return (code == TANH) | (code == RELU)
 
@@ -49,7 +49,7 @@ def does_at_once(code):
 @traced
 def forward(work, T, w, b, n_out, n_in, a, z, code):
     """Z = W A + b: rows (n_out, T) at z from rows (n_in, T) at a; or the value there of an activation with that code,
-    where `does_at_once` says so.
+    where `fuses_activation` says so.
 
     relu is applied in the registers, tanh while a few columns of all rows are in the first-level cache.
 
@@ -71,8 +71,8 @@ def forward_from(work, T, w, b, n_out, n_in, source, a, stride, z, code):
     return sum_lanes(load(bad, 0)) == 0.0
 
 
-def _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, look=lambda tile: None):
-    """Both of them; ``look(tile)`` at each block of W A + b.
+def _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, inspect=lambda tile: None):
+    """Both of them; ``inspect(tile)`` at each block of W A + b.
 
     Many arguments: see tracing.py.
     """
@@ -80,7 +80,7 @@ def _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, look=lambda
     def block(r, s, size, vectors):
         start = tile_fill(work, b + r, size, vectors)
         tile = _product(start, work, w + r * n_in, n_in, 1, n_in, source, a + s, stride)
-        look(tile)
+        inspect(tile)
         tile_store_from(tile, least, work, z + r * T + s, T)
 
     def finish(r, s, rows, vectors):
@@ -93,7 +93,7 @@ def _forward(work, T, w, b, n_out, n_in, source, a, stride, z, code, look=lambda
 @traced
 def backward(work, T, w, n_out, n_in, rows, d, slope, to, code):
     """W^T D times the derivatives at `slope`, or those of the activation with this code whose values stand there, where
-    `does_at_once` says so; result at `to`, perhaps the same place.
+    `fuses_activation` says so; result at `to`, perhaps the same place.
 
     They are `rows` of the n_in that there are, whose weights (n_out, n_in) have their first column at w.
 
@@ -139,24 +139,24 @@ def _in_blocks(work, rows, columns, terms, block, finish=None):
     terms a row, in the second-level cache.
     """
     V, size = lanes(work), work.dtype.itemsize
-    group = ROWS + GROUP_BYTES // size // terms // ROWS * ROWS
+    group = BLOCK_ROWS + WEIGHT_PANEL_BYTES // size // terms // BLOCK_ROWS * BLOCK_ROWS
     pairs = columns // (2 * V) * 2 * V
     for g in steps(0, rows, group):
         count = cond(rows - g < group, lambda g=g: rows - g, lambda: group)
         whole, half = _blocks(count)
         for s in steps(0, pairs, 2 * V):
-            for r in steps(g, g + whole, ROWS):
-                block(r, s, ROWS, 2)
-            for r in steps(g + whole, g + half, HALF):
-                block(r, s, HALF, 2)
+            for r in steps(g, g + whole, BLOCK_ROWS):
+                block(r, s, BLOCK_ROWS, 2)
+            for r in steps(g + whole, g + half, HALF_BLOCK_ROWS):
+                block(r, s, HALF_BLOCK_ROWS, 2)
             for r in steps(g + half, g + count):
                 block(r, s, 1, 2)
             if finish:
                 finish(g, s, count, 2)
-        whole = count // ROWS * ROWS
+        whole = count // BLOCK_ROWS * BLOCK_ROWS
         for s in steps(pairs, columns, V):
-            for r in steps(g, g + whole, ROWS):
-                block(r, s, ROWS, 1)
+            for r in steps(g, g + whole, BLOCK_ROWS):
+                block(r, s, BLOCK_ROWS, 1)
             for r in steps(g + whole, g + count):
                 block(r, s, 1, 1)
             if finish:
@@ -164,16 +164,16 @@ def _in_blocks(work, rows, columns, terms, block, finish=None):
 
 
 def _blocks(rows):
-    """Where the blocks of `ROWS` rows end, and those of `HALF`.
+    """Where the blocks of `BLOCK_ROWS` rows end, and those of `HALF_BLOCK_ROWS`.
 
     The last one of the former is given up where that leaves fewer single rows: 8 rows are 4 + 4, not 6 + 1 + 1.
     """
-    whole = rows // ROWS * ROWS
-    if 2 * HALF > ROWS:
+    whole = rows // BLOCK_ROWS * BLOCK_ROWS
+    if 2 * HALF_BLOCK_ROWS > BLOCK_ROWS:
         rest = rows - whole
-        fits = (rest >= 2 * HALF - ROWS) & (rest < HALF) & (rows >= 2 * HALF)
-        whole = cond(fits, lambda: whole - ROWS, lambda: whole)
-    return whole, whole + (rows - whole) // HALF * HALF
+        fits = (rest >= 2 * HALF_BLOCK_ROWS - BLOCK_ROWS) & (rest < HALF_BLOCK_ROWS) & (rows >= 2 * HALF_BLOCK_ROWS)
+        whole = cond(fits, lambda: whole - BLOCK_ROWS, lambda: whole)
+    return whole, whole + (rows - whole) // HALF_BLOCK_ROWS * HALF_BLOCK_ROWS
 
 
 @traced
@@ -198,56 +198,56 @@ def _product(tile, work, m, row, col, n, there, b, stride):
 
 
 @traced
-def sooner_by_columns(work, T, n_out, n_in):
+def prefers_columns(work, T, n_out, n_in):
     """How to make the gradient of a layer's weights: by columns, or by sums. The estimates count vector operations: of
     the multiply-adds, and of what comes on top. What is known of one caller alone, as whether A^T is there, must not
     count: the bits depend on the choice.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
-    return n_out * (vectors * T + T // V) + n_in * T * TURNING // 8 < n_out * n_in * (T // V + 1)
+    return n_out * (vectors * T + T // V) + n_in * T * TRANSPOSE_FMA_EIGHTHS // 8 < n_out * n_in * (T // V + 1)
 
 
 @traced
-def gradient(work, T, count, gw, gb, n_out, n_in, d, a, columns, turned, scratch):
+def gradient(work, T, count, gw, gb, n_out, n_in, d, a, columns, transposed, scratch):
     """D A^T, the weights' gradient (n_out, n_in), to gw, and the sums of D's rows, the biases', to gb. D is 0 for all
     but `count` samples.
 
     Either each of its numbers is the sum of the lanes of a register, or, with `columns`, the lanes are columns of A^T,
-    (T, n_in padded to whole vectors). That is at `turned`, or made at `scratch` if `turned` is -1.
+    (T, n_in padded to whole vectors). That is at `transposed`, or made at `scratch` if `transposed` is -1.
 
     Many arguments: see tracing.py.
     """
     V = lanes(work)
     vectors = (n_in + V - 1) // V
 
-    def turn_all():
+    def transpose_all():
         for k in steps(0, n_in, V):
             for s in steps(0, T, V):
-                turn(work, a + k * T + s, T, scratch + s * vectors * V + k, vectors * V)
+                transpose_block(work, a + k * T + s, T, scratch + s * vectors * V + k, vectors * V)
         return scratch
 
     def by_columns():
-        at = cond(turned < 0, turn_all, lambda: turned)
+        at = cond(transposed < 0, transpose_all, lambda: transposed)
         _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, vectors * V, d, at)
 
     cond(columns, by_columns, lambda: _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a))
 
 
 @traced
-def turn(work, i, stride, j, other):
+def transpose_block(work, i, stride, j, other):
     """The rows of a square of as many rows as lanes become columns."""
     transpose(work, i, stride, work, j, other)
 
 
-def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, turned):
+def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, transposed):
     """What stands in the columns of A^T past n_in is of no account: no more than n_in of a row are stored.
 
     Many arguments: see tracing.py.
     """
 
     def block(r, s, size, vectors):
-        tile = _product(tile_zeros(work, size, vectors), work, d + r * T, T, 1, count, work, turned + s, width)
+        tile = _product(tile_zeros(work, size, vectors), work, d + r * T, T, 1, count, work, transposed + s, width)
         to = gw + r * n_in + s
         if vectors == 1:
             tile_store_part(tile, work, to, n_in, n_in - s)
@@ -255,24 +255,24 @@ def _gradient_by_columns(work, T, count, gw, gb, n_out, n_in, width, d, turned):
             tile_store(tile, work, to, n_in)
 
     _in_blocks(work, n_out, n_in, T, block)
-    for size, start, stop in _by_four(n_out):
+    for size, start, stop in _four_rows_at_a_time(n_out):
         for r in steps(start, stop, size):
-            tile_sum(_add_up(work, size, T, d + r * T), work, gb + r, 1)
+            tile_sum(_row_sums(work, size, T, d + r * T), work, gb + r, 1)
 
 
-def _by_four(rows):
+def _four_rows_at_a_time(rows):
     """(size, start, stop): the rows in fours, and those that are left one by one."""
     fours = rows // 4 * 4
     return (4, 0, fours), (1, fours, rows)
 
 
-def _add_up(work, size, T, d):
+def _row_sums(work, size, T, d):
     """A tile of sums over the samples of so many rows."""
     return fori_loop(0, T, lanes(work), lambda s, sums: tile_add(sums, work, d + s, T), tile_zeros(work, size, 1))
 
 
 def _gradient_by_sums(work, T, gw, gb, n_out, n_in, d, a):
-    for size, start, stop in _by_four(n_out):
+    for size, start, stop in _four_rows_at_a_time(n_out):
         for r in steps(start, stop, size):
             _gradient_rows(size, work, T, gw + r * n_in, gb + r, n_in, d + r * T, a)
 
@@ -285,18 +285,18 @@ def _gradient_rows(size, work, T, gw, gb, n_in, d, a):
             tile, sums = state
             return tile_inner(tile, work, d + s, T, work, a + s, T), tile_add(sums, work, d + s, T)
 
-        start = tile_zeros(work, size, COLUMNS), tile_zeros(work, size, 1)
+        start = tile_zeros(work, size, BLOCK_COLUMNS), tile_zeros(work, size, 1)
         tile, sums = fori_loop(0, T, lanes(work), samples, start)
         tile_sum(tile, work, gw, n_in)
         return sums
 
-    tile_sum(cond(n_in >= COLUMNS, first_columns, lambda: _add_up(work, size, T, d)), work, gb, 1)
-    whole = n_in // COLUMNS * COLUMNS
-    for c in steps(COLUMNS, whole, COLUMNS):
-        tile_sum(_inner(tile_zeros(work, size, COLUMNS), work, T, d, a + c * T), work, gw + c, n_in)
+    tile_sum(cond(n_in >= BLOCK_COLUMNS, first_columns, lambda: _row_sums(work, size, T, d)), work, gb, 1)
+    whole = n_in // BLOCK_COLUMNS * BLOCK_COLUMNS
+    for c in steps(BLOCK_COLUMNS, whole, BLOCK_COLUMNS):
+        tile_sum(_inner_product(tile_zeros(work, size, BLOCK_COLUMNS), work, T, d, a + c * T), work, gw + c, n_in)
     for c in steps(whole, n_in):
-        tile_sum(_inner(tile_zeros(work, size, 1), work, T, d, a + c * T), work, gw + c, n_in)
+        tile_sum(_inner_product(tile_zeros(work, size, 1), work, T, d, a + c * T), work, gw + c, n_in)
 
 
-def _inner(tile, work, T, d, a):
+def _inner_product(tile, work, T, d, a):
     return fori_loop(0, T, lanes(work), lambda s, sums: tile_inner(sums, work, d + s, T, work, a + s, T), tile)

@@ -23,7 +23,7 @@ from . import choices, dense, elementwise, workspace
 from ._jit import VECTOR_BITS, inlined, kernel
 from .elementwise import ACTIVATIONS, LOSSES
 from .samples import load_rows, weigh
-from .session import laid_out
+from .session import flattened
 from .simd import lanes
 from .vectors import add, all_finite, fill
 
@@ -35,7 +35,7 @@ THETA, DIRECTION, RESULT, BY_VALUES, BY_TANGENTS, TARGET, WEIGHT, SCRATCH, SPILL
 ROWS, CODE, TILE, SLOPE, CURVE, W, B, WIDE, TALL, STRIDE = range(10)
 
 
-class _Desk:
+class _Buffers:
     """The plan, and memory for one call at a time, with the views of it that Python needs."""
 
     __slots__ = ("direction", "plan", "result", "theta", "work")
@@ -54,10 +54,10 @@ def _plan(network: Architecture, samples: int, dtype: np.dtype) -> tuple[np.ndar
     """Where everything stands, and how long `work` is."""
     lanes = VECTOR_BITS // 8 // dtype.itemsize
     vectors = -(-samples // lanes)
-    most = min(choices.TILE_SAMPLES, choices.TILE_BYTES // dtype.itemsize // (4 * sum(network.sizes))) // lanes
+    most = min(choices.MIN_TILE_SAMPLES, choices.MAX_TILE_BYTES // dtype.itemsize // (4 * sum(network.sizes))) // lanes
     tiles = -(-vectors // max(most, 2))
     width = -(-vectors // tiles) * lanes  # tiles of equal size
-    if width * dtype.itemsize % choices.SAME_PLACES == 0:
+    if width * dtype.itemsize % choices.CACHE_ALIAS_BYTES == 0:
         width += lanes
     end = 0
 
@@ -81,53 +81,53 @@ def _plan(network: Architecture, samples: int, dtype: np.dtype) -> tuple[np.ndar
 
 
 @lru_cache(maxsize=32)
-def _idle_desks(network: Architecture, samples: int, dtype: np.dtype) -> list[_Desk]:
+def _buffer_pool(network: Architecture, samples: int, dtype: np.dtype) -> list[_Buffers]:
     """As those of the engine."""
     return []
 
 
-def _take(idle: list[_Desk], *kind: Any) -> _Desk:
+def _acquire_buffers(pool: list[_Buffers], *kind: Any) -> _Buffers:
     try:
-        return idle.pop()
+        return pool.pop()
     except IndexError:
-        return _Desk(*kind)
+        return _Buffers(*kind)
 
 
-def _give_back(desk: _Desk, idle: list[_Desk]) -> None:
-    if desk.work.nbytes <= choices.KEPT_BYTES:
-        idle.append(desk)
+def _release_buffers(buffers: _Buffers, pool: list[_Buffers]) -> None:
+    if buffers.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES:
+        pool.append(buffers)
 
 
 def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs."""
     (n_x, samples), dtype = X.shape, theta.dtype
-    idle = _idle_desks(network, samples, dtype)
-    desk, J = _take(idle, network, samples, dtype), np.empty((network.sizes[-1], n_x, samples), dtype)
-    desk.theta[...] = theta
-    X_flat, by_sample = laid_out(X)
-    if not input_derivatives[dtype](desk.plan, desk.work, X_flat, by_sample, samples, J.ravel()):
+    pool = _buffer_pool(network, samples, dtype)
+    buffers, J = _acquire_buffers(pool, network, samples, dtype), np.empty((network.sizes[-1], n_x, samples), dtype)
+    buffers.theta[...] = theta
+    X_flat, by_sample = flattened(X)
+    if not input_derivatives[dtype](buffers.plan, buffers.work, X_flat, by_sample, samples, J.ravel()):
         return None  # and nobody meets the bad value again
-    _give_back(desk, idle)
+    _release_buffers(buffers, pool)
     return J
 
 
 def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
     """The Hessian of the cost times a direction."""
     kind = network, X.shape[1], theta.dtype
-    idle = _idle_desks(*kind)
-    desk = _take(idle, *kind)
-    desk.theta[...], desk.direction[...] = theta, direction
+    pool = _buffer_pool(*kind)
+    buffers = _acquire_buffers(pool, *kind)
+    buffers.theta[...], buffers.direction[...] = theta, direction
     for number, layer in enumerate(network.layers, 1):
-        entries = desk.plan[LAYERS + STRIDE * number :]
+        entries = buffers.plan[LAYERS + STRIDE * number :]
         both = [vector[layer.weight].reshape(layer.n_out, layer.n_in) for vector in (direction, theta)]
-        desk.put(entries[WIDE], np.hstack(both))
-        desk.put(entries[TALL], np.vstack(both))
-    (X_flat, X_by_sample), (Y_flat, Y_by_sample) = laid_out(X), laid_out(Y)
+        buffers.put(entries[WIDE], np.hstack(both))
+        buffers.put(entries[TALL], np.vstack(both))
+    (X_flat, X_by_sample), (Y_flat, Y_by_sample) = flattened(X), flattened(Y)
     by_sample = X_by_sample + 2 * Y_by_sample
-    if not hessian[theta.dtype](desk.plan, desk.work, X_flat, Y_flat, by_sample, X.shape[1]):
+    if not hessian[theta.dtype](buffers.plan, buffers.work, X_flat, Y_flat, by_sample, X.shape[1]):
         return None
-    result = desk.result.copy()
-    _give_back(desk, idle)
+    result = buffers.result.copy()
+    _release_buffers(buffers, pool)
     return result
 
 
@@ -177,7 +177,7 @@ def _first_layer(plan, work, X, at, stride):
     `at` and each `stride` further, is finite.
     """
     layer, T, n_in = LAYERS + STRIDE, plan[WIDTH], plan[LAYERS + ROWS]
-    w, b, code = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], _at_once(plan, layer)
+    w, b, code = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B], _fused_activation(plan, layer)
     good = dense.forward_from(work, T, w, b, plan[layer + ROWS], n_in, X, at, stride, plan[layer + TILE], code)
     if not good:  # finite numbers may have a sum that is not
         good = True
@@ -187,7 +187,7 @@ def _first_layer(plan, work, X, at, stride):
 
 
 @inlined
-def _at_once(plan, layer):
+def _fused_activation(plan, layer):
     """The activation that the layer's product is to apply: none in the last one."""
     return elementwise.IDENTITY if layer == plan[LAST] else plan[layer + CODE]
 
@@ -204,14 +204,14 @@ def _further_layers(plan, work):
         if layer > first:
             if layer < last or code != elementwise.IDENTITY:
                 w, b = plan[THETA] + plan[layer + W], plan[THETA] + plan[layer + B]
-                dense.forward(work, T, w, b, n, n_in, a, z, _at_once(plan, layer))
-            if not dense.does_at_once(before):  # the values below are no longer needed
+                dense.forward(work, T, w, b, n, n_in, a, z, _fused_activation(plan, layer))
+            if not dense.fuses_activation(before):  # the values below are no longer needed
                 elementwise.differentiate(work, before, a, n_in * T, plan[layer - STRIDE + SLOPE])
         if layer == last:
             elementwise.output(work, code, z, n, T)
-        elif not dense.does_at_once(code):
+        elif not dense.fuses_activation(code):
             if code == elementwise.SIN:
-                elementwise.turn_back(work, z, n * T)
+                elementwise.reduce_angles(work, z, n * T)
             elementwise.activate(work, code, z, n * T, plan[layer + SLOPE])
         n_in, a, before = n, z, code
 
@@ -234,12 +234,12 @@ def _through_layers(plan, work, output, count, J, place, samples):
 
 
 @inlined
-def _bend(plan, work, layer):
+def _multiply_curvature(plan, work, layer):
     """The activation of a layer."""
     code, z, n = plan[layer + CODE], plan[layer + TILE], plan[layer + ROWS] * plan[WIDTH]
     if code == elementwise.SIN:
-        elementwise.turn_back(work, z, n)
-    elementwise.bend(work, code, z, z + n, plan[layer + SLOPE], plan[layer + CURVE], n)
+        elementwise.reduce_angles(work, z, n)
+    elementwise.multiply_curvature(work, code, z, z + n, plan[layer + SLOPE], plan[layer + CURVE], n)
 
 
 # ---------------------------------------------------------------- the Hessian times a direction
@@ -274,9 +274,9 @@ def _forward(plan, work):
         dense.forward(work, T, plan[layer + WIDE], plan[DIRECTION] + b, n, 2 * n_in, a, tangents, elementwise.IDENTITY)
         if layer == plan[LAST]:
             elementwise.output(work, code, z, n, T)
-            elementwise.bend_loss(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
+            elementwise.multiply_loss_curvature(work, plan[LOSS], code, z, tangents, plan[TARGET], plan[WEIGHT], n, T)
         else:
-            _bend(plan, work, layer)
+            _multiply_curvature(plan, work, layer)
 
 
 @inlined
@@ -290,7 +290,7 @@ def _backward(plan, work):
         d_tangents, a_tangents, scratch = d + n * T, a + n_in * T, plan[SCRATCH]
         values, biases = plan[BY_VALUES] + plan[layer + W], plan[BY_VALUES] + plan[layer + B]
         tangents, weights = plan[BY_TANGENTS] + plan[layer + W], plan[THETA] + plan[layer + W]
-        columns = dense.sooner_by_columns(work, T, n, n_in)
+        columns = dense.prefers_columns(work, T, n, n_in)
         dense.gradient(work, T, T, values, biases, n, n_in, d_tangents, a, columns, -1, scratch)
         dense.gradient(work, T, T, tangents, scratch, n, n_in, d, a_tangents, columns, -1, scratch)  # and no biases'
         if below > LAYERS:

@@ -24,8 +24,8 @@ from fastxor.views import Array
 
 from . import choices
 from ._jit import inlined, kernel
-from .choices import STREAMS, WORDS_AT_ONCE
-from .threads import deal
+from .choices import STREAMS, WORDS_PER_BLOCK
+from .threads import parallel_for
 
 WORDS, MIDDLE = 624, 397  # of a state
 
@@ -36,7 +36,7 @@ _INTEGERS = np.dtype(np.int64)
 def draw(seeds, words, normal, integers, count, first, stop):
     """Of seeds `first` to `stop`, the standard normal numbers (k, count), then an integer below 2**63 - 1 of each.
 
-    `words` has the states (WORDS, STREAMS), and the words that have been made of them (WORDS_AT_ONCE, STREAMS).
+    `words` has the states (WORDS, STREAMS), and the words that have been made of them (WORDS_PER_BLOCK, STREAMS).
     """
     for begin in range(first, stop, STREAMS):
         _seed(seeds, words, begin, stop)
@@ -46,10 +46,10 @@ def draw(seeds, words, normal, integers, count, first, stop):
         turn, left = 0, end - begin
         while left:
             _make_words(words, turn)
-            turn = (turn + WORDS_AT_ONCE) % WORDS
+            turn = (turn + WORDS_PER_BLOCK) % WORDS
             for place in range(begin, end):
                 missing, at = -integers[place], WORDS * STREAMS + place - begin
-                after = at + WORDS_AT_ONCE * STREAMS
+                after = at + WORDS_PER_BLOCK * STREAMS
                 while missing > 1 and at < after:
                     x = 2.0 * _fraction(words, at) - 1.0
                     y = 2.0 * _fraction(words, at + 2 * STREAMS) - 1.0
@@ -85,7 +85,7 @@ def _seed(seeds, words, begin, stop):
 @inlined
 def _make_words(words, first):
     """Renew the states' words from `first` on, which are the next ones once their bits have been mixed."""
-    for number in range(WORDS_AT_ONCE):
+    for number in range(WORDS_PER_BLOCK):
         row = (first + number) * STREAMS
         following = (first + number + 1) % WORDS * STREAMS
         far = (first + number + MIDDLE) % WORDS * STREAMS
@@ -124,7 +124,7 @@ def _fraction(words, at):
 
 def drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, NDArray[np.int64]]:
     """See `initialization.drawn`."""
-    if not _as_numpy():
+    if not _is_bitwise_numpy():
         return initialization.drawn(seeds.tolist(), count)
     return _drawn(seeds, count, threads)
 
@@ -133,15 +133,15 @@ def _drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, N
     k = len(seeds)
     normal, integers = np.empty((k, count)), np.empty(k, np.int64)
     compiled, seeds, flat = draw[_INTEGERS], np.ascontiguousarray(seeds), normal.ravel()
-    wanted = max(-(-k // (4 * threads)), choices.DRAWS // (count + WORDS // STREAMS))
+    wanted = max(-(-k // (4 * threads)), choices.MIN_DRAWS_PER_THREAD // (count + WORDS // STREAMS))
     at_once = -(-wanted // STREAMS) * STREAMS
 
     def some(number: int) -> None:
-        words = np.empty((WORDS + WORDS_AT_ONCE) * STREAMS, np.uint32)
+        words = np.empty((WORDS + WORDS_PER_BLOCK) * STREAMS, np.uint32)
         first = number * at_once
         compiled(seeds, words, flat, integers, count, first, min(first + at_once, k))
 
-    deal(-(-k // at_once), threads, some)
+    parallel_for(-(-k // at_once), threads, some)
     return normal, integers
 
 
@@ -197,7 +197,7 @@ def _mix(words, mixed):
 def shuffled(rng: np.random.RandomState, order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """See `fastxor.state.shuffled`."""
     bits = getattr(rng, "_bit_generator", None)
-    if type(rng) is np.random.RandomState and type(bits) is np.random.MT19937 and _finds_words():
+    if type(rng) is np.random.RandomState and type(bits) is np.random.MT19937 and _state_is_accessible():
         return _shuffled(bits, order, count)
     return shuffled_by_numpy(rng, order, count)
 
@@ -217,7 +217,7 @@ def _words(bits: np.random.MT19937) -> NDArray[np.uint32]:
 
 
 @cache
-def _finds_words() -> bool:
+def _state_is_accessible() -> bool:
     """Whether a generator's words are where they are looked for, and shuffles are numpy's."""
     rng, numpys = np.random.RandomState(5), np.random.RandomState(5)
     _name, words, drawn, *_rest = rng.get_state()
@@ -229,7 +229,7 @@ def _finds_words() -> bool:
 
 
 @cache
-def _as_numpy() -> bool:
+def _is_bitwise_numpy() -> bool:
     """Whether the bits are numpy's here: its compiler may have joined operations into one that rounds once, and its
     logarithm may be another.
     """

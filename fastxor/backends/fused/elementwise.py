@@ -10,7 +10,7 @@ import math
 import operator
 from functools import partial
 
-from fastxor.architecture import CANONICAL, ENTROPIES, LEAK
+from fastxor.architecture import CANONICAL, ENTROPIES, GELU_RANGE, LEAK
 
 from ._jit import inlined
 from .simd import absolute, by_dtype, fma, full, get, lanes, load, put, select_less, store, sum_lanes, times
@@ -37,14 +37,14 @@ ACTIVATIONS = {
 }
 TANH, SIGMOID, RELU, LEAKY_RELU, ELU, SOFTPLUS, GELU, SIN, IDENTITY, SOFTMAX, EXPONENTIAL = range(11)
 ONLY_OUTPUTS = SOFTMAX, EXPONENTIAL
-NEED_SLOPE = ("gelu", "sin")  # the derivative cannot be had from the value: it is kept beside it
+NEED_DERIVATIVE_ROWS = ("gelu", "sin")  # the derivative cannot be had from the value: it is kept beside it
 LOSSES = {
     name: code
     for code, name in enumerate(("binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"))
 }
 BINARY_CROSS_ENTROPY, CROSS_ENTROPY, SQUARED_ERROR, HUBER, POISSON = range(5)
 
-MOST_ANGLE = 1e6  # of `vmath.sin_cos`
+MAX_ANGLE = 1e6  # of `vmath.sin_cos`
 
 
 @traced_inline
@@ -60,15 +60,15 @@ def is_canonical(loss):
 
 
 @traced_inline
-def is_straight(loss, code):
+def is_residual(loss, code):
     """Whether its derivative by the logits is output less target, and no more."""
     return is_canonical(loss) | ((loss == SQUARED_ERROR) & (code != SIGMOID))
 
 
 @traced_inline
-def needs_slope(code):
-    """Whether it is one of `NEED_SLOPE`."""
-    return functools.reduce(operator.or_, [code == ACTIVATIONS[name] for name in NEED_SLOPE])
+def needs_derivative_rows(code):
+    """Whether it is one of `NEED_DERIVATIVE_ROWS`."""
+    return functools.reduce(operator.or_, [code == ACTIVATIONS[name] for name in NEED_DERIVATIVE_ROWS])
 
 
 # The value at z, or the value and the derivative; what is not here stays as it is.
@@ -133,7 +133,7 @@ CURVATURES = {
     SIGMOID: lambda z, a, slope: slope * (1.0 - 2.0 * a),
     ELU: lambda z, a, slope: _where_positive(a, 0.0, slope),
     SOFTPLUS: lambda z, a, slope: slope * (1.0 - slope),
-    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -40.0, 40.0)),
+    GELU: lambda z, a, slope: _gelu_curvature(clamp(z, -GELU_RANGE, GELU_RANGE)),
     SIN: lambda z, a, slope: -a,
 }
 
@@ -143,7 +143,7 @@ def _gelu_curvature(z):
 
 
 @traced
-def bend(work, code, at, tangent, slope, curve, n):
+def multiply_curvature(work, code, at, tangent, slope, curve, n):
     """Replace the n inputs at `at` by the activation's values, and their tangents by these values'; keep the slopes,
     and the curvatures times the inputs' tangents.
     """
@@ -165,21 +165,21 @@ def bend(work, code, at, tangent, slope, curve, n):
 
 
 @inlined
-def turn_back(work, at, n):
+def reduce_angles(work, at, n):
     """Replace angles beyond the range of `sin_cos`, which are rare, by those of a single turn."""
-    if has_far(work, at, n):
+    if has_large_angles(work, at, n):
         for i in range(at, at + n):
             z = get(work, i)
-            if MOST_ANGLE < abs(z) < math.inf:
+            if MAX_ANGLE < abs(z) < math.inf:
                 put(work, i, math.atan2(math.sin(z), math.cos(z)))
 
 
 @traced_inline
-def has_far(work, at, n):
+def has_large_angles(work, at, n):
     """Whether there are any."""
 
     def count(i, far):
-        return far + select_less(MOST_ANGLE, absolute(load(work, i)), 1.0, 0.0)
+        return far + select_less(MAX_ANGLE, absolute(load(work, i)), 1.0, 0.0)
 
     return sum_lanes(fori_loop(at, at + n, lanes(work), count, full(work, 0.0))) > 0.0
 
@@ -340,12 +340,12 @@ def errors(work, loss, code, at, target, weight, rows, T, logistic, sigmoid=sigm
     def all_rows(row):
         return fori_loop(0, rows, 1, row, full(work, 0.0))
 
-    one_formula = is_straight(loss, code) & (logistic == 0)  # without a branch at every vector
+    one_formula = is_residual(loss, code) & (logistic == 0)  # without a branch at every vector
     return cond(one_formula, lambda: all_rows(straight), lambda: all_rows(others))
 
 
 @traced
-def bend_loss(work, loss, code, at, tangent, target, weight, rows, T):
+def multiply_loss_curvature(work, loss, code, at, tangent, target, weight, rows, T):
     """Replace the outputs by the weighted loss's derivative by the logits, and the logits' tangents by that one's.
 
     Many arguments: see tracing.py.
@@ -419,7 +419,7 @@ def _below(loss, y):
 
 
 @traced
-def unfit(work, loss, target, weight, rows, T, tolerance):
+def count_invalid_targets(work, loss, target, weight, rows, T, tolerance):
     """0 if every target of the tile is what the loss wants, else a number above 0, or NaN."""
 
     def samples(s, total):

@@ -1,6 +1,6 @@
 """The engine: every way through a network, and every step of training, as one kernel that is compiled once.
 
-To be read from `engine`, which deals out tiles and sends each of them through `_fetch`, `_forward`, `_backward` and
+To be read from `engine`, which schedules tiles and sends each of them through `_fetch`, `_forward`, `_backward` and
 `_commit`; `_narrow_steps` does so for steps of a single vector. Arrays are flat; `plan` and `work` are those of
 workspace.py.
 """
@@ -8,33 +8,33 @@ workspace.py.
 import math
 from typing import NamedTuple
 
-from . import choices, dense, elementwise, narrow, ring, update
+from . import choices, dense, elementwise, narrow, sync, update
 from ._jit import inlined, kernel
 from .samples import load_rows, store_rows, weigh, weigh_each
 from .simd import get, lanes
 from .vectors import add, all_finite, copy, copy_in, copy_out, fill
 from .workspace import (
     AFTER,
-    AHEAD,
     BEFORE,
     CODE,
     DEPTH,
     GRADIENT,
+    GRADIENT_BUFFERS,
     LAYERS,
     LOSS,
     MOMENTS,
-    OWN,
     PADDED,
-    PRIVATE,
     ROWS,
     SAMPLES,
     SCRATCH,
     SLOPE,
-    SPILL,
     STRIDE,
     TARGET,
     THETA,
+    THREAD_STRIDE,
     TILE,
+    TILE_GRADIENTS,
+    TRANSPOSE_SCRATCH,
     WEIGHT,
     WIDTH,
     B,
@@ -43,16 +43,16 @@ from .workspace import (
 
 # What the engine is asked to do.
 TRAIN, FORWARD, EVALUATE, BACKWARD, PREDICT, COST, PULLBACK = 0, 1, 2, 3, 4, 5, 6
-GOES_ON = -1
+CONTINUES = -1
 
 
-class Way(NamedTuple):
-    """How a thread takes steps: alone, or with others in one of ring.py's ways."""
+class Schedule(NamedTuple):
+    """How a thread takes steps: alone, or with others in one of sync.py's ways."""
 
     thread: int  # its number
     parts: int  # as in Call, these three
     shares: int
-    in_ring: bool
+    is_dynamic: bool
     is_narrow: bool  # tiles are a single vector
 
 
@@ -62,31 +62,31 @@ class Call(NamedTuple):
     """
 
     task: int
-    in_ring: bool  # other threads have tiles of their own
+    is_dynamic: bool  # other threads have tiles of their own
     shares: int  # into which the work on a tile is divided: threads in lockstep, or 1
     share: int  # which of them is this thread's; the first one's has what is not worth dividing
-    parts: int  # into which the parameters are divided: threads in lockstep or abreast, or 1
+    parts: int  # into which the parameters are divided: threads in lockstep or with a static schedule, or 1
     thread: int  # its number
-    part: int  # which of them is this thread's; abreast, also the number of its tile in every step
-    shared: object  # see ring.py
+    part: int  # which of them is this thread's; with a static schedule, also the number of its tile in every step
+    shared: object  # see sync.py
     length: int  # of a parameter vector, padded
     last: int  # where the last layer's entries of the plan begin
     rows: int  # outputs
     out: int  # their tile
     code: int  # of their activation
     loss: int
-    base: int  # what this thread's tiles stand further than the first one's
+    thread_offset: int  # what this thread's tiles stand further than the first one's
     target: int
     weight: int
     scratch: int  # its own
-    spill: int  # its own
-    kept: int  # samples as they came
+    transpose_scratch: int  # its own
+    input_scratch: int  # samples as they came
     gain: float  # what a derivative is multiplied by: minus the learning rate where that is all that a step needs
     is_narrow: bool
     is_plain: bool  # gradient descent without a memory or a penalty, at one rate
     is_penalized: bool  # or its gradient clipped
     is_scikit: bool  # see `fastxor.state.Job`
-    is_straight: bool  # the loss's derivative by the last layer's input is output less target
+    is_residual: bool  # the loss's derivative by the last layer's input is output less target
     is_short: bool  # see narrow.short
     is_logistic: bool  # the last layer's input is kept to the derivative, and its sigmoid taken there
     only_forward: bool
@@ -101,7 +101,7 @@ class Data(NamedTuple):
     samples: int
     order: object
     batch: int
-    beside: object
+    auxiliary: object
 
 
 class Step(NamedTuple):
@@ -112,7 +112,7 @@ class Step(NamedTuple):
     size: int  # samples
     weight: float  # by which their losses are divided: the same number, or the sum of their weights
     tiles: int
-    passed: int  # tiles of the steps before it
+    tiles_before: int  # tiles of the steps before it
     before: int  # the parameters before the last step,
     theta: int  # before this one,
     after: int  # and after it
@@ -129,7 +129,7 @@ class Tile(NamedTuple):
     of: float  # its step's weight
 
 
-class Done(NamedTuple):
+class TileResult(NamedTuple):
     """What became of a tile."""
 
     ticket: int  # its number, counted over all steps
@@ -137,14 +137,14 @@ class Done(NamedTuple):
     cost: float
 
 
-class Sums(NamedTuple):
+class Outputs(NamedTuple):
     """What the tiles of a step add up to, and where what becomes of it goes; see `engine`."""
 
     costs: object
     first: int
     interval: int
     hyper: object
-    aside: object
+    snapshots: object
     steps: int
 
 
@@ -153,7 +153,7 @@ class Sums(NamedTuple):
     "float64[::1], float64[::1], int64, int64, int64, int64[::1], int64)"
 )
 def engine(
-    task, plan, work, X, Y, by_sample, samples, order, batch, beside, aside, costs, hyper, steps, first,
+    task, plan, work, X, Y, by_sample, samples, order, batch, auxiliary, snapshots, costs, hyper, steps, first,
     interval, shared, thread,
 ):  # fmt: skip
     """Steps of training, or one pass over all samples. (Its arguments are many, as only such reach a kernel quickly.)
@@ -164,129 +164,129 @@ def engine(
     TRAIN     takes `steps` steps from the parameters at THETA and returns how many were good. The cost before step
               first, first + interval, … goes to `costs`. A number below `steps` says that this step, or its
               cost, was not finite; THETA then holds the parameters before it. After some steps, as `hyper` says, the
-              state is put aside: the parameters and the optimizer's two vectors to `aside`, one after the other.
-    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `beside`.
+              state is copied: the parameters and the optimizer's two vectors to `snapshots`, one after the other.
+    FORWARD   writes the activations of every layer, each (n, samples), one after the other, to `auxiliary`.
     PREDICT   writes those of the last layer alone.
     COST      puts the cost in costs[0].
     EVALUATE  does so, and puts its gradient at GRADIENT.
-    BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `beside`, without the cost.
+    BACKWARD  puts it there for the activations of tanh layers and a sigmoid output in `auxiliary`, without the cost.
     PULLBACK  puts there that of any function of the outputs whose derivative by them is Y, and its derivative by X,
-              (n, samples), in `beside`; the values that FORWARD wrote follow on X.
-              These six take the parameters from `aside` and return 1, or 0 if an input or a result is not finite or a
-              target not what the loss wants.
+              (n, samples), in `auxiliary`; the values that FORWARD wrote follow on X.
+              These six take the parameters from `snapshots` and return 1, or 0 if an input or a result is not finite or
+              a target not what the loss wants.
 
-    For TRAIN and EVALUATE, `beside` has a weight for each sample, of which the mean is 1, or is empty.
+    For TRAIN and EVALUATE, `auxiliary` has a weight for each sample, of which the mean is 1, or is empty.
 
     Several threads, numbered from 0, may train together: each makes this call, with the same arguments. `shared` is
-    ring.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
+    sync.py's; alone, `thread` is -1. No bit depends on their number. The tiles of all steps are dealt out in order, one
     at a time. A tile's gradient is worked out by itself and added to the step's when those of the tiles before it are
     in; whoever adds a step's last tile updates the parameters. So a slower thread is waited for at the end of a step
     alone, or when its tile is far behind, and none has to be there for the others to go on.
 
     Or they go in lockstep, and each has its share of every row of neurons, and of the parameters; the first one does
-    what is not worth sharing. Or, two of them where a step is two tiles, abreast: each has a tile, and its share of the
-    parameters, and fetches its samples of the next step before it waits for the other. Until the second one comes, the
-    first one takes steps alone.
+    what is not worth sharing. Or, two of them where a step is two tiles, by a static schedule: each has a tile, and its
+    share of the parameters, and fetches its samples of the next step before it waits for the other. Until the second
+    one comes, the first one takes steps alone.
     """
-    data = Data(X, Y, by_sample, samples, order, batch, beside)
-    sums = Sums(costs, first, interval, hyper, aside, steps)
+    data = Data(X, Y, by_sample, samples, order, batch, auxiliary)
+    outputs = Outputs(costs, first, interval, hyper, snapshots, steps)
     if task != TRAIN:
-        copy_in(work, plan[THETA], aside, aside.size)
+        copy_in(work, plan[THETA], snapshots, snapshots.size)
     if lanes(work) == plan[WIDTH]:
-        return _narrow_steps(task, plan, work, data, sums, shared)
-    way = _way(plan, data, hyper, shared, thread)
-    if way.parts == ring.GONE:
+        return _narrow_steps(task, plan, work, data, outputs, shared)
+    schedule = _schedule(plan, data, hyper, shared, thread)
+    if schedule.parts == sync.ABORTED:
         return 0
-    in_ring, in_pair = way.in_ring, way.parts > way.shares
-    is_abreast = in_pair and thread > 0
-    call = _call(task, plan, work, hyper, way, shared)
-    step = _first_step(plan, call, data, sums)
+    is_dynamic, in_pair = schedule.is_dynamic, schedule.parts > schedule.shares
+    is_static = in_pair and thread > 0
+    call = _call(task, plan, work, hyper, schedule, shared)
+    step = _first_step(plan, call, data, outputs)
     good, ticket, fetched = steps, -1, False
     fit = task == TRAIN or all_finite(work, step.theta, call.length)
-    begin = min(ring.join(shared), steps) if is_abreast else 0
+    begin = min(sync.wait_to_be_admitted(shared), steps) if is_static else 0
     while step.number < begin:
-        step = _next_step(plan, call, data, sums, step)
+        step = _next_step(plan, call, data, outputs, step)
     while True:
-        ticket = step.passed + _own_tile(call, step) if is_abreast else _dealt(shared, in_ring, ticket)
-        while ticket >= step.passed + step.tiles and step.number < steps:
-            step = _next_step(plan, call, data, sums, step)
+        ticket = step.tiles_before + _static_tile(call, step) if is_static else _next_ticket(shared, is_dynamic, ticket)
+        while ticket >= step.tiles_before + step.tiles and step.number < steps:
+            step = _next_step(plan, call, data, outputs, step)
         if step.number == steps:
             break
-        if in_pair and not is_abreast and ticket == step.passed and ring.has_come(shared):
-            ring.let_join(shared, step.number)
-            is_abreast, fetched = True, False
-        gradient = _room(plan, call, step, ticket)
+        if in_pair and not is_static and ticket == step.tiles_before and sync.partner_is_present(shared):
+            sync.admit_partner(shared, step.number)
+            is_static, fetched = True, False
+        gradient = _gradient_buffer(plan, call, step, ticket)
         if gradient < 0:
             break
-        tile = _cut(work, plan, step, ticket - step.passed)
+        tile = _tile_bounds(work, plan, step, ticket - step.tiles_before)
         if not fetched:
             _fetch(work, plan, call, data, tile)
-            fit = _fits(work, plan, call, tile) and fit
-        fetched = order.size == 0 and step.tiles == 1 and not in_ring  # they stay
+            fit = _is_valid(work, plan, call, tile) and fit
+        fetched = order.size == 0 and step.tiles == 1 and not is_dynamic  # they stay
         cost, good_values = _pass(work, plan, call, data, hyper, step, tile, gradient)
         fit = fit and good_values
         if call.only_forward:
-            hyper[update.TOTAL] = cost if ticket == 0 else hyper[update.TOTAL] + cost
+            hyper[update.COST_SUM] = cost if ticket == 0 else hyper[update.COST_SUM] + cost
             continue
-        done, following = Done(ticket, gradient, cost), step
-        if is_abreast:
-            following = _next_step(plan, call, data, sums, step)
-            fetched = following.number < steps
-            done = _hand_in(work, plan, call, data, sums, step, following, cost)
-        elif in_ring and not _is_mine_to_add(call, hyper, done):
+        done, next_step = TileResult(ticket, gradient, cost), step
+        if is_static:
+            next_step = _next_step(plan, call, data, outputs, step)
+            fetched = next_step.number < steps
+            done = _reduce_with_partner(work, plan, call, data, outputs, step, next_step, cost)
+        elif is_dynamic and not _is_second_arrival(call, hyper, done):
             continue
-        end = _commit(work, plan, call, sums, step, done, way.parts if is_abreast else way.shares)
-        if end != GOES_ON:
+        end = _commit(work, plan, call, outputs, step, done, schedule.parts if is_static else schedule.shares)
+        if end != CONTINUES:
             good = end
             break
-        step = following
-    if in_pair and not is_abreast:
-        ring.let_join(shared, steps)
-        ring.end(shared, good)
-    return _result(task, plan, work, sums, good, fit)
+        step = next_step
+    if in_pair and not is_static:
+        sync.admit_partner(shared, steps)
+        sync.end(shared, good)
+    return _result(task, plan, work, outputs, good, fit)
 
 
 @inlined
-def _way(plan, data, hyper, shared, thread):
+def _schedule(plan, data, hyper, shared, thread):
     """How this thread takes steps, where it is not one of narrow ones."""
     if thread < 0:
-        return Way(0, 1, 1, False, False)
-    parts = ring.set_off(shared, thread, int(hyper[update.SHARES]))
+        return Schedule(0, 1, 1, False, False)
+    parts = sync.wait_for_schedule(shared, thread, int(hyper[update.SCHEDULE_PARTS]))
     in_pair = parts > 1 and _tiles(plan, min(data.batch, data.samples)) > 1
-    return Way(thread, parts, 1 if in_pair else parts, parts == 1, False)
+    return Schedule(thread, parts, 1 if in_pair else parts, parts == 1, False)
 
 
 @inlined
-def _narrow_steps(task, plan, work, data, sums, shared):
+def _narrow_steps(task, plan, work, data, outputs, shared):
     """`engine` for steps of a single vector of samples, which one thread takes: a loop of its own, as such a step takes
     no longer than all that is asked at every tile of others.
     """
-    call = _call(task, plan, work, sums.hyper, Way(0, 1, 1, False, True), shared)
-    step = _first_step(plan, call, data, sums)
-    good, fit = sums.steps, task == TRAIN or all_finite(work, step.theta, call.length)
-    while step.number < sums.steps:
+    call = _call(task, plan, work, outputs.hyper, Schedule(0, 1, 1, False, True), shared)
+    step = _first_step(plan, call, data, outputs)
+    good, fit = outputs.steps, task == TRAIN or all_finite(work, step.theta, call.length)
+    while step.number < outputs.steps:
         tile = Tile(step.begin, step.size, lanes(work), step.weight)
         if data.order.size > 0 or step.number == 0:  # else they stay
             _fetch(work, plan, call, data, tile)
-            fit = _fits(work, plan, call, tile) and fit
-        cost, good_values = _pass(work, plan, call, data, sums.hyper, step, tile, plan[GRADIENT])
+            fit = _is_valid(work, plan, call, tile) and fit
+        cost, good_values = _pass(work, plan, call, data, outputs.hyper, step, tile, plan[GRADIENT])
         fit = fit and good_values
-        sums.hyper[update.TOTAL] = cost
-        end = _update(work, plan, call, sums, step, cost, 1) if task == TRAIN else GOES_ON
-        if end != GOES_ON:
+        outputs.hyper[update.COST_SUM] = cost
+        end = _update(work, plan, call, outputs, step, cost, 1) if task == TRAIN else CONTINUES
+        if end != CONTINUES:
             good = end
             break
-        step = _next_step(plan, call, data, sums, step)
-    return _result(task, plan, work, sums, good, fit)
+        step = _next_step(plan, call, data, outputs, step)
+    return _result(task, plan, work, outputs, good, fit)
 
 
 @inlined
-def _result(task, plan, work, sums, good, fit):
+def _result(task, plan, work, outputs, good, fit):
     """What `engine` returns."""
     if task == TRAIN:
         return good
-    sums.costs[0] = sums.hyper[update.TOTAL]
-    fit = fit and is_finite(sums.costs[0])
+    outputs.costs[0] = outputs.hyper[update.COST_SUM]
+    fit = fit and is_finite(outputs.costs[0])
     if task not in (FORWARD, PREDICT, COST):
         fit = fit and all_finite(work, plan[GRADIENT], plan[PADDED])
     return 1 if fit else 0
@@ -299,12 +299,16 @@ def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
     Each tile is in a place that is a thread's in the engine. X and Y are as there; `order` is empty. (Many arguments:
     as those of the engine.)
     """
-    data, sums, total = Data(X, Y, by_sample, samples, order, samples, work), Sums(hyper, 0, 1, hyper, work, 1), 0.0
+    data, outputs, total = (
+        Data(X, Y, by_sample, samples, order, samples, work),
+        Outputs(hyper, 0, 1, hyper, work, 1),
+        0.0,
+    )
     is_narrow = lanes(work) == plan[WIDTH]
-    step = _first_step(plan, _call(COST, plan, work, hyper, Way(0, 1, 1, False, is_narrow), order), data, sums)
+    step = _first_step(plan, _call(COST, plan, work, hyper, Schedule(0, 1, 1, False, is_narrow), order), data, outputs)
     for number in range(step.tiles):
-        call = _call(COST, plan, work, hyper, Way(number, 1, 1, False, is_narrow), order)
-        tile = _cut(work, plan, step, number)
+        call = _call(COST, plan, work, hyper, Schedule(number, 1, 1, False, is_narrow), order)
+        tile = _tile_bounds(work, plan, step, number)
         if fetch:
             _fetch(work, plan, call, data, tile)
         else:
@@ -313,29 +317,29 @@ def cost_of_tiles(plan, work, X, Y, by_sample, samples, hyper, order, fetch):
 
 
 @inlined
-def _dealt(shared, in_ring, ticket):
+def _next_ticket(shared, is_dynamic, ticket):
     """The number of the tile after that one, counted over all steps."""
-    return ring.next_ticket(shared) if in_ring else ticket + 1
+    return sync.next_ticket(shared) if is_dynamic else ticket + 1
 
 
 @inlined
-def _room(plan, call, step, ticket):
+def _gradient_buffer(plan, call, step, ticket):
     """Where the tile's gradient goes; -1 if the run has ended while there was no room for it."""
-    gradient = plan[OWN] + call.base
-    if call.in_ring:
-        place = ring.room(call.shared, call.thread, plan[AHEAD], step.passed, ticket)
+    gradient = plan[TILE_GRADIENTS] + call.thread_offset
+    if call.is_dynamic:
+        place = sync.acquire_buffer(call.shared, call.thread, plan[GRADIENT_BUFFERS], step.tiles_before, ticket)
         if place < 0:
             return -1
         gradient += place * call.length
-    is_second = call.shares == 1 and call.part > 0  # of two threads abreast
-    return plan[GRADIENT] if ticket == step.passed and not is_second else gradient
+    is_second = call.shares == 1 and call.part > 0  # of two threads with a static schedule
+    return plan[GRADIENT] if ticket == step.tiles_before and not is_second else gradient
 
 
 @inlined
-def _is_mine_to_add(call, hyper, done):
+def _is_second_arrival(call, hyper, done):
     """Hand in this tile, to whoever adds it."""
-    hyper[update.RING + done.ticket % call.shared[ring.TILES]] = done.cost
-    return ring.is_mine_to_add(call.shared, done.ticket, done.gradient)
+    hyper[update.TILE_COSTS + done.ticket % call.shared[sync.RING_LENGTH]] = done.cost
+    return sync.is_second_arrival(call.shared, done.ticket, done.gradient)
 
 
 @inlined
@@ -350,10 +354,10 @@ def _pass(work, plan, call, data, hyper, step, tile, gradient):
             fine = _delta(work, call, tile) and fine
         if call.task == TRAIN and not fine:
             cost = math.nan
-        cost = _agreed(call, hyper, step, cost)
+        cost = _broadcast_cost(call, hyper, step, cost)
         _backward(work, plan, call, data, tile, step, gradient)
         if call.task == PULLBACK:
-            fit = _hand_out(work, data, tile, get(plan, LAYERS + ROWS), _x(plan, call), tile.start) and fit
+            fit = _store_outputs(work, data, tile, get(plan, LAYERS + ROWS), _inputs_at(plan, call), tile.start) and fit
     return cost, fit
 
 
@@ -364,10 +368,10 @@ def is_finite(x):
 
 
 @inlined
-def _call(task, plan, work, hyper, way, shared):
-    thread, parts, shares, in_ring, is_narrow = way
-    own = thread * plan[PRIVATE]
-    base = own if shares == 1 else 0
+def _call(task, plan, work, hyper, schedule, shared):
+    thread, parts, shares, is_dynamic, is_narrow = schedule
+    own = thread * plan[THREAD_STRIDE]
+    thread_offset = own if shares == 1 else 0
     last = LAYERS + STRIDE * plan[DEPTH]
     rows = get(plan, last + ROWS)
     code = get(plan, last + CODE)
@@ -375,11 +379,11 @@ def _call(task, plan, work, hyper, way, shared):
     is_one = hyper[update.RATES] == 0.0  # learning rate for all steps
     is_scikit = task == TRAIN and hyper[update.SCIKIT] != 0.0
     is_plain = task == TRAIN and hyper[update.KIND] == update.DESCENT and is_one and not is_penalized
-    is_straight = elementwise.is_straight(plan[LOSS], code)
+    is_residual = elementwise.is_residual(plan[LOSS], code)
     one = work.dtype.type(1.0)
     return Call(
         task,
-        in_ring,
+        is_dynamic,
         shares,
         thread if shares > 1 else 0,
         parts,
@@ -389,22 +393,27 @@ def _call(task, plan, work, hyper, way, shared):
         plan[PADDED],
         last,
         rows,
-        get(plan, last + TILE) + base,
+        get(plan, last + TILE) + thread_offset,
         code,
         elementwise.SQUARED_ERROR if task == PULLBACK else plan[LOSS],  # any finite Y will do
-        base,
-        plan[TARGET] + base,
-        plan[WEIGHT] + base,
+        thread_offset,
+        plan[TARGET] + thread_offset,
+        plan[WEIGHT] + thread_offset,
         plan[SCRATCH] + own,
-        plan[SPILL] + own,
-        plan[SAMPLES] + base,
+        plan[TRANSPOSE_SCRATCH] + own,
+        plan[SAMPLES] + thread_offset,
         -work.dtype.type(hyper[update.RATE]) if is_plain else one,
         is_narrow,
         is_plain,
         is_penalized,
         is_scikit,
-        is_straight,
-        is_narrow and is_plain and is_straight and plan[DEPTH] == 2 and rows == 1 and plan[PADDED] <= choices.FEW,
+        is_residual,
+        is_narrow
+        and is_plain
+        and is_residual
+        and plan[DEPTH] == 2
+        and rows == 1
+        and plan[PADDED] <= choices.MAX_REGISTER_PARAMETERS,
         code == elementwise.SIGMOID and task in (TRAIN, EVALUATE),
         task in (FORWARD, PREDICT, COST),
     )
@@ -414,15 +423,15 @@ def _call(task, plan, work, hyper, way, shared):
 
 
 @inlined
-def _first_step(plan, call, data, sums):
+def _first_step(plan, call, data, outputs):
     size = _step_size(data, 0)
     weight = _weight(call, data, 0, size)
-    return Step(0, 0, size, weight, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], sums.first, 0)
+    return Step(0, 0, size, weight, _tiles(plan, size), 0, plan[BEFORE], plan[THETA], plan[AFTER], outputs.first, 0)
 
 
 @inlined
-def _next_step(plan, call, data, sums, step):
-    passed = step.passed + step.tiles
+def _next_step(plan, call, data, outputs, step):
+    tiles_before = step.tiles_before + step.tiles
     begin = step.begin + step.size if step.begin + step.size < data.order.size else 0
     size = _step_size(data, begin)
     recorded = 1 if step.number == step.record else 0
@@ -434,11 +443,11 @@ def _next_step(plan, call, data, sums, step):
         size,
         _weight(call, data, begin, size),
         _tiles(plan, size),
-        passed,
+        tiles_before,
         before,
         step.after,
         after,
-        step.record + recorded * sums.interval,
+        step.record + recorded * outputs.interval,
         step.recorded + recorded,
     )
 
@@ -454,11 +463,11 @@ def _step_size(data, begin):
 @inlined
 def _weight(call, data, begin, size):
     """What a step divides its samples' losses by; 1 where none of them counts."""
-    if not call.is_scikit or data.beside.size == 0:
+    if not call.is_scikit or data.auxiliary.size == 0:
         return float(size)
     total = 0.0
     for i in range(begin, begin + size):
-        total += get(data.beside, get(data.order, i) if data.order.size > 0 else i)
+        total += get(data.auxiliary, get(data.order, i) if data.order.size > 0 else i)
     return total if total != 0.0 else 1.0
 
 
@@ -468,7 +477,7 @@ def _tiles(plan, size):
 
 
 @inlined
-def _cut(work, plan, step, number):
+def _tile_bounds(work, plan, step, number):
     """A step's tile of this number. The last two are about alike, so that two threads end a step together."""
     most = plan[WIDTH]
     start = number * most
@@ -505,51 +514,51 @@ def _part(n, block, number, of):
 
 
 @inlined
-def _meet(call):
+def _barrier(call):
     if call.shares > 1:
-        ring.meet(call.shared, call.share, call.shares)
+        sync.barrier(call.shared, call.share, call.shares)
 
 
 @inlined
-def _agreed(call, hyper, step, cost):
+def _broadcast_cost(call, hyper, step, cost):
     """The step's cost, which the first thread knows."""
     if call.shares > 1:
         if call.share == 0:
-            hyper[update.TOTAL] = cost
+            hyper[update.COST_SUM] = cost
             update.begin(hyper, step.number)
-        _meet(call)
-        cost = hyper[update.TOTAL]
+        _barrier(call)
+        cost = hyper[update.COST_SUM]
     return cost
 
 
-# ---------------------------------------------------------------- abreast
+# ---------------------------------------------------------------- static schedule
 
 
 @inlined
-def _own_tile(call, step):
+def _static_tile(call, step):
     """The number of this thread's tile. Of a step that is but one, the other thread's work on it is for nothing."""
     return min(call.part, step.tiles - 1)
 
 
 @inlined
-def _hand_in(work, plan, call, data, sums, step, following, cost):
+def _reduce_with_partner(work, plan, call, data, outputs, step, next_step, cost):
     """Hand in this tile, fetch one of the step that follows and, when the other thread's tile is in, add up a share of
     the gradient. What becomes of the step is as of its last tile, if all others' gradients were added to that.
     """
-    sums.hyper[update.RING + call.part] = cost
+    outputs.hyper[update.TILE_COSTS + call.part] = cost
     if call.part == 0:
-        update.begin(sums.hyper, step.number)
-    come = ring.come(call.shared, call.part)
-    if following.number < sums.steps and data.order.size > 0:
-        _fetch(work, plan, call, data, _cut(work, plan, following, _own_tile(call, following)))
-    ring.wait_for(call.shared, call.parts, come)
-    cost = sums.hyper[update.RING]
+        update.begin(outputs.hyper, step.number)
+    arrivals = sync.arrive(call.shared, call.part)
+    if next_step.number < outputs.steps and data.order.size > 0:
+        _fetch(work, plan, call, data, _tile_bounds(work, plan, next_step, _static_tile(call, next_step)))
+    sync.wait_for_arrivals(call.shared, call.parts, arrivals)
+    cost = outputs.hyper[update.TILE_COSTS]
     if step.tiles > 1:
-        cost += sums.hyper[update.RING + 1]
+        cost += outputs.hyper[update.TILE_COSTS + 1]
         first, stop = _part(call.length, lanes(work), call.part, call.parts)
-        second = plan[OWN] + plan[PRIVATE]
+        second = plan[TILE_GRADIENTS] + plan[THREAD_STRIDE]
         add(work, plan[GRADIENT] + first, second + first, stop - first)
-    return Done(step.passed + step.tiles - 1, plan[GRADIENT], cost)
+    return TileResult(step.tiles_before + step.tiles - 1, plan[GRADIENT], cost)
 
 
 # ---------------------------------------------------------------- what becomes of a tile
@@ -559,52 +568,54 @@ def _hand_in(work, plan, call, data, sums, step, following, cost):
 def _fetch(work, plan, call, data, tile):
     """Copy the tile's samples into the workspace."""
     n_in = get(plan, LAYERS + ROWS)
-    turned = call.kept if _keeps(work, plan, tile) or _is_odd(work, n_in) else -1
-    _rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, _x(plan, call), turned)
+    transposed = call.input_scratch if _keeps_transpose(work, plan, tile) or _needs_masks(work, n_in) else -1
+    _load_rows(work, call, data, tile, data.X, data.by_sample & 1, n_in, _inputs_at(plan, call), transposed)
     if call.task not in (FORWARD, PREDICT):
-        turned = call.scratch if _is_odd(work, call.rows) else -1
-        _rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, turned)
+        transposed = call.scratch if _needs_masks(work, call.rows) else -1
+        _load_rows(work, call, data, tile, data.Y, data.by_sample & 2, call.rows, call.target, transposed)
         if call.share == 0:
             weigh(work, tile.width, call.weight, tile.count, 1.0 if call.task == PULLBACK else tile.of)
-            if call.task in (TRAIN, EVALUATE) and data.beside.size > 0:
+            if call.task in (TRAIN, EVALUATE) and data.auxiliary.size > 0:
                 order, shuffled = data.order, data.order.size > 0
-                weigh_each(work, call.weight, tile.count, data.beside, order, shuffled, tile.start)
-    _meet(call)
+                weigh_each(work, call.weight, tile.count, data.auxiliary, order, shuffled, tile.start)
+    _barrier(call)
 
 
 @inlined
-def _fits(work, plan, call, tile):
+def _is_valid(work, plan, call, tile):
     """Whether the tile's samples are what a single pass may have."""
     if call.task == TRAIN:
         return True
-    fit = all_finite(work, _x(plan, call), get(plan, LAYERS + ROWS) * tile.width)
+    fit = all_finite(work, _inputs_at(plan, call), get(plan, LAYERS + ROWS) * tile.width)
     if call.task not in (FORWARD, PREDICT):
-        unfit = elementwise.unfit(work, call.loss, call.target, call.weight, call.rows, tile.width, 1e-3)
+        unfit = elementwise.count_invalid_targets(
+            work, call.loss, call.target, call.weight, call.rows, tile.width, 1e-3
+        )
         fit = fit and unfit == 0.0
     return fit
 
 
 @inlined
-def _keeps(work, plan, tile):
+def _keeps_transpose(work, plan, tile):
     """Whether the samples are wanted as they came, too: for a first gradient by columns."""
     first = LAYERS + STRIDE
-    return dense.sooner_by_columns(work, tile.width, get(plan, first + ROWS), get(plan, LAYERS + ROWS))
+    return dense.prefers_columns(work, tile.width, get(plan, first + ROWS), get(plan, LAYERS + ROWS))
 
 
 @inlined
-def _is_odd(work, n):
+def _needs_masks(work, n):
     """Whether samples of n numbers are neither squares nor soon copied one by one: masks are faster."""
     return 2 < n < lanes(work)
 
 
 @inlined
-def _rows(work, call, data, tile, source, by_sample, n, to, turned):
+def _load_rows(work, call, data, tile, source, by_sample, n, to, transposed):
     """Of X, Y or given activations: which, how it lies and where it goes are too many arguments by one."""
     order, shuffled = data.order, data.order.size > 0
     first, stop = _share(call, n, lanes(work))
     load_rows(
         work, tile.width, source, by_sample, data.samples, n, first, stop, to, order, shuffled, tile.start, tile.count,
-        turned, call.spill,
+        transposed, call.transpose_scratch,
     )  # fmt: skip
 
 
@@ -615,17 +626,19 @@ def _forward(work, plan, call, data, tile, theta, record):
     """
     cost, fine, good = 0.0, True, True
     place = tile.start + (data.samples * get(plan, LAYERS + ROWS) if call.task == PULLBACK else 0)
-    values = data.X if call.task == PULLBACK else data.beside
+    values = data.X if call.task == PULLBACK else data.auxiliary
     for layer in range(LAYERS + STRIDE, call.last + STRIDE, STRIDE):
         n_out = get(plan, layer + ROWS)
-        z = get(plan, layer + TILE) + call.base
-        if call.task == BACKWARD or (call.task == PULLBACK and not elementwise.needs_slope(get(plan, layer + CODE))):
+        z = get(plan, layer + TILE) + call.thread_offset
+        if call.task == BACKWARD or (
+            call.task == PULLBACK and not elementwise.needs_derivative_rows(get(plan, layer + CODE))
+        ):
             there = Tile(place, tile.count, tile.width, tile.of)
-            _rows(work, call, data, there, values, 0, n_out, z, -1)
+            _load_rows(work, call, data, there, values, 0, n_out, z, -1)
             good = good and all_finite(work, z, n_out * tile.width)
         else:
             _layer(work, plan, call, tile, theta, layer)
-            _meet(call)
+            _barrier(call)
             if layer == call.last and call.share == 0:
                 keeps_logits = call.is_logistic or call.task == COST
                 if not keeps_logits:
@@ -637,22 +650,22 @@ def _forward(work, plan, call, data, tile, theta, record):
                 if not (keeps_logits or (record and call.loss == elementwise.CROSS_ENTROPY)):  # which has done it
                     elementwise.output(work, call.code, z, n_out, tile.width)
             if call.task == FORWARD or (call.task == PREDICT and layer == call.last):
-                good = _hand_out(work, data, tile, n_out, z, place) and good
+                good = _store_outputs(work, data, tile, n_out, z, place) and good
         if call.task != PREDICT:
             place += data.samples * n_out
     return float(cost), fine, good
 
 
 @inlined
-def _x(plan, call):
+def _inputs_at(plan, call):
     """Where the tile's samples stand."""
-    return get(plan, LAYERS + TILE) + call.base
+    return get(plan, LAYERS + TILE) + call.thread_offset
 
 
 @inlined
-def _hand_out(work, data, tile, n, at, place):
+def _store_outputs(work, data, tile, n, at, place):
     """Copy the tile's n rows to the caller's array; whether they are finite."""
-    store_rows(work, tile.width, data.beside, data.samples, n, at, place, tile.count)
+    store_rows(work, tile.width, data.auxiliary, data.samples, n, at, place, tile.count)
     return all_finite(work, at, n * tile.width)
 
 
@@ -660,7 +673,7 @@ def _hand_out(work, data, tile, n, at, place):
 def _layer(work, plan, call, tile, theta, layer):
     """The layer's activations, or the last one's input of them, from those of the layer before."""
     n_out, n_in = get(plan, layer + ROWS), get(plan, layer - STRIDE + ROWS)
-    z, a = get(plan, layer + TILE) + call.base, get(plan, layer - STRIDE + TILE) + call.base
+    z, a = get(plan, layer + TILE) + call.thread_offset, get(plan, layer - STRIDE + TILE) + call.thread_offset
     w, b = theta + get(plan, layer + W), theta + get(plan, layer + B)
     code = get(plan, layer + CODE)
     is_tanh = layer < call.last and code == elementwise.TANH
@@ -668,15 +681,15 @@ def _layer(work, plan, call, tile, theta, layer):
         narrow.forward(work, w, b, n_out, n_in, a, z, is_tanh, call.task == TRAIN)
         first, stop = 0, n_out
     else:
-        first, stop = _share(call, n_out, choices.ROWS)
+        first, stop = _share(call, n_out, choices.BLOCK_ROWS)
         z += first * tile.width
         applied = code if layer < call.last else elementwise.IDENTITY
         dense.forward(work, tile.width, w + first * n_in, b + first, stop - first, n_in, a, z, applied)
-    if layer < call.last and not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
+    if layer < call.last and not is_tanh and (call.is_narrow or not dense.fuses_activation(code)):
         size = (stop - first) * tile.width
         if code == elementwise.SIN:
-            elementwise.turn_back(work, z, size)
-        slopes = get(plan, layer + SLOPE) + call.base + first * tile.width
+            elementwise.reduce_angles(work, z, size)
+        slopes = get(plan, layer + SLOPE) + call.thread_offset + first * tile.width
         elementwise.activate(work, code, z, size, slopes)
 
 
@@ -687,13 +700,13 @@ def _delta(work, call, tile):
         elementwise.pull_back(work, call.code, call.out, call.target, call.weight, call.rows, tile.width, call.out)
         return True
     fine = True
-    if not (call.is_narrow and call.is_straight):
+    if not (call.is_narrow and call.is_residual):
         fine = elementwise.delta(
             work, call.loss, call.code, call.out, call.target, call.weight, call.rows, tile.width, call.is_logistic
         )
     if call.is_narrow:
         fine = fine and narrow.delta(
-            work, call.out, call.target, call.weight, call.rows, call.gain, call.is_logistic, not call.is_straight,
+            work, call.out, call.target, call.weight, call.rows, call.gain, call.is_logistic, not call.is_residual,
             call.scratch,
         )  # fmt: skip
     return fine
@@ -708,24 +721,24 @@ def _backward(work, plan, call, data, tile, step, gradient):
     if call.is_narrow and not call.is_plain:
         fill(work, gradient, call.length, 0.0)
     for layer in range(call.last, LAYERS, -STRIDE):
-        _weights(work, plan, call, data, tile, step, gradient, layer)
-        _meet(call)
+        _weight_gradient(work, plan, call, data, tile, step, gradient, layer)
+        _barrier(call)
         if layer > LAYERS + STRIDE or call.task == PULLBACK:
             below = layer - STRIDE
             n_out, n_in = get(plan, layer + ROWS), get(plan, below + ROWS)
-            d, a = get(plan, layer + TILE) + call.base, get(plan, below + TILE) + call.base
+            d, a = get(plan, layer + TILE) + call.thread_offset, get(plan, below + TILE) + call.thread_offset
             w = step.theta + get(plan, layer + W)
             code = get(plan, below + CODE)
             is_tanh = code == elementwise.TANH
-            first, stop = _share(call, n_in, choices.ROWS)
-            if not is_tanh and (call.is_narrow or not dense.does_at_once(code)):
+            first, stop = _share(call, n_in, choices.BLOCK_ROWS)
+            if not is_tanh and (call.is_narrow or not dense.fuses_activation(code)):
                 here = first * tile.width
-                slopes = get(plan, below + SLOPE) + call.base + here
+                slopes = get(plan, below + SLOPE) + call.thread_offset + here
                 elementwise.differentiate(work, code, a + here, (stop - first) * tile.width, slopes)
             if call.is_short:
                 narrow.short(
                     work, step.after, step.theta, get(plan, below + W), get(plan, below + B), n_in,
-                    get(plan, LAYERS + ROWS), w, a, _x(plan, call), call.scratch, call.weight,
+                    get(plan, LAYERS + ROWS), w, a, _inputs_at(plan, call), call.scratch, call.weight,
                     call.gain, is_tanh,
                 )  # fmt: skip
                 break
@@ -734,21 +747,21 @@ def _backward(work, plan, call, data, tile, step, gradient):
             else:
                 a += first * tile.width
                 dense.backward(work, tile.width, w + first, n_out, n_in, stop - first, d, a, a, code)
-                _meet(call)
+                _barrier(call)
 
 
 @inlined
-def _weights(work, plan, call, data, tile, step, gradient, layer):
+def _weight_gradient(work, plan, call, data, tile, step, gradient, layer):
     """The gradient of one layer's weights and biases."""
     n_out, n_in = get(plan, layer + ROWS), get(plan, layer - STRIDE + ROWS)
-    d, a = get(plan, layer + TILE) + call.base, get(plan, layer - STRIDE + TILE) + call.base
+    d, a = get(plan, layer + TILE) + call.thread_offset, get(plan, layer - STRIDE + TILE) + call.thread_offset
     w, b = get(plan, layer + W), get(plan, layer + B)
     if not call.is_narrow:
-        turned = call.kept if data.by_sample & 1 and layer == LAYERS + STRIDE else -1
-        columns = dense.sooner_by_columns(work, tile.width, n_out, n_in)
-        first, stop = _share(call, n_out, choices.ROWS)
+        transposed = call.input_scratch if data.by_sample & 1 and layer == LAYERS + STRIDE else -1
+        columns = dense.prefers_columns(work, tile.width, n_out, n_in)
+        first, stop = _share(call, n_out, choices.BLOCK_ROWS)
         w, b, d = gradient + w + first * n_in, gradient + b + first, d + first * tile.width
-        dense.gradient(work, tile.width, tile.count, w, b, stop - first, n_in, d, a, columns, turned, call.scratch)
+        dense.gradient(work, tile.width, tile.count, w, b, stop - first, n_in, d, a, columns, transposed, call.scratch)
     elif call.is_plain:  # the parameters move as soon as their gradient is known
         narrow.gradient(work, step.after, step.theta, w, b, n_out, n_in, d, a)
     else:
@@ -759,79 +772,77 @@ def _weights(work, plan, call, data, tile, step, gradient, layer):
 
 
 @inlined
-def _commit(work, plan, call, sums, step, done, parts):
+def _commit(work, plan, call, outputs, step, done, parts):
     """Add this tile to its step, then those after it that were ready before it; update after the step's last one, by
-    so many threads with a part of the parameters each. GOES_ON or, if the run has ended, how many steps were good.
+    so many threads with a part of the parameters each. CONTINUES or, if the run has ended, how many steps were good.
     """
     ticket, gradient, cost = done
     while True:
         if gradient != plan[GRADIENT]:  # where the first one's stands
             add(work, plan[GRADIENT], gradient, call.length)
-            cost += sums.hyper[update.TOTAL]
-        sums.hyper[update.TOTAL] = cost
-        is_last = ticket == step.passed + step.tiles - 1
+            cost += outputs.hyper[update.COST_SUM]
+        outputs.hyper[update.COST_SUM] = cost
+        is_last = ticket == step.tiles_before + step.tiles - 1
         if is_last and call.task == TRAIN:
-            good = _update(work, plan, call, sums, step, cost, parts)
-            if good != GOES_ON:
-                if call.in_ring or parts > 1:
-                    ring.end(call.shared, good)
+            good = _update(work, plan, call, outputs, step, cost, parts)
+            if good != CONTINUES:
+                if call.is_dynamic or parts > 1:
+                    sync.end(call.shared, good)
                 return good
-        if not call.in_ring:
-            return GOES_ON
-        gradient = ring.pass_on(call.shared, ticket, is_last)
+        if not call.is_dynamic:
+            return CONTINUES
+        gradient = sync.retire(call.shared, ticket, is_last)
         if gradient < 0:
-            return GOES_ON
+            return CONTINUES
         ticket += 1
-        cost = sums.hyper[update.RING + ticket % call.shared[ring.TILES]]
+        cost = outputs.hyper[update.TILE_COSTS + ticket % call.shared[sync.RING_LENGTH]]
 
 
 @inlined
-def _update(work, plan, call, sums, step, cost, parts):
+def _update(work, plan, call, outputs, step, cost, parts):
     """The optimizer's step, if the gradient is in order; as `_commit`. At the end the result is copied to THETA.
 
     Parameters that narrow.py has moved are looked at one step later: by then they have left the store buffer, and whole
     vectors of them can be loaded without waiting for it.
     """
     if call.is_penalized and step.number == step.record:
-        cost += update.penalty(
-            work, call.length, step.theta, plan[MOMENTS], sums.hyper, _share_of_penalties(call, step)
-        )
-    is_end = step.number == sums.steps - 1
-    good = sums.steps
+        cost += update.penalty(work, call.length, step.theta, plan[MOMENTS], outputs.hyper, _penalty_scale(call, step))
+    is_end = step.number == outputs.steps - 1
+    good = outputs.steps
     if call.is_narrow and not all_finite(work, step.theta, call.length):
         good = step.number - 1
     elif not is_finite(cost):
         good = step.number
     else:
         if step.number == step.record:
-            sums.costs[step.recorded] = cost
-        finite = (call.is_narrow and call.is_plain) or _move(work, plan, call, sums, step, parts)
+            outputs.costs[step.recorded] = cost
+        finite = (call.is_narrow and call.is_plain) or _optimizer_step(work, plan, call, outputs, step, parts)
         if not finite or (call.is_narrow and is_end and not all_finite(work, step.after, call.length)):
             good = step.number
-        elif sums.hyper[update.ASIDE] != 0.0 and call.share == 0:
-            _put_aside(work, plan, call, sums, step.number + 1, step.after)
-    if good == sums.steps and not is_end:
-        return GOES_ON
-    result = step.before if good < step.number else step.theta if good < sums.steps else step.after
+        elif outputs.hyper[update.SNAPSHOT_INTERVAL] != 0.0 and call.share == 0:
+            _store_snapshot(work, plan, call, outputs, step.number + 1, step.after)
+    if good == outputs.steps and not is_end:
+        return CONTINUES
+    result = step.before if good < step.number else step.theta if good < outputs.steps else step.after
     if result != plan[THETA] and call.part == 0:
         copy(work, plan[THETA], result, call.length)
     return good
 
 
 @inlined
-def _put_aside(work, plan, call, sums, steps, theta):
+def _store_snapshot(work, plan, call, outputs, steps, theta):
     """The state after so many steps, if it is one of those wanted."""
-    hyper, to = sums.hyper, update.POWERS_ASIDE
-    since, interval = steps - int(hyper[update.FIRST_ASIDE]), int(hyper[update.ASIDE])
+    hyper, to = outputs.hyper, update.SNAPSHOT_POWERS
+    since, interval = steps - int(hyper[update.FIRST_SNAPSHOT]), int(hyper[update.SNAPSHOT_INTERVAL])
     number, size = since // interval, 3 * call.length
-    if since >= 0 and since % interval == 0 and (number + 1) * size <= sums.aside.size:
-        copy_out(sums.aside, number * size, work, theta, call.length)
-        copy_out(sums.aside, number * size + call.length, work, plan[MOMENTS], 2 * call.length)
+    if since >= 0 and since % interval == 0 and (number + 1) * size <= outputs.snapshots.size:
+        copy_out(outputs.snapshots, number * size, work, theta, call.length)
+        copy_out(outputs.snapshots, number * size + call.length, work, plan[MOMENTS], 2 * call.length)
         hyper[to + 2 * number], hyper[to + 2 * number + 1] = hyper[update.POWER1], hyper[update.POWER2]
 
 
 @inlined
-def _share_of_penalties(call, step):
+def _penalty_scale(call, step):
     """How much of l2 and l1 counts."""
     if not call.is_penalized:
         return 0.0
@@ -839,23 +850,23 @@ def _share_of_penalties(call, step):
 
 
 @inlined
-def _move(work, plan, call, sums, step, parts):
+def _optimizer_step(work, plan, call, outputs, step, parts):
     """All parameters moved; whether all of them are finite."""
     if parts == 1:
-        update.begin(sums.hyper, step.number)
+        update.begin(outputs.hyper, step.number)
     first, stop = _part(call.length, lanes(work), call.part, parts)
-    gradient, share = plan[GRADIENT], _share_of_penalties(call, step)
-    if sums.hyper[update.CLIP] < math.inf:
+    gradient, share = plan[GRADIENT], _penalty_scale(call, step)
+    if outputs.hyper[update.CLIP] < math.inf:
         if parts > call.shares:  # the others' parts of the sum may not be there
-            ring.meet(call.shared, call.part, parts)
+            sync.barrier(call.shared, call.part, parts)
         gradient = step.after  # where there is room for another one, that the step reads before it writes
         update.clip(
-            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], sums.hyper, share
+            work, call.length, first, stop, step.theta, gradient, plan[GRADIENT], plan[MOMENTS], outputs.hyper, share
         )
         share = 0.0
     finite = update.step(
-        work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], sums.hyper, share
+        work, call.length, first, stop, step.theta, step.after, gradient, plan[MOMENTS], outputs.hyper, share
     )
     if parts > 1:
-        finite = ring.all_say(call.shared, call.part, parts, finite)
+        finite = sync.all_reduce_and(call.shared, call.part, parts, finite)
     return finite

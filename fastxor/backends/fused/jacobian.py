@@ -18,7 +18,7 @@ from fastxor.views import Array
 
 from . import choices, dense, elementwise, kernels, workspace
 from ._jit import kernel
-from .session import laid_out
+from .session import flattened
 from .simd import get, lanes, load, select_less, store
 from .tracing import cond, steps, traced
 from .vectors import copy
@@ -37,7 +37,7 @@ class Residuals:
 
     def __init__(self, network: Architecture, X: Array, Y: Array, weights: Array | None) -> None:
         dtype, samples, outputs = X.dtype, X.shape[1], network.sizes[-1]
-        columns = max(choices.JACOBIAN_BYTES // (network.count * dtype.itemsize), choices.JACOBIAN_COLUMNS)
+        columns = max(choices.JACOBIAN_TILE_BYTES // (network.count * dtype.itemsize), choices.MIN_JACOBIAN_COLUMNS)
         at_once = max(1, min(samples, columns // outputs))
         plan = workspace.plan(network, at_once, dtype, alone=True)
         T, weight = int(plan.entries[WIDTH]), int(plan.entries[WEIGHT])
@@ -80,7 +80,7 @@ class Residuals:
 
 def _tile(X: Array, Y: Array) -> tuple[Array, Array, int, int]:
     """What `kernels.fetch` wants to know of some samples."""
-    (X_flat, X_by_sample), (Y_flat, Y_by_sample) = laid_out(X), laid_out(Y)
+    (X_flat, X_by_sample), (Y_flat, Y_by_sample) = flattened(X), flattened(Y)
     return X_flat, Y_flat, X_by_sample + 2 * Y_by_sample, X.shape[1]
 
 
@@ -103,9 +103,9 @@ def jacobian(plan, work, space, count, J):
         a = get(plan, layer - STRIDE + TILE)
         w = theta + get(plan, layer + W)
         dense.forward(work, T, w, theta + get(plan, layer + B), n_out, get(plan, layer - STRIDE + ROWS), a, z, act)
-        if not dense.does_at_once(act):
+        if not dense.fuses_activation(act):
             if act == elementwise.SIN:
-                elementwise.turn_back(work, z, n_out * T)
+                elementwise.reduce_angles(work, z, n_out * T)
             elementwise.activate(work, act, z, n_out * T, get(plan, layer + SLOPE))
         if count > 0:
             _derive(work, act, z, n_out * T, get(plan, layer + SLOPE), slopes)

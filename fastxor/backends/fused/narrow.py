@@ -4,7 +4,7 @@ The loop over samples is gone: a row is one register, and a neuron's weights are
 
 The order of operations, which specialised kernels keep too, so that they have the same bits:
 
-- A weighted sum begins as its bias and takes one product after the other. One of `SIDE_BY_SIDE` products or more is as
+- A weighted sum begins as its bias and takes one product after the other. One of `PARTIAL_SUMS` products or more is as
   many partial sums, each of every so-manieth product, which are added up as lanes are; the bias comes last.
 - A delta at the output is output less target, times the gain. Below it, each weight times the activation's derivative
   is multiplied by the delta above, one after the other.
@@ -12,8 +12,8 @@ The order of operations, which specialised kernels keep too, so that they have t
 - A short step (see `short`) multiplies weight, derivative, gain and input first, and the output's difference last.
 """
 
-from .choices import SIDE_BY_SIDE
-from .simd import broadcast, fma, full, head, lanes, load, put, store, sum_across, sum_lanes
+from .choices import PARTIAL_SUMS
+from .simd import broadcast, first_lane, fma, full, lanes, load, put, store, sum_across, sum_lanes
 from .tracing import cond, fori_loop, steps, traced_inline
 from .vmath import sigmoid, tanh, tanh_soon
 
@@ -42,12 +42,12 @@ def forward(work, w, b, n_out, n_in, a, z, is_tanh, training):
 
         def long(row=row, bias=bias):
             none = full(work, 0.0)
-            return bias + sum_across(*(products(none, i, SIDE_BY_SIDE, row) for i in range(SIDE_BY_SIDE)))
+            return bias + sum_across(*(products(none, i, PARTIAL_SUMS, row) for i in range(PARTIAL_SUMS)))
 
         def short(row=row, bias=bias):
             return products(bias, 0, 1, row)
 
-        v = cond((n_in >= SIDE_BY_SIDE) & training, long, short)
+        v = cond((n_in >= PARTIAL_SUMS) & training, long, short)
 
         def curved(v=v):
             return cond(training, lambda: tanh_soon(v), lambda: tanh(v))
@@ -113,9 +113,9 @@ def gradient(work, to, start, w, b, n_out, n_in, d, a):
         delta = load(work, d + r * V)
         row = w + r * n_in
         for k in steps(0, n_in):
-            old = head(broadcast(work, start + row + k))
+            old = first_lane(broadcast(work, start + row + k))
             put(work, to + row + k, sum_lanes(fma(delta, load(work, a + k * V), old)))
-        put(work, to + b + r, sum_lanes(sum_across(delta, head(broadcast(work, start + b + r)))))
+        put(work, to + b + r, sum_lanes(sum_across(delta, first_lane(broadcast(work, start + b + r)))))
 
 
 @traced_inline
@@ -134,6 +134,6 @@ def short(work, to, start, w, b, n_out, n_in, v, a, x, errors, weight, gain, is_
         factor = broadcast(work, v + r) * _slope(work, a + r * V, is_tanh) * gains
         row = w + r * n_in
         for k in steps(0, n_in):
-            old = head(broadcast(work, start + row + k))
+            old = first_lane(broadcast(work, start + row + k))
             put(work, to + row + k, sum_lanes(fma(error, factor * load(work, x + k * V), old)))
-        put(work, to + b + r, sum_lanes(fma(error, factor, head(broadcast(work, start + b + r)))))
+        put(work, to + b + r, sum_lanes(fma(error, factor, first_lane(broadcast(work, start + b + r)))))

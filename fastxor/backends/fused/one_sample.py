@@ -24,8 +24,8 @@ from .elementwise import (
     DERIVATIVES,
     EXPONENTIAL,
     IDENTITY,
-    MOST_ANGLE,
-    NEED_SLOPE,
+    MAX_ANGLE,
+    NEED_DERIVATIVE_ROWS,
     SIGMOID,
     SIN,
     SOFTMAX,
@@ -36,13 +36,13 @@ from .simd import (
     absolute,
     broadcast,
     cos,
-    counted,
     fma,
     full,
     get,
     lanes,
     load,
     load_part,
+    opaque_count,
     put,
     scratch,
     select_less,
@@ -113,7 +113,7 @@ def _traced(network):
         for layer, a, z in zip(network.layers, places, places[1:], strict=False):
             code = ACTIVATIONS[layer.activation]
             layers.append(_Layer(layer.n_in, layer.n_out, layer.weight.start, layer.bias.start, a, z, end, code))
-            end += -(-layer.n_out // V) * V * (layer.activation in NEED_SLOPE)
+            end += -(-layer.n_out // V) * V * (layer.activation in NEED_DERIVATIVE_ROWS)
         return layers, places[-1], end
 
     @traced_inline
@@ -144,12 +144,12 @@ def _traced(network):
 
 def _turns(array, start, stop, step):
     """`steps`, written out where there are one or two of them."""
-    return steps(start, stop if stop - start <= 2 * step else counted(array, stop), step)
+    return steps(start, stop if stop - start <= 2 * step else opaque_count(array, stop), step)
 
 
 def _sums(array, stop, step, body, state):
     """`fori_loop` likewise, from 0."""
-    return fori_loop(0, stop if stop <= 2 * step else counted(array, stop), step, body, state)
+    return fori_loop(0, stop if stop <= 2 * step else opaque_count(array, stop), step, body, state)
 
 
 def _chunks(array, n):
@@ -247,7 +247,7 @@ def _sines(values, z, slope, n):
             store(values, slope + i, cosines)
             store(values, z + i, sines)
 
-        cond(sum_lanes(select_less(MOST_ANGLE, absolute(angles), 1.0, 0.0)) > 0.0, exact, soon)
+        cond(sum_lanes(select_less(MAX_ANGLE, absolute(angles), 1.0, 0.0)) > 0.0, exact, soon)
 
 
 def _softmax(values, z, n):

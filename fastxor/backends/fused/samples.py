@@ -2,10 +2,10 @@
 
 from . import dense
 from ._jit import kernel
-from .choices import SAMPLES_AHEAD
-from .simd import get, lanes, load, load_part, prefetch, put, store, turn
+from .choices import PREFETCH_SAMPLES
+from .simd import get, lanes, load, load_part, prefetch, put, store, transpose_from
 from .tracing import cond, steps, traced, traced_inline
-from .workspace import DEPTH, LAYERS, ROWS, SAMPLES, SPILL, STRIDE, TARGET, TILE, WEIGHT, WIDTH
+from .workspace import DEPTH, LAYERS, ROWS, SAMPLES, STRIDE, TARGET, TILE, TRANSPOSE_SCRATCH, WEIGHT, WIDTH
 
 
 @kernel("void(int64[::1], T[::1], T[::1], T[::1], int64, int64)")
@@ -13,7 +13,7 @@ def fetch(plan, work, X, Y, by_sample, samples):
     """Put all samples into the tile, which has room for them, for whoever begins without the engine."""
     T = plan[WIDTH]
     n, last = plan[LAYERS + ROWS], LAYERS + STRIDE * plan[DEPTH]
-    to, target, kept, spill = plan[LAYERS + TILE], plan[TARGET], plan[SAMPLES], plan[SPILL]
+    to, target, kept, spill = plan[LAYERS + TILE], plan[TARGET], plan[SAMPLES], plan[TRANSPOSE_SCRATCH]
     n_out = plan[last + ROWS]
     load_rows(work, T, X, by_sample & 1, samples, n, 0, n, to, plan, False, 0, samples, kept, spill)
     load_rows(work, T, Y, by_sample & 2, samples, n_out, 0, n_out, target, plan, False, 0, samples, kept, spill)
@@ -21,12 +21,14 @@ def fetch(plan, work, X, Y, by_sample, samples):
 
 
 @traced
-def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, shuffled, start, count, turned, spill):
+def load_rows(
+    work, T, source, by_sample, samples, n, first, stop, to, order, shuffled, start, count, transposed, spill
+):
     """Copy rows `first` to `stop` of `count` samples of a matrix (n, samples), or (samples, n) with `by_sample`, into a
     tile; the last sample again and again follows, for what overflows in no sample must not do so in the padding.
 
-    In the second case they stay at `turned`, too, one after the other, unless that is -1; and `first` is a multiple of
-    the lanes.
+    In the second case they stay at `transposed`, too, one after the other, unless that is -1; and `first` is a multiple
+    of the lanes.
 
     Many arguments: see tracing.py.
     """
@@ -61,9 +63,9 @@ def load_rows(work, T, source, by_sample, samples, n, first, stop, to, order, sh
 
     def by_samples():
         cond(
-            turned < 0,
+            transposed < 0,
             lambda: _turn_samples(work, T, source, n, first, stop, to, number),
-            lambda: _load_samples(work, T, source, n, first, stop, to, number, turned, spill),
+            lambda: _load_samples(work, T, source, n, first, stop, to, number, transposed, spill),
         )
 
     cond(by_sample > 0, by_samples, rows)
@@ -86,7 +88,7 @@ def _turn_samples(work, T, source, n, first, stop, to, number):
             def square(k, s=s, samples=samples, coming=coming):
                 for sample in coming:  # samples in a shuffled order are foreseen by no processor
                     prefetch(source, sample + k)
-                turn(source, [sample + k for sample in samples], work, to + k * T + s, T)
+                transpose_from(source, [sample + k for sample in samples], work, to + k * T + s, T)
 
             for k in steps(first, stop - V + 1, V):
                 square(k)
@@ -101,8 +103,8 @@ def _turn_samples(work, T, source, n, first, stop, to, number):
     cond(stop - first < V, one_by_one, squares)
 
 
-def _load_samples(work, T, source, n, first, stop, to, number, turned, spill):
-    """The same by way of `turned`.
+def _load_samples(work, T, source, n, first, stop, to, number, transposed, spill):
+    """The same by way of `transposed`.
 
     Many arguments: see tracing.py.
     """
@@ -112,7 +114,7 @@ def _load_samples(work, T, source, n, first, stop, to, number, turned, spill):
 
     for s in steps(0, T, V):
         for i in steps(s, s + V):
-            sample, coming, line = number(i), number(i + SAMPLES_AHEAD), turned + i * width
+            sample, coming, line = number(i), number(i + PREFETCH_SAMPLES), transposed + i * width
             for k in steps(first, whole, V):
                 prefetch(source, coming * n + k)  # samples in a shuffled order are foreseen by no processor
                 store(work, line + k, load(source, sample * n + k))
@@ -122,10 +124,10 @@ def _load_samples(work, T, source, n, first, stop, to, number, turned, spill):
 
             cond(whole < stop, rest)
         for k in steps(first, whole, V):
-            dense.turn(work, turned + s * width + k, width, to + k * T + s, T)
+            dense.transpose_block(work, transposed + s * width + k, width, to + k * T + s, T)
 
         def odd(s=s):  # what else a square would hold is not this tile's
-            dense.turn(work, turned + s * width + whole, width, spill, V)
+            dense.transpose_block(work, transposed + s * width + whole, width, spill, V)
             for r in steps(0, stop - whole):
                 store(work, to + (whole + r) * T + s, load(work, spill + r * V))
 

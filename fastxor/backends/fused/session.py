@@ -11,23 +11,23 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 from fastxor.optimizers import Memory, Optimizer, schedule_of, with_rate
-from fastxor.pace import LONG, patiently
 from fastxor.penalties import NONE, Penalties
 from fastxor.state import Job, State
+from fastxor.time_slice import MAX_BLOCKING_SECONDS, run_interruptible
 from fastxor.views import Array
 
 from . import choices, kernels, specialised, update, workspace
 from ._jit import VECTOR_BITS
-from .threads import Crew, is_little, together, useful_threads
+from .threads import ThreadTuner, is_small_step, run_threads, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
 # Seconds that the engine has spent on a network, a number of samples and a dtype for which there can be a specialised
 # kernel: many short runs are as good a reason to compile it as a long one.
-_spent: dict[tuple, float] = defaultdict(float)
+_engine_seconds: dict[tuple, float] = defaultdict(float)
 
 
-class _Desk:
+class _Buffers:
     """What a run works on, and all that follows from its kind alone. It serves one run at a time, many in turn."""
 
     def __init__(
@@ -51,22 +51,26 @@ class _Desk:
         self.rows = moments[: optimizer._rows, : network.count]
         if optimizer._kind == "adamw" or penalties != NONE:
             self.work[plan.weights :][: network.count] = network._weight_mask(dtype)
-        ring = self.threads * (1 + int(self.plan[workspace.AHEAD]))
-        self.hyper = update.numbers(optimizer, ring, penalties, rates, scikit)
-        row = 3 * int(self.plan[workspace.PADDED])  # of a state that is put aside: theta and the optimizer's vectors
-        self.room = min(choices.MOST_ASIDE, choices.ASIDE_BYTES // dtype.itemsize // row)
-        self.states = np.empty((0, 3, row // 3), dtype)  # that are put aside; none until a run wants some
-        self.aside = self.states.ravel()
+        tile_costs = self.threads * (1 + int(self.plan[workspace.GRADIENT_BUFFERS]))
+        self.hyper = update.numbers(optimizer, tile_costs, penalties, rates, scikit)
+        row = 3 * int(self.plan[workspace.PADDED])  # of a snapshot: theta and the optimizer's vectors
+        self.snapshot_capacity = min(choices.MAX_SNAPSHOTS, choices.SNAPSHOT_BYTES // dtype.itemsize // row)
+        self.snapshot_states = np.empty((0, 3, row // 3), dtype)  # none until a run wants some
+        self.snapshots = self.snapshot_states.ravel()
         self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
         # Of larger runs it would take much memory, and the number of threads may be another one next time.
-        self.is_kept = self.threads == 1 and self.work.nbytes <= choices.KEPT_BYTES and is_little(network, batch)
+        self.is_poolable = (
+            self.threads == 1
+            and self.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES
+            and is_small_step(network, batch)
+        )
 
 
 @lru_cache(maxsize=32)
-def _idle_desks(*kind: Hashable) -> list[_Desk]:
-    """The desks that no run is using; a run takes one away, which is atomic, or makes one."""
+def _buffer_pool(*kind: Hashable) -> list[_Buffers]:
+    """The buffers that no run is using; a run takes one away, which is atomic, or makes one."""
     return []
 
 
@@ -74,7 +78,7 @@ class Session:
     """See `fastxor.backends.Session`."""
 
     finished = False
-    every = 0
+    snapshot_interval = 0
 
     def __init__(self, job: Job, state: State) -> None:
         network, dtype, samples = job.network, state.theta.dtype, job.samples
@@ -83,27 +87,29 @@ class Session:
         self._scheduled = schedule_of(job.optimizer) is not None
         optimizer, rates = job.optimizer, 0
         if self._scheduled:
-            optimizer, rates = with_rate(optimizer, 0.0), choices.RATES_AT_ONCE
+            optimizer, rates = with_rate(optimizer, 0.0), choices.RATES_PER_CALL
         kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads, job.scikit
-        self._idle = _idle_desks(*kind)
+        self._pool = _buffer_pool(*kind)
         try:
-            self._desk = self._idle.pop()
+            self._buffers = self._pool.pop()
         except IndexError:
-            self._desk = _Desk(*kind)
-        self.room = self._desk.room
-        self._first_aside = 0
-        self._crew = Crew(self._desk.threads, job.threads is None)
+            self._buffers = _Buffers(*kind)
+        self.snapshot_capacity = self._buffers.snapshot_capacity
+        self._first_snapshot = 0
+        self._tuner = ThreadTuner(self._buffers.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
-        turned = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
-        small = choices.SMALL_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
-        self._X, X_by_sample = laid_out(job.X, turned or job.X.nbytes <= small)
-        self._Y, Y_by_sample = laid_out(job.Y, turned or job.Y.nbytes <= small)
+        transposed = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
+        small = (
+            choices.MAX_TRANSPOSED_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
+        )
+        self._X, X_by_sample = flattened(job.X, transposed or job.X.nbytes <= small)
+        self._Y, Y_by_sample = flattened(job.Y, transposed or job.Y.nbytes <= small)
         self._by_sample = X_by_sample + 2 * Y_by_sample
         self._special = None
         plain = job.penalties == NONE and job.weights is None and not self._scheduled
         fits = plain and not shuffled and specialised.fits(network, job.optimizer, samples, dtype)
-        self._beside = np.empty(0, dtype) if job.weights is None else job.weights
+        self._sample_weights = np.empty(0, dtype) if job.weights is None else job.weights
         if fits:
             self._special = specialised.kernel_for(network, samples, dtype)
         self._key = network, samples, dtype
@@ -118,8 +124,8 @@ class Session:
 
     def close(self) -> None:
         """No more steps are to come: the next run of the kind may have what this one worked on."""
-        if self._desk.is_kept:
-            self._idle.append(self._desk)
+        if self._buffers.is_poolable:
+            self._pool.append(self._buffers)
 
     @property
     def recorded(self) -> dict[int, float]:
@@ -129,42 +135,47 @@ class Session:
         return costs
 
     @property
-    def thetas(self) -> dict[int, Array]:
-        if not self.every:
+    def snapshot_thetas(self) -> dict[int, Array]:
+        if not self.snapshot_interval:
             return {}
-        there = range(self._first_aside, self._state.completed + 1, self.every)
-        return dict(zip(there, self._desk.states[:, 0, : self._desk.theta.size], strict=False))
+        iterations = range(self._first_snapshot, self._state.completed + 1, self.snapshot_interval)
+        return dict(zip(iterations, self._buffers.snapshot_states[:, 0, : self._buffers.theta.size], strict=False))
 
-    def kept(self, iteration: int) -> State:
-        desk, number = self._desk, (iteration - self._first_aside) // self.every
-        row, place = desk.states[number, :, : desk.theta.size].copy(), update.POWERS_ASIDE + 2 * number
+    def snapshot(self, iteration: int) -> State:
+        buffers, number = self._buffers, (iteration - self._first_snapshot) // self.snapshot_interval
+        row, place = (
+            buffers.snapshot_states[number, :, : buffers.theta.size].copy(),
+            update.SNAPSHOT_POWERS + 2 * number,
+        )
         memory = self._state.memory  # see `_take_over`
-        if len(desk.rows):
-            memory = Memory(row[1 : 1 + len(desk.rows)], desk.hyper[place : place + 2].copy())
+        if len(buffers.rows):
+            memory = Memory(row[1 : 1 + len(buffers.rows)], buffers.hyper[place : place + 2].copy())
         return State(row[0], memory, iteration)
 
     def advance(self, steps: int, first: int, interval: int) -> tuple[int, list[float]]:
         self._costs = []
-        self._desk.hyper[update.ASIDE] = self.every
-        if self.every:
-            self._first_aside = (self._state.completed // self.every + 1) * self.every
-            if not self._desk.aside.size:
-                self._desk.states = np.empty((self.room, *self._desk.states.shape[1:]), self._state.theta.dtype)
-                self._desk.aside = self._desk.states.ravel()
-        done = 0
-        while done < steps:
-            most = min(steps - done, self._crew.most(self.speed))
+        self._buffers.hyper[update.SNAPSHOT_INTERVAL] = self.snapshot_interval
+        if self.snapshot_interval:
+            self._first_snapshot = (self._state.completed // self.snapshot_interval + 1) * self.snapshot_interval
+            if not self._buffers.snapshots.size:
+                self._buffers.snapshot_states = np.empty(
+                    (self.snapshot_capacity, *self._buffers.snapshot_states.shape[1:]), self._state.theta.dtype
+                )
+                self._buffers.snapshots = self._buffers.snapshot_states.ravel()
+        steps_done = 0
+        while steps_done < steps:
+            max_steps = min(steps - steps_done, self._tuner.max_steps(self.speed))
             if self._scheduled:  # perhaps not so far
-                rates = self._job.rates(self._state.completed, min(most, choices.RATES_AT_ONCE))
-                most = rates.size
-                self._desk.rates[:most] = rates
-            chunk, order = self._next(most)
+                rates = self._job.rates(self._state.completed, min(max_steps, choices.RATES_PER_CALL))
+                max_steps = rates.size
+                self._buffers.rates[:max_steps] = rates
+            chunk, order = self._next(max_steps)
             good = self._take(chunk, order, first, interval)
             first = first - chunk if first >= chunk else -(chunk - first) % interval
-            done += good
+            steps_done += good
             if good < chunk:
                 break
-        return done, [cost for _first, _interval, some in self._costs for cost in some.tolist()]
+        return steps_done, [cost for _first, _interval, some in self._costs for cost in some.tolist()]
 
     def _next(self, steps: int) -> tuple[int, np.ndarray]:
         """How many of so many steps to take at once, and the order of their samples, from where the run is."""
@@ -173,9 +184,11 @@ class Session:
             return steps, ALL
         per_epoch = self._job.steps_per_epoch
         epoch, number = divmod(self._state.completed, per_epoch)
-        drawn = choices.DRAWN if self._crew.size == 1 else choices.DRAWN_TOGETHER
-        most = max(1, drawn // self._job.samples) * per_epoch - number
-        steps = min(steps, most)
+        drawn = (
+            choices.SHUFFLED_SAMPLES_PER_CALL if self._tuner.size == 1 else choices.SHUFFLED_SAMPLES_PER_THREADED_CALL
+        )
+        max_steps = max(1, drawn // self._job.samples) * per_epoch - number
+        steps = min(steps, max_steps)
         orders = self._job.shuffle.orders(epoch, -(-(number + steps) // per_epoch))
         return steps, orders[:, : self._job.samples_per_epoch].ravel()[number * size :]
 
@@ -186,7 +199,7 @@ class Session:
         train = self._specialised()
         if train is not None:
             fine = self._in_parts(train, steps, costs, first, interval)
-            if not (fine and np.isfinite(self._desk.theta).all() and np.isfinite(costs).all()):
+            if not (fine and np.isfinite(self._buffers.theta).all() and np.isfinite(costs).all()):
                 train, self._special = None, None  # the engine finds out where it went wrong
                 self._restore()
                 costs.fill(np.nan)
@@ -197,9 +210,9 @@ class Session:
                 self._run(good, order, np.empty(0), good, 1)
         else:
             good = steps
-        done = self._state.completed
+        steps_done = self._state.completed
         known = costs if good == steps else costs[costs == costs]
-        self._costs.append((done + first, interval, known))  # before the state
+        self._costs.append((steps_done + first, interval, known))  # before the state
         self._take_over(good)
         return good
 
@@ -207,77 +220,87 @@ class Session:
         """The machine code of the kernel for the exact sizes, with the samples in place; None where it does not pay."""
         if not self._special:
             return None
-        dtype, desk = self._state.theta.dtype, self._desk
+        dtype, buffers = self._state.theta.dtype, self._buffers
         left = (self._job.iterations - self._state.completed) / self.speed
-        if not specialised.pays_off(self._special, dtype, left, _spent[self._key]):
+        if not specialised.pays_off(self._special, dtype, left, _engine_seconds[self._key]):
             return None
         train = specialised.code(self._special, dtype)
         if train is None:
             self._special = None
         elif not self._fetched:
-            kernels.fetch[dtype](desk.plan, desk.work, self._X, self._Y, self._by_sample, self._job.samples)
+            kernels.fetch[dtype](buffers.plan, buffers.work, self._X, self._Y, self._by_sample, self._job.samples)
             self._fetched = True
         return train
 
     def _in_parts(self, train: Callable, steps: int, costs: np.ndarray, first: int, interval: int) -> bool:
-        """The steps by a specialised kernel, up to one state that is to be kept after the other; are they good?"""
-        desk, rate, done, recorded = self._desk, self._job.optimizer.learning_rate, 0, 0
+        """The steps by a specialised kernel, up to one snapshot after the other; are they good?"""
+        buffers, rate, steps_done, recorded = self._buffers, self._job.optimizer.learning_rate, 0, 0
         begun, fine = self._state.completed, True
-        while done < steps and fine:
-            part = min(steps - done, self.every - (begun + done) % self.every) if self.every else steps
-            fine = train(desk.work, costs[recorded:], part, rate, first, interval)
-            done += part
+        while steps_done < steps and fine:
+            part = (
+                min(steps - steps_done, self.snapshot_interval - (begun + steps_done) % self.snapshot_interval)
+                if self.snapshot_interval
+                else steps
+            )
+            fine = train(buffers.work, costs[recorded:], part, rate, first, interval)
+            steps_done += part
             recorded += (part - 1 - first) // interval + 1 if first < part else 0
             first = first - part if first >= part else -(part - first) % interval
-            if self.every and (begun + done) % self.every == 0:
-                desk.states[(begun + done - self._first_aside) // self.every, 0, : desk.theta.size] = desk.theta
+            if self.snapshot_interval and (begun + steps_done) % self.snapshot_interval == 0:
+                buffers.snapshot_states[
+                    (begun + steps_done - self._first_snapshot) // self.snapshot_interval, 0, : buffers.theta.size
+                ] = buffers.theta
         return fine
 
     def _run(self, steps: int, order: np.ndarray, costs: np.ndarray, first: int, interval: int) -> int:
         """So many steps of the engine; how many were good."""
         if not steps:
             return 0
-        began, desk = time.perf_counter(), self._desk
-        if self.every:
-            desk.hyper[update.FIRST_ASIDE] = self._first_aside - self._state.completed
-        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch, self._beside
-        arguments = kernels.TRAIN, desk.plan, desk.work, *data, desk.aside, costs, desk.hyper
-        rest = desk.engine, self._crew.size, desk.lockstep, arguments, (steps, first, interval)
-        good = patiently(lambda: together(*rest)) if steps > LONG * self.speed else together(*rest)
+        began, buffers = time.perf_counter(), self._buffers
+        if self.snapshot_interval:
+            buffers.hyper[update.FIRST_SNAPSHOT] = self._first_snapshot - self._state.completed
+        data = self._X, self._Y, self._by_sample, self._job.samples_per_epoch, order, self._batch, self._sample_weights
+        arguments = kernels.TRAIN, buffers.plan, buffers.work, *data, buffers.snapshots, costs, buffers.hyper
+        rest = buffers.engine, self._tuner.size, buffers.lockstep, arguments, (steps, first, interval)
+        good = (
+            run_interruptible(lambda: run_threads(*rest))
+            if steps > MAX_BLOCKING_SECONDS * self.speed
+            else run_threads(*rest)
+        )
         seconds = max(time.perf_counter() - began, 1e-9)
         self.speed = steps / seconds
-        self._crew.took(steps, seconds)
+        self._tuner.took(steps, seconds)
         if self._special:
-            _spent[self._key] += seconds
+            _engine_seconds[self._key] += seconds
         return good
 
     def _restore(self) -> None:
         """Put the state into the workspace."""
-        self._desk.theta[:] = self._state.theta
-        self._desk.rows[...] = self._state.memory.rows
-        self._desk.powers[:] = self._state.memory.powers
+        self._buffers.theta[:] = self._state.theta
+        self._buffers.rows[...] = self._state.memory.rows
+        self._buffers.powers[:] = self._state.memory.powers
 
     def _take_over(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        desk = self._desk
+        buffers = self._buffers
         memory = self._state.memory  # an optimizer without one has the same at every step
-        if len(desk.rows):
-            memory = Memory(desk.rows.copy(), desk.powers.copy())
-        self._state = State(desk.theta.copy(), memory, self._state.completed + steps)
+        if len(buffers.rows):
+            memory = Memory(buffers.rows.copy(), buffers.powers.copy())
+        self._state = State(buffers.theta.copy(), memory, self._state.completed + steps)
 
 
-def laid_out(array: Array, turned: bool = False) -> tuple[Array, bool]:
+def flattened(array: Array, transposed: bool = False) -> tuple[Array, bool]:
     """A matrix (rows, samples) as a vector, and whether that holds one sample after the other instead of the rows.
 
     Either order is taken as it stands, but samples in a shuffled order are found faster where each is in one piece:
-    `turned` makes it so, by a copy if need be.
+    `transposed` makes it so, by a copy if need be.
     """
     flags = array.flags
-    if flags.carray and not turned:
+    if flags.carray and not transposed:
         return array.ravel(), False
-    if turned and flags.c_contiguous and not flags.f_contiguous:  # one row is both
+    if transposed and flags.c_contiguous and not flags.f_contiguous:  # one row is both
         return _by_sample(array).ravel(), True
-    by_sample = turned or (flags.f_contiguous and not flags.c_contiguous)
+    by_sample = transposed or (flags.f_contiguous and not flags.c_contiguous)
     return flat(array.T if by_sample else array), by_sample
 
 

@@ -262,18 +262,18 @@ def _(array, count):
 
 
 @operation
-def counted(array, n):
+def opaque_count(array, n):
     """n, as a number that is not known when a function of `array` is traced: a loop to it stays a loop."""
     return n
 
 
-@counted.traced
+@opaque_count.traced
 def _(array, n):
     return number(array.builder, n, INT)
 
 
 @operation
-def turn(array, starts, to, j, other):
+def transpose_from(array, starts, to, j, other):
     """The square whose rows begin at `starts`, of which there are as many as lanes, and its columns:
     to[j + c * other + r] = array[starts[r] + c].
     """
@@ -283,7 +283,7 @@ def turn(array, starts, to, j, other):
         to[j + c * other : j + c * other + n] = square[:, c]
 
 
-@turn.traced
+@transpose_from.traced
 def _(array, starts, to, j, other):
     n = lanes(array)
     rows = [load(array, start) for start in starts]
@@ -304,7 +304,7 @@ def transpose(array, i, stride, to, j, other):
     starts = [i]
     for _row in range(1, lanes(array)):
         starts.append(starts[-1] + stride)
-    turn(array, starts, to, j, other)
+    transpose_from(array, starts, to, j, other)
 
 
 def _columns(rows, unit, group):
@@ -462,23 +462,23 @@ def _(power):
 
 
 @operation
-def spread(vector, lane, count):
+def broadcast_lane(vector, lane, count):
     """A vector of `count` lanes, each of them this one of `vector`."""
     return np.full(count, vector[lane])
 
 
-@spread.traced
+@broadcast_lane.traced
 def _(vector, lane, count):
     return _pick(vector, vector, [lane] * count)
 
 
 @operation
-def join(*vectors):
+def concat(*vectors):
     """The vectors one after the other in a longer one: a function of it works on several registers by turns."""
     return np.concatenate(vectors)
 
 
-@join.traced
+@concat.traced
 def _(*vectors):
     while len(vectors) > 1:
         places = range(2 * vectors[0].lanes)
@@ -498,12 +498,12 @@ def _(vector, first, count):
 
 
 @operation
-def head(vector):
+def first_lane(vector):
     """The first lane, and zeros."""
     return np.concatenate([vector[:1], np.zeros_like(vector[1:])])
 
 
-@head.traced
+@first_lane.traced
 def _(vector):
     return _pick(vector, _constant(vector, 0.0), [0, *range(vector.lanes + 1, 2 * vector.lanes)])
 
@@ -865,46 +865,46 @@ def polynomial(x, single, double):
 
 
 @operation
-def take(array, i):
+def fetch_add(array, i):
     """array[i] before it is increased by one, as one step that no other thread comes between."""
     array[i] += 1
     return array[i] - 1
 
 
-@take.traced
+@fetch_add.traced
 def _(array, i):
     one = ir.Constant(ir.IntType(64), 1)
     return Traced(array.builder, INT, array.builder.atomic_rmw("add", array.address(i), one, "acq_rel"))
 
 
 @operation
-def acquire(array, i):
+def load_acquire(array, i):
     """array[i]; what its writer wrote before it is there too."""
     return array[i]
 
 
-@acquire.traced
+@load_acquire.traced
 def _(array, i):
     return Traced(array.builder, INT, array.builder.load_atomic(array.address(i), "acquire", 8))
 
 
 @operation
-def release(array, i, value):
+def store_release(array, i, value):
     """array[i] = value, after everything written before."""
     array[i] = value
 
 
-@release.traced
+@store_release.traced
 def _(array, i, value):
     array.builder.store_atomic(number(array.builder, value, INT).value, array.address(i), "release", 8)
 
 
 @operation
-def give_way(function):
+def yield_thread(function):
     """Let other threads run: call the system's function at this address."""
 
 
-@give_way.traced
+@yield_thread.traced
 def _(function):
     kind = ir.FunctionType(ir.IntType(32), [])
     function.builder.call(function.builder.inttoptr(function.value, kind.as_pointer()), [])

@@ -16,34 +16,34 @@ import numpy as np
 from fastxor import validation
 from fastxor.architecture import Architecture
 
-from . import choices, ring, update
+from . import choices, sync, update
 from .cores import available_cores
 from .workspace import WIDTH, Plan
 
-ALONE = np.zeros(0, np.int64)  # as what threads share
+UNSHARED = np.zeros(0, np.int64)  # as what threads share
 
 
-def is_little(network: Architecture, samples: int) -> bool:
+def is_small_step(network: Architecture, samples: int) -> bool:
     """Whether a step is too little work for more threads than one, if nobody asks for them."""
-    return 6 * network.count * samples <= choices.WORTH_THREADS
+    return 6 * network.count * samples <= choices.MIN_THREADED_OPERATIONS
 
 
 def useful_threads(threads: int | None, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
-    """How many threads a run takes, and whether they go in lockstep, or abreast where a step is two tiles.
+    """How many threads a run takes, and whether they go in lockstep, or by a static schedule where a step is two tiles.
 
     No more than a step has tiles, or else its widest layer blocks of neurons to share; and by default one for steps of
     little work.
     """
     work, tiles = 6 * network.count * samples, -(-samples // int(plan.entries[WIDTH]))
     if threads is None:
-        threads = 1 if is_little(network, samples) else available_cores()
-    lockstep = tiles == 1 and not plan.narrow and work > choices.WORTH_LOCKSTEP
-    most = max(network.sizes[1:]) // choices.ROWS if lockstep else tiles
+        threads = 1 if is_small_step(network, samples) else available_cores()
+    lockstep = tiles == 1 and not plan.narrow and work > choices.MIN_LOCKSTEP_OPERATIONS
+    most = max(network.sizes[1:]) // choices.BLOCK_ROWS if lockstep else tiles
     threads = max(1, min(threads, most))
     return threads, lockstep or (tiles == threads == 2 and not plan.narrow)
 
 
-class Crew:
+class ThreadTuner:
     """How many threads take the next steps: as many as the caller wants or, where that is left to us, all that are
     useful or one alone, whichever was faster of late. Another program may want a core, now or later.
     """
@@ -54,38 +54,36 @@ class Crew:
         self._steps, self._took = 0, 0.0  # since it was chosen, or last looked at
         self._tried = time.perf_counter()
 
-    def most(self, speed: float) -> int:
+    def max_steps(self, speed: float) -> int:
         """The most steps to take before it is chosen anew, where as many as `speed` are taken in a second."""
-        return validation.MOST if len(self._seconds) == 1 else max(1, round(speed * choices.TRIAL))
+        return validation.MOST if len(self._seconds) == 1 else max(1, round(speed * choices.TRIAL_SECONDS))
 
     def took(self, steps: int, seconds: float) -> None:
         """So many steps took so long."""
         self._steps, self._took = self._steps + steps, self._took + seconds
-        if len(self._seconds) == 1 or self._took < 0.8 * choices.TRIAL:
+        if len(self._seconds) == 1 or self._took < 0.8 * choices.TRIAL_SECONDS:
             return
         self._seconds[self.size] = self._took / self._steps
         self._steps, self._took = 0, 0.0
-        fastest = min(
-            self._seconds, key=lambda size: self._seconds[size]
-        )  # if there is one that was not tried, that one
+        fastest = min(self._seconds, key=self._seconds.__getitem__)  # one that was not tried, if there is one
         now = time.perf_counter()
-        if self.size == fastest and now > self._tried + choices.TRUSTED:
+        if self.size == fastest and now > self._tried + choices.TRUSTED_SECONDS:
             self._tried = now
             self.size = next(size for size in self._seconds if size != fastest)
         else:
             self.size = fastest
 
 
-def together(engine: Callable, threads: int, lockstep: bool, arguments: tuple, steps: tuple) -> int:
+def run_threads(engine: Callable, threads: int, lockstep: bool, arguments: tuple, steps: tuple) -> int:
     """One call of the engine by each of several threads; how many steps were good."""
     if threads == 1:
-        return engine(*arguments, *steps, ALONE, -1)
+        return engine(*arguments, *steps, UNSHARED, -1)
     hyper = arguments[-1]
-    tiles = (int(hyper[update.RATES]) or hyper.size) - update.RING
-    shared = ring.shared_by(threads, tiles, lockstep, _address_of_yield())
+    tiles = (int(hyper[update.RATES]) or hyper.size) - update.TILE_COSTS
+    shared = sync.new_shared(threads, tiles, lockstep, _address_of_yield())
     calls = [(*arguments, *steps, shared, number) for number in range(threads)]
-    begins = zip(cycle(_cores_in_turn() or [None]), calls[1:], strict=False)
-    others = [threading.Thread(target=_begin_on, args=(engine, *begin), daemon=True) for begin in begins]
+    begins = zip(cycle(_round_robin_cores() or [None]), calls[1:], strict=False)
+    others = [threading.Thread(target=_call_on_core, args=(engine, *begin), daemon=True) for begin in begins]
     begun = []
     try:
         for other in others:
@@ -94,17 +92,17 @@ def together(engine: Callable, threads: int, lockstep: bool, arguments: tuple, s
             except RuntimeError:  # no more threads are to be had: those that are there do the work
                 break
             begun.append(other)
-        hyper[update.SHARES] = 1 + len(begun) if lockstep else 1
+        hyper[update.SCHEDULE_PARTS] = 1 + len(begun) if lockstep else 1
         engine(*calls[0])
     finally:
-        if shared[ring.SHARES] == 0:  # this thread has not come to the engine, and will not
-            shared[ring.SHARES] = ring.GONE
+        if shared[sync.SCHEDULE] == 0:  # this thread has not come to the engine, and will not
+            shared[sync.SCHEDULE] = sync.ABORTED
         for other in begun:  # they come to their end without this one, too
             other.join()
-    return int(shared[ring.GOOD])
+    return int(shared[sync.GOOD_STEPS])
 
 
-def deal(count: int, threads: int, work: Callable[[int], None]) -> None:
+def parallel_for(count: int, threads: int, work: Callable[[int], None]) -> None:
     """Do something for each number below `count`, which threads take in turn; whatever interrupts it, none goes on."""
     numbers, stopped = iter(range(count)), threading.Event()  # whose `next` is atomic
     errors: list[BaseException] = []
@@ -119,8 +117,8 @@ def deal(count: int, threads: int, work: Callable[[int], None]) -> None:
             errors.append(error)
             stopped.set()
 
-    begins = zip(cycle(_cores_in_turn() or [None]), range(1, min(threads, count)), strict=False)
-    others = [threading.Thread(target=_begin_on, args=(some, core, ()), daemon=True) for core, _ in begins]
+    begins = zip(cycle(_round_robin_cores() or [None]), range(1, min(threads, count)), strict=False)
+    others = [threading.Thread(target=_call_on_core, args=(some, core, ()), daemon=True) for core, _ in begins]
     begun = []
     try:
         for other in others:
@@ -138,22 +136,22 @@ def deal(count: int, threads: int, work: Callable[[int], None]) -> None:
         raise errors[0]
 
 
-def _cores_in_turn() -> list[int]:
+def _round_robin_cores() -> list[int]:
     """The cores that this thread may use, the next one first and its own last; none where a thread cannot choose."""
     if not hasattr(os, "sched_setaffinity"):
         return []
-    here = _core()
+    here = _current_core()
     return sorted(os.sched_getaffinity(0), key=lambda core: (core <= here, core))
 
 
-def _core() -> int:
+def _current_core() -> int:
     """The one that this thread is running on."""
     import ctypes
 
     return ctypes.CDLL(None).sched_getcpu()
 
 
-def _begin_on(engine: Callable, core: int | None, call: tuple) -> None:
+def _call_on_core(engine: Callable, core: int | None, call: tuple) -> None:
     """A further thread's call, begun on that core; from then on the system may move it as it likes.
 
     Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there

@@ -30,26 +30,26 @@ KINDS = {
 }
 
 # Entries of `hyper`: which optimizer, its numbers (the learning rate first), the powers that it remembers, the cost of
-# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep or abreast, or 1; whether
-# there are penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where the
-# learning rates of the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see
-# `fastxor.state.Job`; at how many steps from each other, or 0, states are put aside, and after which step the first one
+# the step's tiles that are in, NaN if one was not finite; how many threads go in lockstep or by a static schedule, or
+# 1; whether there are penalties or a limit to the gradient's length, 0 or 1, and these, see `fastxor.penalties`; where
+# the learning rates of the next steps begin, or 0 if there is but one; whether it is a `scikit` run, see
+# `fastxor.state.Job`; at how many steps from each other, or 0, snapshots are taken, and after which step the first one
 # is; the powers of these. The costs of tiles in the threads' ring follow, and then these rates.
-KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, TOTAL, SHARES = range(10)
-PENALIZED, L2, L1, CLIP, RATES, SCIKIT, ASIDE, FIRST_ASIDE, POWERS_ASIDE = range(10, 19)
-RING = POWERS_ASIDE + 2 * choices.MOST_ASIDE
+KIND, RATE, SECOND, THIRD, FOURTH, FIFTH, POWER1, POWER2, COST_SUM, SCHEDULE_PARTS = range(10)
+PENALIZED, L2, L1, CLIP, RATES, SCIKIT, SNAPSHOT_INTERVAL, FIRST_SNAPSHOT, SNAPSHOT_POWERS = range(10, 19)
+TILE_COSTS = SNAPSHOT_POWERS + 2 * choices.MAX_SNAPSHOTS
 POWERS = slice(POWER1, POWER2 + 1)
 
 
-def numbers(optimizer, ring, penalties, rates=0, scikit=False):
+def numbers(optimizer, tile_costs, penalties, rates=0, scikit=False):
     """`hyper` for an optimizer before its first step, with room for so many tiles' costs, and learning rates."""
     if optimizer._kind not in KINDS:
         raise TypeError(f"the numba backend has no step for {optimizer!r}")
-    hyper = np.zeros(RING + ring + rates)
-    hyper[RATES] = RING + ring if rates else 0
+    hyper = np.zeros(TILE_COSTS + tile_costs + rates)
+    hyper[RATES] = TILE_COSTS + tile_costs if rates else 0
     hyper[KIND] = KINDS[optimizer._kind]
     hyper[RATE : RATE + len(optimizer._numbers)] = optimizer._numbers
-    hyper[POWERS] = hyper[SHARES] = 1
+    hyper[POWERS] = hyper[SCHEDULE_PARTS] = 1
     hyper[PENALIZED] = penalties != NONE
     hyper[L2], hyper[L1], hyper[CLIP] = penalties
     hyper[SCIKIT] = scikit

@@ -4,6 +4,8 @@ NaN stays NaN, infinities give the exact limits, and results below the smallest 
 The constants come from ``mpmath.chebyfit(f, interval, number_of_coefficients)`` as noted at each table.
 """
 
+from fastxor.architecture import GELU_RANGE
+
 from .simd import (
     absolute,
     by_dtype,
@@ -348,8 +350,8 @@ def gelu(x):
     (|x| - k) / (|x| + k), after Shepherd and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x**2) erfc x"
     (1981); below 1/2, Phi is 1/2 + x R(x**2).
     """
-    x = maximum(x, -40.0)
-    y = select_less(40.0, x, 40.0, x)
+    x = maximum(x, -GELU_RANGE)
+    y = select_less(GELU_RANGE, x, GELU_RANGE, x)
     t = absolute(y)
     k = by_dtype(x, 4.0, 6.0)
     scaled = polynomial((t - k) / (t + k), _TAIL_32, _TAIL_64) + by_dtype(x, _TAIL_TOP_32, _TAIL_TOP_64)

@@ -18,26 +18,26 @@ from fastxor.architecture import Architecture
 
 from . import choices
 from ._jit import VECTOR_BITS
-from .elementwise import ACTIVATIONS, LOSSES, NEED_SLOPE
+from .elementwise import ACTIVATIONS, LOSSES, NEED_DERIVATIVE_ROWS
 
 # Entries of the plan: numbers first, then offsets into `work`.
 DEPTH = 0  # number of layers that have parameters
 LOSS = 1  # its code
 WIDTH = 2  # samples in a tile: whole vectors, at least two (or one, for narrow.py)
 PADDED = 3  # length of a parameter vector, padded
-PRIVATE = 4  # how far the tiles of one thread stand from those of the next
-AHEAD = 5  # gradients of tiles that each thread has room for
+THREAD_STRIDE = 4  # how far the tiles of one thread stand from those of the next
+GRADIENT_BUFFERS = 5  # gradients of tiles that each thread has room for
 THETA = 6  # parameters; stands first in `work`
 AFTER = 7  # parameters after the step
 BEFORE = 8  # parameters before the last step
 GRADIENT = 9
 MOMENTS = 10  # two vectors for the optimizer, and one with a 1 for each weight, 0 for biases
 # From here on every thread has its own; these are the first one's.
-OWN = 11  # gradients of single tiles
+TILE_GRADIENTS = 11  # gradients of single tiles
 TARGET = 12  # tile of Y
 WEIGHT = 13  # one row: 1/m for each sample of the tile, 0 for padding
 SCRATCH = 14  # where a tile is turned: samples x rows, padded
-SPILL = 15  # a square of as many rows as lanes
+TRANSPOSE_SCRATCH = 15  # a square of as many rows as lanes
 SAMPLES = 16  # tile of X as it came, if one sample after the other, padded
 LAYERS = 17  # then, for each layer from 0:
 # number of rows, offset of the tile, offsets of W and b in a parameter vector, code of the activation, offset of slopes
@@ -69,17 +69,17 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
         return -(-n // lanes) * lanes
 
     block = lanes if narrow else 2 * lanes
-    slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
+    slopes = [layer.n_out * (layer.activation in NEED_DERIVATIVE_ROWS) for layer in network.layers]
     rows = sum(network.sizes) + network.sizes[-1] + sum(slopes) + max(network.sizes)
-    wanted = min(max(choices.TILE_SAMPLES, samples // choices.WANTED_TILES), choices.MOST_TILE_SAMPLES)
-    most = max(min(wanted, choices.TILE_BYTES // dtype.itemsize // rows) // block, 1)
+    wanted = min(max(choices.MIN_TILE_SAMPLES, samples // choices.TARGET_TILES), choices.MAX_TILE_SAMPLES)
+    most = max(min(wanted, choices.MAX_TILE_BYTES // dtype.itemsize // rows) // block, 1)
     blocks = -(-samples // block)
     width = -(-blocks // -(-blocks // most)) * block  # tiles of equal size
     if samples <= width:
         width = max(padded(samples), block)  # one tile, whose last block may be a vector wide
-        if not narrow and not alone and _worth_halving(network, samples, dtype):
+        if not narrow and not alone and _is_worth_splitting(network, samples, dtype):
             width = padded(-(-samples // 2))
-    if samples > width and width * dtype.itemsize % choices.SAME_PLACES == 0:
+    if samples > width and width * dtype.itemsize % choices.CACHE_ALIAS_BYTES == 0:
         width += lanes
     line = max(lanes, _LINE // dtype.itemsize)
     end = 0
@@ -93,24 +93,30 @@ def plan(network: Architecture, samples: int, dtype: np.dtype, narrow: bool = Fa
     vectors = [place(count) for _ in range(4)]
     moments = place(3 * padded(count))  # one after the other, as the kernel finds them
     private = end
-    ahead = max(1, min(choices.AHEAD, choices.AHEAD_BYTES // (padded(count) * dtype.itemsize)))
-    own = [place(0 if width >= samples else ahead * padded(count)), place(network.sizes[-1] * width), place(width)]
+    buffers = max(
+        1, min(choices.MAX_GRADIENT_BUFFERS, choices.GRADIENT_BUFFER_BYTES // (padded(count) * dtype.itemsize))
+    )
+    tile_buffers = [
+        place(0 if width >= samples else buffers * padded(count)),
+        place(network.sizes[-1] * width),
+        place(width),
+    ]
     # The tile of layer 0 is not the last thing in `work`: dense.py reads, and forgets, up to a vector of rows past one.
     tiles = [network.sizes[0], place(network.sizes[0] * width), 0, 0, ACTIVATIONS["identity"], 0]
     for layer, slope in zip(network.layers, slopes, strict=True):
         tiles += [layer.n_out, place(layer.n_out * width), layer.weight.start, layer.bias.start]
         tiles += [ACTIVATIONS[layer.activation], place(slope * width)]
     scratch = [place(n * width) for n in (padded(max(network.sizes)), lanes, padded(network.sizes[0]))]
-    numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, ahead]
-    entries = np.array([*numbers, *vectors, moments, *own, *scratch, *tiles], np.int64)
+    numbers = [len(network.layers), LOSSES[network.loss], width, padded(count), end - private, buffers]
+    entries = np.array([*numbers, *vectors, moments, *tile_buffers, *scratch, *tiles], np.int64)
     return Plan(entries, private, end - private, vectors[3], moments, moments + 2 * padded(count), narrow)
 
 
-def _worth_halving(network: Architecture, samples: int, dtype: np.dtype) -> bool:
+def _is_worth_splitting(network: Architecture, samples: int, dtype: np.dtype) -> bool:
     """Whether two tiles are better than one, for two threads: enough work, and little that they have to exchange."""
-    few = network.count * dtype.itemsize <= choices.AHEAD_BYTES
-    long = samples * dtype.itemsize >= choices.HALVED_BYTES
-    return few and long and 6 * network.count * samples > choices.WORTH_HALVING
+    few = network.count * dtype.itemsize <= choices.GRADIENT_BUFFER_BYTES
+    long = samples * dtype.itemsize >= choices.MIN_SPLIT_ROW_BYTES
+    return few and long and 6 * network.count * samples > choices.MIN_SPLIT_OPERATIONS
 
 
 def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
@@ -119,7 +125,7 @@ def allocate(plan: Plan, threads: int, dtype: np.dtype) -> np.ndarray:
     Large vectors of parameters are written before they are read, and are not cleared before that, but for their
     padding. (Specialised kernels, which are for small ones, have padding between their rows.)
     """
-    if plan.common * dtype.itemsize <= choices.CLEARED_BYTES:
+    if plan.common * dtype.itemsize <= choices.MAX_CLEARED_BYTES:
         return zeros(plan.common + threads * plan.private, dtype)
     work = _aligned(np.empty, plan.common + threads * plan.private, dtype)
     padded = int(plan.entries[PADDED])

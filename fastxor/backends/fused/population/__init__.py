@@ -28,7 +28,7 @@ def pays_off(cohort: Cohort) -> bool:
     """
     known = cohort.optimizer._kind in update.KINDS
     samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
-    return known and cohort.network.count * samples <= choices.GROUP_WORK
+    return known and cohort.network.count * samples <= choices.MAX_LANE_STEP_WORK
 
 
 def warmup(network: Architecture, samples: int, optimizer: Optimizer, dtype: np.dtype) -> None:

@@ -22,31 +22,45 @@ from ..elementwise import SIN
 from ..simd import lanes, load, scratch, store
 from ..tracing import steps, traced_inline
 from . import step
-from .kernel import MOST_COSTS, SIGNATURE, trainer
-from .layout import BAD, CODE, COUNT, INPUT, KEPT, LAYERS, MOMENTS, SAMPLES, STEP, STRIDE, THETA, TILES, layout
+from .kernel import MAX_RECORDED_COSTS, SIGNATURE, make_trainer
+from .layout import (
+    CODE,
+    COUNT,
+    INPUT,
+    LAYERS,
+    MOMENTS,
+    NONFINITE,
+    RESIDENT,
+    SAMPLES,
+    STRIDE,
+    THETA,
+    TILE_STRIDE,
+    TILES,
+    layout,
+)
 
 
 def fits(entries: np.ndarray) -> bool:
     """Whether there can be such a kernel for a network with this plan."""
     is_sin = SIN in entries[LAYERS + CODE :: STRIDE]
-    whole = entries[KEPT] and entries[TILES] == 1
+    whole = entries[RESIDENT] and entries[TILES] == 1
     size = entries[COUNT] * max(entries[SAMPLES], 4)  # of few samples, the parameters are most of what is written out
-    return bool(whole and not is_sin and size <= choices.MOST_WRITTEN_OUT)
+    return bool(whole and not is_sin and size <= choices.MAX_UNROLLED_WORK)
 
 
 def registers(network: Architecture, members: int, lanes: int) -> int:
     """In a vector of such a kernel: two have each other's operations for company in the long chain of a tiny network's
     step. Not for so few members that the second one would be empty.
     """
-    return 2 if network.count <= choices.PAIRED and members > lanes and not UNJITTED else 1
+    return 2 if network.count <= choices.MAX_PAIRED_REGISTER_PARAMETERS and members > lanes and not UNJITTED else 1
 
 
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
     """Whether to use the kernel for work that the general one needs `seconds_left` for, after so many on its like."""
     if train.is_loaded(dtype):
-        return seconds_left > choices.WORTH_CALLING
+        return seconds_left > choices.MIN_SECONDS_TO_CALL
     seconds = max(seconds_left, seconds_spent)
-    return seconds > choices.WORTH_LOADING and (seconds > choices.WORTH_WRITING_OUT or train.is_ready(dtype))
+    return seconds > choices.MIN_SECONDS_TO_LOAD and (seconds > choices.MIN_SECONDS_TO_UNROLL or train.is_ready(dtype))
 
 
 @lru_cache(maxsize=64)
@@ -58,11 +72,11 @@ def kernel_for(
     segment = traced_inline(_segment(step.Known(plan), length, kind, penalized), attributes=())
 
     @inlined
-    def advance(group, cohort, count, first, period):
-        aside = group.work.size - MOST_COSTS * lanes(group.work)
-        segment(group.work, cohort.X, group.hyper, count, first, period, aside)
+    def advance(group, arrays, count, first, period):
+        recorded_costs = group.work.size - MAX_RECORDED_COSTS * lanes(group.work)
+        segment(group.work, arrays.X, group.hyper, count, first, period, recorded_costs)
 
-    train = trainer(advance)
+    train = make_trainer(advance)
     key = repr((network, samples, shared, kind, penalized, registers))
     train.__name__ = train.__qualname__ = f"population_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     signature = SIGNATURE.replace("T[::1]", "T[:, ::1]", 1) if registers == 2 else SIGNATURE
@@ -72,13 +86,13 @@ def kernel_for(
 def _segment(plan, length, kind, penalized):
     """step.py's for this network."""
 
-    def segment(work, X, hyper, count, first, period, aside):
+    def segment(work, X, hyper, count, first, period, recorded_costs):
         V = lanes(work)
-        both = [(plan(at), n * V) for at, n in ((THETA, plan(COUNT)), (MOMENTS, 2 * plan(COUNT)), (BAD, 1))]
-        given = [(plan(MOMENTS) + 2 * plan(COUNT) * V, plan(COUNT) * V), (plan(INPUT), plan(STEP))]
+        both = [(plan(at), n * V) for at, n in ((THETA, plan(COUNT)), (MOMENTS, 2 * plan(COUNT)), (NONFINITE, 1))]
+        given = [(plan(MOMENTS) + 2 * plan(COUNT) * V, plan(COUNT) * V), (plan(INPUT), plan(TILE_STRIDE))]
         place = scratch(work, length)
         _copy(work, place, both + given)
-        step.segment(place, X, plan, hyper, kind, count, (first, period, work, aside), penalized)
+        step.segment(place, X, plan, hyper, kind, count, (first, period, work, recorded_costs), penalized)
         _copy(place, work, both)
 
     return segment

@@ -16,7 +16,7 @@ from fastxor.architecture import Architecture
 
 from .. import choices
 from .._jit import VECTOR_BITS
-from ..elementwise import ACTIVATIONS, LOSSES, NEED_SLOPE
+from ..elementwise import ACTIVATIONS, LOSSES, NEED_DERIVATIVE_ROWS
 from ..workspace import CODE, ROWS, SLOPE, STRIDE, TILE, B, W
 
 # Entries of the plan: numbers first,
@@ -26,16 +26,16 @@ COUNT = 2  # parameters
 SAMPLES = 3  # of a step
 WIDTH = 4  # samples in a tile; the last one may have fewer
 TILES = 5
-OWN = 6  # vectors that the optimizer remembers
-KEPT = 7  # whether all samples have a place of their own, or those of one tile
+MOMENT_ROWS = 6  # vectors that the optimizer remembers
+RESIDENT = 7  # whether all samples have a place of their own, or those of one tile
 SHARED = 8  # whether the networks have the same samples, in the same order: then X is read where it is
-STEP = 9  # how far the samples of one tile stand from those of the next
+TILE_STRIDE = 9  # how far the samples of one tile stand from those of the next
 # then offsets into the array, of
 THETA = 10  # parameters; they stand first
 MOMENTS = 11  # three parameter vectors: two for the optimizer, and one with a 1 for each weight, 0 for biases
 GRADIENT = 12
 BEFORE = 13  # parameters and moments before the step
-BAD = 14  # a vector: NaN in the lane of a network that is no longer finite, else 0
+NONFINITE = 14  # a vector: NaN in the lane of a network that is no longer finite, else 0
 COST = 15  # a vector
 INPUT = 16  # a tile's samples: X, Y and the row of weights
 TARGET = 17
@@ -51,19 +51,19 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def layout(network: Architecture, samples: int, size: int, shared: bool, kept: bool, registers: int = 1) -> Layout:
+def layout(network: Architecture, samples: int, size: int, shared: bool, resident: bool, registers: int = 1) -> Layout:
     """The plan for steps of so many samples, of numbers of `size` bytes, by vectors of so many registers.
 
-    `kept` says that each step takes the same samples; the plan may say that they have no room nevertheless.
+    `resident` says that each step takes the same samples; the plan may say that they have no room nevertheless.
     """
     V = LANES[size] * registers
-    slopes = [layer.n_out * (layer.activation in NEED_SLOPE) for layer in network.layers]
+    slopes = [layer.n_out * (layer.activation in NEED_DERIVATIVE_ROWS) for layer in network.layers]
     rows = sum(network.sizes[shared:]) + sum(slopes)
-    most = max(1, choices.GROUP_TILE_BYTES // (size * V * rows))
+    most = max(1, choices.LANE_TILE_BYTES // (size * V * rows))
     tiles = -(-samples // most)
     width = -(-samples // tiles)
-    beside = (0 if shared else network.sizes[0]) + network.sizes[-1] + 1
-    kept = kept and beside * samples * V * size <= choices.KEPT_SAMPLES_BYTES
+    rows_per_sample = (0 if shared else network.sizes[0]) + network.sizes[-1] + 1
+    resident = resident and rows_per_sample * samples * V * size <= choices.MAX_RESIDENT_SAMPLES_BYTES
     end = 0
 
     def place(vectors: int) -> int:
@@ -73,14 +73,14 @@ def layout(network: Architecture, samples: int, size: int, shared: bool, kept: b
 
     count = network.count
     vectors = [place(count), place(3 * count), place(count), place(3 * count), place(1), place(1)]
-    step = beside * width * V
+    step = rows_per_sample * width * V
     data = [place((0 if shared else network.sizes[0]) * width), place(network.sizes[-1] * width), place(width)]
-    place(beside * width * (tiles - 1) if kept else 0)
+    place(rows_per_sample * width * (tiles - 1) if resident else 0)
     layers = [network.sizes[0], data[0], 0, 0, ACTIVATIONS["identity"], 0]
     for layer, slope in zip(network.layers, slopes, strict=True):
         layers += [layer.n_out, place(layer.n_out * width), layer.weight.start * V, layer.bias.start * V]
         layers += [ACTIVATIONS[layer.activation], place(slope * width)]
-    numbers = [len(network.layers), LOSSES[network.loss], count, samples, width, tiles, 2, kept, shared, step]
+    numbers = [len(network.layers), LOSSES[network.loss], count, samples, width, tiles, 2, resident, shared, step]
     return Layout(np.array([*numbers, *vectors, *data, *layers], np.int64), end)
 
 

@@ -5,7 +5,7 @@ the first term to the last. Each term loads as many vectors as the block has row
 all columns, or rows. Lanes have nothing to do with each other, so no sum is ever taken across them.
 """
 
-from ..choices import GROUP_COLUMNS, GROUP_ROWS
+from ..choices import LANE_BLOCK_COLUMNS, LANE_BLOCK_ROWS
 from ..simd import fma
 from ..tracing import fori_loop, steps
 
@@ -29,8 +29,8 @@ def multiply(rows, columns, terms, left, right, begin, end):
             for j, vector in enumerate(line):
                 end(row + i, column + j, vector)
 
-    for column, width in _parts(columns, GROUP_COLUMNS):
-        for row, height in _parts(rows, GROUP_ROWS):
+    for column, width in _parts(columns, LANE_BLOCK_COLUMNS):
+        for row, height in _parts(rows, LANE_BLOCK_ROWS):
             block(row, column, height, width)
 
 

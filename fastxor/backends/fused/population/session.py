@@ -12,13 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from fastxor.architecture import Architecture
-from fastxor.cohort import Advance, Cohort, CohortState, Integers
+from fastxor.cohort import Cohort, CohortProgress, CohortState, Integers
 from fastxor.optimizers import schedule_of
 from fastxor.state import InOrder, Orders, Shuffle
 from fastxor.views import Array
 
 from .. import choices, update
-from ..threads import deal
+from ..threads import parallel_for
 from . import exact, kernel
 from .layout import COUNT, LANES, MOMENTS, SAMPLES, layout
 
@@ -28,11 +28,11 @@ _NO_ORDERS = np.empty(0, np.int64)
 
 # Seconds that the general kernel has spent, if nobody disturbed it, on cohorts of a kind for which there can be one of
 # exact sizes: many short runs are as good a reason to compile it as a long one.
-_spent: dict[tuple, float] = defaultdict(float)
+_general_kernel_seconds: dict[tuple, float] = defaultdict(float)
 
 
 def flat(X: Array, Y: Array, weights: Array | None, shared: bool) -> tuple[Array, Array, Array]:
-    """All of them as the kernels read them: see `kernel.Cohort`."""
+    """All of them as the kernels read them: see `kernel.Arrays`."""
     inputs = X if shared else X.swapaxes(-1, -2)
     return (
         np.ascontiguousarray(inputs).ravel(),
@@ -50,7 +50,7 @@ def _orders(seed: int, samples: int, shuffled: bool) -> Orders:
     return Shuffle(seed, samples) if shuffled else InOrder(samples)
 
 
-class Desk:
+class Buffers:
     """What a thread works on, with vectors of so many registers."""
 
     def __init__(
@@ -65,8 +65,8 @@ class Desk:
         mask[: network.count * V] = np.repeat(network._weight_mask(dtype), V)
         if registers == 2:
             self.work = self.work.reshape(-1, 2)  # see `simd.lanes`
-        self.hyper = np.zeros(update.RING * V)
-        self.book = np.zeros(2 * kernel.BOOK * V, np.int64)
+        self.hyper = np.zeros(update.TILE_COSTS * V)
+        self.lane_state = np.zeros(2 * kernel.LANE_FIELDS * V, np.int64)
 
 
 class Session:
@@ -83,7 +83,7 @@ class Session:
         kind = update.KINDS[cohort.optimizer._kind]
         self._kind = cohort.network, m, dtype, shared, kind, self._penalized
         self._step = cohort.network, m if full else self._batch, dtype.itemsize, shared, full
-        self._plan, self._desks = self._furniture(1)
+        self._plan, self._pool = self._allocate(1)
         self._data = flat(cohort.X, cohort.Y, cohort.weights, shared)
         self._train = kernel.train[dtype]
         self._seconds = seconds(cohort.network.count, self._plan[SAMPLES], self._lanes) / threads
@@ -91,20 +91,20 @@ class Session:
         if full and exact.fits(self._plan):
             registers = exact.registers(cohort.network, len(cohort.numbers), self._lanes)
             self._exact = exact.kernel_for(*self._kind, registers)
-            self._exact_plan, self._exact_desks = self._furniture(registers)
+            self._exact_plan, self._exact_pool = self._allocate(registers)
             self._lanes *= registers
         self.block = threads * self._lanes
         self.speed = 1 / self._seconds
 
-    def _furniture(self, registers: int) -> tuple[np.ndarray, queue.SimpleQueue[Desk]]:
-        """The plan, and a desk for each thread, for vectors of so many registers."""
+    def _allocate(self, registers: int) -> tuple[np.ndarray, queue.SimpleQueue[Buffers]]:
+        """The plan, and buffers for each thread, for vectors of so many registers."""
         cohort = self._cohort
         plan, length = layout(*self._step, registers)
-        length += kernel.MOST_COSTS * LANES[cohort.X.dtype.itemsize] * registers
-        desks: queue.SimpleQueue[Desk] = queue.SimpleQueue()
+        length += kernel.MAX_RECORDED_COSTS * LANES[cohort.X.dtype.itemsize] * registers
+        pool: queue.SimpleQueue[Buffers] = queue.SimpleQueue()
         for _ in range(self._threads):
-            desks.put(Desk(cohort.network, cohort.X.dtype, plan, length, registers))
-        return plan, desks
+            pool.put(Buffers(cohort.network, cohort.X.dtype, plan, length, registers))
+        return plan, pool
 
     def advance(
         self,
@@ -114,26 +114,26 @@ class Session:
         first: Integers,
         interval: int,
         targets: Array | None = None,
-    ) -> Advance:
-        moved, more = self._take(state, which, steps, first, interval, targets)
+    ) -> CohortProgress:
+        progress, more = self._take(state, which, steps, first, interval, targets)
         left = np.flatnonzero(more)
         while len(left):  # add what these take to how far all have moved
-            done, further = moved.good[left], more[left]
+            done, further = progress.good[left], more[left]
             following = np.where(done < first[left], first[left] - done, (first[left] - done) % interval)
-            if moved.finished is not None:  # these have been recorded for the last time
-                following = np.where(moved.finished[left], further, following)
+            if progress.finished is not None:  # these have been recorded for the last time
+                following = np.where(progress.finished[left], further, following)
             given = None if targets is None else targets[left]
-            then, further = self._take(moved.state.take(left), which[left], further, following, interval, given)
-            moved.state.put(left, then.state)
-            moved.good[left] += then.good
-            if moved.finished is not None and then.finished is not None:
-                moved.finished[left] |= then.finished
+            then, further = self._take(progress.state.take(left), which[left], further, following, interval, given)
+            progress.state.put(left, then.state)
+            progress.good[left] += then.good
+            if progress.finished is not None and then.finished is not None:
+                progress.finished[left] |= then.finished
             recorded = -(-np.maximum(done - first[left], 0) // interval)
             rows, columns = np.nonzero(then.costs == then.costs)
-            moved.costs[left[rows], recorded[rows] + columns] = then.costs[rows, columns]
+            progress.costs[left[rows], recorded[rows] + columns] = then.costs[rows, columns]
             more[left] = further
             left = left[further > 0]
-        return moved
+        return progress
 
     def _take(
         self,
@@ -143,19 +143,19 @@ class Session:
         first: Integers,
         interval: int,
         targets: Array | None,
-    ) -> tuple[Advance, Integers]:
+    ) -> tuple[CohortProgress, Integers]:
         """See `advance`; and how many more steps each is to take, beside others."""
         cohort, n = self._cohort, len(which)
         records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
         most = int(records.max(initial=0))
-        call, members = np.zeros(kernel.CALL, np.int64), np.zeros((n, kernel.MEMBER), np.int64)
+        call, members = np.zeros(kernel.CALL_FIELDS, np.int64), np.zeros((n, kernel.MEMBER_FIELDS), np.int64)
         call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
         call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
         call[kernel.BATCH], call[kernel.ALL] = self._batch, cohort.X.shape[-1]
         call[kernel.WEIGHED], call[kernel.SCIKIT] = cohort.weights is not None, cohort.scikit
         call[kernel.OWN_X], call[kernel.OWN_Y] = cohort.X.ndim == 3, cohort.Y.ndim == 3
         call[kernel.TARGETS] = targets is not None
-        members[:, kernel.NUMBER], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
+        members[:, kernel.MEMBER_INDEX], members[:, kernel.STEPS], members[:, kernel.FIRST] = which, steps, first
         members[:, kernel.TAKEN], members[:, kernel.GOOD] = state.completed, -1
         numbers = self._numbers(which, state.powers, targets)
         both = np.concatenate([state.theta[:, None], state.memory], axis=1)
@@ -164,7 +164,7 @@ class Session:
         if schedule_of(cohort.optimizer) is not None and n:
             begin = int(state.completed.min())
             rates = cohort.rates(begin, int((state.completed + steps).max()) - begin)
-            call[kernel.RATES], call[kernel.FROM] = 1, begin
+            call[kernel.RATES], call[kernel.FIRST_RATE] = 1, begin
         if self._batch and n:
             orders = self._orders(which, state.completed, steps, members)
             call[kernel.ORDER] = orders.shape[1]
@@ -178,20 +178,20 @@ class Session:
         powers = numbers[:, update.POWERS].copy()
         after = CohortState(both[:, 0], both[:, 1:], powers, state.completed + good)
         finished = None if targets is None else members[:, kernel.REACHED] != 0
-        return Advance(after, good, costs.reshape(n, most), finished), members[:, kernel.MORE].copy()
+        return CohortProgress(after, good, costs.reshape(n, most), finished), members[:, kernel.REMAINING].copy()
 
     def _run(self, arrays: tuple[Array, ...], train: Callable, steps: int, members: Integers) -> None:
         """Have threads take the steps, for some networks at a time."""
-        n, at_once, began = len(members), self._at_once(steps, len(members)), time.perf_counter()
-        plan, desks = (self._plan, self._desks) if train is self._train else (self._exact_plan, self._exact_desks)
+        n, networks_per_call, began = len(members), self._networks_per_call(steps, len(members)), time.perf_counter()
+        plan, pool = (self._plan, self._pool) if train is self._train else (self._exact_plan, self._exact_pool)
 
         def some(number: int) -> None:
-            desk = desks.get()
-            stop = min(n, (number + 1) * at_once)
-            train(plan, desk.work, desk.hyper, desk.book, *arrays, number * at_once, stop)
-            desks.put(desk)
+            buffers = pool.get()
+            stop = min(n, (number + 1) * networks_per_call)
+            train(plan, buffers.work, buffers.hyper, buffers.lane_state, *arrays, number * networks_per_call, stop)
+            pool.put(buffers)
 
-        deal(-(-n // at_once), self._threads, some)
+        parallel_for(-(-n // networks_per_call), self._threads, some)
         self._took(int(members[:, kernel.GOOD].sum()), time.perf_counter() - began, train)
 
     def _kernel(self, which: Integers, completed: Integers) -> Callable:
@@ -199,16 +199,19 @@ class Session:
         dtype = self._cohort.X.dtype
         if self._exact is not None:
             left = float((self._cohort.iterations[which] - completed).sum()) * self._seconds
-            if exact.pays_off(self._exact, dtype, left, _spent[self._kind]):
+            if exact.pays_off(self._exact, dtype, left, _general_kernel_seconds[self._kind]):
                 return exact.code(self._exact, dtype) or self._train
         return self._train
 
-    def _at_once(self, steps: int, n: int) -> int:
+    def _networks_per_call(self, steps: int, n: int) -> int:
         """Networks in one call of the kernel: whole groups; for several threads so few that these end together."""
         in_a_second = self.speed / self._threads / steps
-        wanted = in_a_second * choices.CALL
+        wanted = in_a_second * choices.MAX_CALL_SECONDS
         if self._threads > 1:
-            wanted = max(in_a_second * choices.SHORT_PIECE, min(in_a_second * choices.PIECE, n / (16 * self._threads)))
+            wanted = max(
+                in_a_second * choices.MIN_SHARD_SECONDS,
+                min(in_a_second * choices.MAX_SHARD_SECONDS, n / (16 * self._threads)),
+            )
         return math.ceil(max(1, wanted) / self._lanes) * self._lanes
 
     def _took(self, steps: int, seconds: float, train: Callable) -> None:
@@ -216,7 +219,7 @@ class Session:
         if steps:
             self.speed = steps / max(seconds, 1e-9)
         if self._exact is not None and train is self._train:
-            _spent[self._kind] += steps * self._seconds
+            _general_kernel_seconds[self._kind] += steps * self._seconds
 
     @cached_property
     def _penalized(self) -> bool:
@@ -224,14 +227,14 @@ class Session:
         return bool(l2.any() or l1.any() or np.isfinite(clip).any())
 
     def _numbers(self, which: Integers, powers: Array, targets: Array | None) -> Array:
-        """See `kernel.NUMBERS`."""
+        """See `kernel.NUMBER_FIELDS`."""
         given = self._cohort.numbers
-        numbers = np.zeros((len(which), kernel.NUMBERS))
+        numbers = np.zeros((len(which), kernel.NUMBER_FIELDS))
         numbers[:, update.RATE : update.RATE + given.shape[1]] = given.take(which, axis=0)
         numbers[:, update.POWERS] = powers
         if self._penalized:
             numbers[:, update.L2 : update.CLIP + 1] = self._cohort.penalties.take(which, axis=0)
-        numbers[:, kernel.ENOUGH] = -np.inf if targets is None else targets
+        numbers[:, kernel.TARGET_COST] = -np.inf if targets is None else targets
         return numbers
 
     def _orders(self, which: Integers, completed: Integers, steps: Integers, members: Array) -> Array:
@@ -258,7 +261,7 @@ class Session:
                 drawn = known[key]
             order = drawn[:, :in_epoch].ravel()[number * batch :]
             rows.append((order if there is None else there[order], 0 if own is None else own.first))
-            members[i, kernel.EPOCH], members[i, kernel.LEFT] = in_epoch, in_epoch - number * batch
+            members[i, kernel.EPOCH], members[i, kernel.EPOCH_REMAINING] = in_epoch, in_epoch - number * batch
         orders = np.zeros((len(rows), max(len(order) for order, _first in rows)), np.int64)
         for row, (order, first) in zip(orders, rows, strict=True):
             np.add(order, first, out=row[: len(order)])

@@ -16,7 +16,6 @@ from ..simd import absolute, broadcast, cos, fma, full, get, lanes, load, select
 from ..tracing import cond, fori_loop, steps
 from ..vmath import sigmoid_of_many, tanh
 from .layout import (
-    BAD,
     CODE,
     COST,
     COUNT,
@@ -26,15 +25,16 @@ from .layout import (
     LAYERS,
     LOSS,
     MOMENTS,
+    NONFINITE,
     ROWS,
     SAMPLES,
     SHARED,
     SLOPE,
-    STEP,
     STRIDE,
     TARGET,
     THETA,
     TILE,
+    TILE_STRIDE,
     TILES,
     WEIGHT,
     WIDTH,
@@ -75,14 +75,14 @@ class Layer:
         below, here = LAYERS + number * STRIDE, LAYERS + (number + 1) * STRIDE
         self.number = number
         self.n_in, self.n_out = plan(below + ROWS), plan(here + ROWS)
-        self.a = cond(number == 0, lambda: plan(INPUT) + tile * plan(STEP), lambda: plan(below + TILE))
+        self.a = cond(number == 0, lambda: plan(INPUT) + tile * plan(TILE_STRIDE), lambda: plan(below + TILE))
         self.below, self.slopes_below = plan(below + CODE), plan(below + SLOPE)
         self.z, self.code, self.slopes = plan(here + TILE), plan(here + CODE), plan(here + SLOPE)
         self.w, self.b = plan(here + W), plan(here + B)
 
 
 def segment(work, X, plan, hyper, kind, count, records, penalized):
-    """So many steps of all samples, which are in their places. `records` are the first step whose cost is put aside,
+    """So many steps of all samples, which are in their places. `records` are the first step whose cost is stored,
     how many steps lie between two of them, and in which array, from which place on.
     """
     first, period, costs, start = records
@@ -98,14 +98,14 @@ def segment(work, X, plan, hyper, kind, count, records, penalized):
             one_tile(work, X, plan, tile, tile, first_of, size, record)
         finish(work, plan, hyper, kind, record, penalized)
 
-        def aside():
+        def store_cost():
             store(costs, at, load(work, plan(COST)))
             return following + period, at + V
 
-        return cond(record, aside, lambda: (following, at))
+        return cond(record, store_cost, lambda: (following, at))
 
     fori_loop(0, count, 1, one_step, (first, start))
-    look(work, plan)
+    mark_nonfinite(work, plan)
 
 
 def _smaller(x, y):
@@ -130,20 +130,20 @@ def one_tile(work, X, plan, place, tile, start, size, record, scikit=False):
     """
     forward(work, X, plan, place, start, size)
     last = Layer(plan, plan(DEPTH) - 1, place)
-    data, logistic = place * plan(STEP), last.code == elementwise.SIGMOID
+    data, logistic = place * plan(TILE_STRIDE), last.code == elementwise.SIGMOID
     cond(record, lambda: cost(work, plan, place, tile, size, scikit))
     cond(logistic, lambda: None, lambda: output(work, plan, size))
     bad = elementwise.errors(
         work, plan(LOSS), last.code, last.z, plan(TARGET) + data, plan(WEIGHT) + data, last.n_out, size * lanes(work),
         logistic, sigmoid_of_many,
     )  # fmt: skip
-    cond(logistic, lambda: store(work, plan(BAD), load(work, plan(BAD)) + bad))
+    cond(logistic, lambda: store(work, plan(NONFINITE), load(work, plan(NONFINITE)) + bad))
     backward(work, X, plan, place, tile, start, size)
 
 
 def cost(work, plan, place, tile, size, scikit=False):
     """Add a tile's to COST, from the last layer's input. With `scikit`, as `fastxor.state.Job` says."""
-    last, data = Layer(plan, plan(DEPTH) - 1, place), place * plan(STEP)
+    last, data = Layer(plan, plan(DEPTH) - 1, place), place * plan(TILE_STRIDE)
     targets, weights = plan(TARGET) + data, plan(WEIGHT) + data
     found = elementwise.losses(
         work, plan(LOSS), last.code, last.z, targets, weights, last.n_out, size * lanes(work), scikit
@@ -152,11 +152,11 @@ def cost(work, plan, place, tile, size, scikit=False):
 
 
 def output(work, plan, size):
-    """Replace the last layer's input by the outputs; NaN to the lanes of BAD in which it is not finite."""
+    """Replace the last layer's input by the outputs; NaN to the lanes of NONFINITE in which it is not finite."""
     last, T = Layer(plan, plan(DEPTH) - 1, 0), size * lanes(work)
     stop = last.z + last.n_out * T
-    bad = fori_loop(last.z, stop, lanes(work), lambda i, bad: bad + _none(load(work, i)), load(work, plan(BAD)))
-    store(work, plan(BAD), bad)
+    bad = fori_loop(last.z, stop, lanes(work), lambda i, bad: bad + _none(load(work, i)), load(work, plan(NONFINITE)))
+    store(work, plan(NONFINITE), bad)
     _call(elementwise.output, plan, work, last.code, last.z, last.n_out, T)
 
 
@@ -193,7 +193,9 @@ def forward(work, X, plan, place, start, size):
             )
 
         inputs = _inputs(work, X, plan, start, T, layer)
-        _either(plan, number, lambda f=weighted_sums, i=inputs: f(i[0]), lambda f=weighted_sums, i=inputs: f(i[1]))
+        shared_or_own_inputs(
+            plan, number, lambda f=weighted_sums, i=inputs: f(i[0]), lambda f=weighted_sums, i=inputs: f(i[1])
+        )
         cond(number < depth - 1, partial(activate, work, plan, layer, layer.n_out * T))
 
 
@@ -206,7 +208,7 @@ def _inputs(work, X, plan, start, T, layer):
     )
 
 
-def _either(plan, number, shared, own):
+def shared_or_own_inputs(plan, number, shared, own):
     """The first for a first layer whose samples are shared, else the other."""
     cond((number == 0) & (plan(SHARED) == 1), shared, own)
 
@@ -222,18 +224,18 @@ def activate(work, plan, layer, n):
         _call(elementwise.activate, plan, work, layer.code, layer.z, n, layer.slopes)
 
     def waves():
-        cond(elementwise.has_far(work, layer.z, n), partial(_far_waves, work, layer, n), others)
+        cond(elementwise.has_large_angles(work, layer.z, n), partial(_large_angle_sincos, work, layer, n), others)
 
     cond(layer.code == elementwise.TANH, curve, lambda: cond(layer.code == elementwise.SIN, waves, others))
 
 
-def _far_waves(work, layer, n):
+def _large_angle_sincos(work, layer, n):
     """Sine and cosine where there are angles beyond the range of `sin_cos`, which are rare. Other lanes keep theirs."""
     for i in steps(0, n, lanes(work)):
         z = load(work, layer.z + i)
         size, values = absolute(z), (elementwise.sin_cos(z), (sin(z), cos(z)))
         for at, near, far in zip((layer.z, layer.slopes), *values, strict=True):
-            store(work, at + i, select_less(elementwise.MOST_ANGLE, size, far, near))
+            store(work, at + i, select_less(elementwise.MAX_ANGLE, size, far, near))
 
 
 def backward(work, X, plan, place, tile, start, size):
@@ -259,7 +261,9 @@ def backward(work, X, plan, place, tile, start, size):
             )
 
         inputs = _inputs(work, X, plan, start, T, layer)
-        _either(plan, layer.number, lambda f=weights, i=inputs: f(i[0]), lambda f=weights, i=inputs: f(i[1]))
+        shared_or_own_inputs(
+            plan, layer.number, lambda f=weights, i=inputs: f(i[0]), lambda f=weights, i=inputs: f(i[1])
+        )
         biases(work, layer, size, add, gradient)
         cond(layer.number > 0, partial(deltas_below, work, plan, layer, size))
 
@@ -325,8 +329,8 @@ def finish(work, plan, hyper, kind, record, penalized):
     update.moved(work, n, 0, n, theta, theta, gradient, moments, kind, number)
 
 
-def look(work, plan):
-    """Put NaN into the lanes of BAD whose parameters are not finite. That stays so until somebody looks."""
+def mark_nonfinite(work, plan):
+    """Put NaN into the lanes of NONFINITE whose parameters are not finite. That stays so until somebody looks."""
     n, V, theta = plan(COUNT) * lanes(work), lanes(work), plan(THETA)
-    bad = fori_loop(theta, theta + n, V, lambda i, bad: bad + _none(load(work, i)), load(work, plan(BAD)))
-    store(work, plan(BAD), bad)
+    bad = fori_loop(theta, theta + n, V, lambda i, bad: bad + _none(load(work, i)), load(work, plan(NONFINITE)))
+    store(work, plan(NONFINITE), bad)

@@ -44,16 +44,20 @@ def fits(network: Architecture, optimizer: Optimizer, samples: int, dtype: np.dt
     known = all(layer.activation in ACTIVATIONS for layer in network.layers[:-1])
     loss = network.loss == "binary_cross_entropy" or (network.loss, network.output) == ("squared_error", "identity")
     return (
-        in_one_vector and known and loss and optimizer._kind == "descent" and network.count <= choices.MOST_PARAMETERS
+        in_one_vector
+        and known
+        and loss
+        and optimizer._kind == "descent"
+        and network.count <= choices.MAX_SPECIALISED_PARAMETERS
     )
 
 
 def pays_off(train: Kernel, dtype: np.dtype, seconds_left: float, seconds_spent: float) -> bool:
     """Whether to use the kernel for work that the engine needs `seconds_left` for, after so many spent on its like."""
     if train.is_loaded(dtype):
-        return seconds_left > choices.WORTH_CALLING
+        return seconds_left > choices.MIN_SECONDS_TO_CALL
     seconds = max(seconds_left, seconds_spent)
-    return seconds > choices.WORTH_LOADING and (seconds > choices.WORTH_COMPILING or train.is_ready(dtype))
+    return seconds > choices.MIN_SECONDS_TO_LOAD and (seconds > choices.MIN_SECONDS_TO_COMPILE or train.is_ready(dtype))
 
 
 @lru_cache(maxsize=64)

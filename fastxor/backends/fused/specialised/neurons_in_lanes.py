@@ -12,7 +12,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 
-from ..choices import FEW, SIDE_BY_SIDE
+from ..choices import MAX_REGISTER_PARAMETERS, PARTIAL_SUMS
 from ..workspace import GRADIENT, LAYERS, TILE
 from .program import ACTIVATIONS, affine, chain
 from .samples_in_lanes import SamplesInLanes, register
@@ -21,17 +21,17 @@ from .samples_in_lanes import SamplesInLanes, register
 def fits(network: Architecture, samples: int) -> bool:
     """Whether a network's kernel is laid out so."""
     hidden = network.layers[0].n_out
-    in_groups, in_rows = SIDE_BY_SIDE * _groups(network) * samples, register(samples) * hidden  # lanes to be worked on
+    in_groups, in_rows = PARTIAL_SUMS * _groups(network) * samples, register(samples) * hidden  # lanes to be worked on
     return (
         len(network.layers) > 1
-        and hidden >= SIDE_BY_SIDE >= samples
-        and network.count > FEW
+        and hidden >= PARTIAL_SUMS >= samples
+        and network.count > MAX_REGISTER_PARAMETERS
         and 3 * in_groups < 4 * in_rows  # for what sums over samples cost, some padding is put up with
     )
 
 
 def _groups(network: Architecture) -> int:
-    return -(-network.layers[0].n_out // SIDE_BY_SIDE)
+    return -(-network.layers[0].n_out // PARTIAL_SUMS)
 
 
 class NeuronsInLanes(SamplesInLanes):
@@ -52,7 +52,7 @@ class NeuronsInLanes(SamplesInLanes):
         """The first layer's parameters, and the second's weights, neuron beside neuron."""
         first, second = self.network.layers[:2]
         n_in, n, n_out = first.n_in, first.n_out, second.n_out
-        length = SIDE_BY_SIDE * len(self.groups)
+        length = PARTIAL_SUMS * len(self.groups)
         biases = self.entries[GRADIENT]  # of which plain descent makes no use, nor of the moments behind it
         columns, rows = biases + length, biases + (1 + n_in) * length
         for here, there, size in (
@@ -67,18 +67,18 @@ class NeuronsInLanes(SamplesInLanes):
 
         names = ["b", *(f"w{k}" for k in range(n_in)), *(f"v{r}" for r in range(n_out))]
         places = {
-            f"{name}_g{g}": biases + row * length + SIDE_BY_SIDE * g
+            f"{name}_g{g}": biases + row * length + PARTIAL_SUMS * g
             for row, name in enumerate(names)
             for g in self.groups
         }
         x = self.entries[LAYERS + TILE]
         self.load += [
-            f"x{k}_s{s} = broadcast(work, {x + k * self.stride + s}, {SIDE_BY_SIDE})"
+            f"x{k}_s{s} = broadcast(work, {x + k * self.stride + s}, {PARTIAL_SUMS})"
             for k in range(n_in)
             for s in range(self.samples)
         ]
-        self.load += [f"none = spread(zero, 0, {SIDE_BY_SIDE})"]
-        self.load += [f"{name} = load(work, {place}, {SIDE_BY_SIDE})" for name, place in places.items()]
+        self.load += [f"none = broadcast_lane(zero, 0, {PARTIAL_SUMS})"]
+        self.load += [f"{name} = load(work, {place}, {PARTIAL_SUMS})" for name, place in places.items()]
         self.state += places
         self.end[:0] = [f"store(work, {place}, {name})" for name, place in places.items()]
 
@@ -101,10 +101,13 @@ class NeuronsInLanes(SamplesInLanes):
                 for _, s, g in some
             ]
             sums += ["none"] * (2 - len(some))
-            self.step += [f"z = join({', '.join(sums)})", *self.keep_size(value, "z", "farther", "join(none, none)")]
+            self.step += [
+                f"z = concat({', '.join(sums)})",
+                *self.keep_size(value, "z", "farther", "concat(none, none)"),
+            ]
             self.step += [f"a = {value.format(z='z')}"]
             self.step += [
-                f"a1_{name} = part(a, {n * SIDE_BY_SIDE}, {SIDE_BY_SIDE})" for n, (name, *_) in enumerate(some)
+                f"a1_{name} = part(a, {n * PARTIAL_SUMS}, {PARTIAL_SUMS})" for n, (name, *_) in enumerate(some)
             ]
 
     def weighted_sum(self, number: int, r: int) -> str:
@@ -132,7 +135,9 @@ class NeuronsInLanes(SamplesInLanes):
         """Deltas, and the parameters moved by their products with what went in: every lane is a neuron's own."""
         n_in, n_out = self.network.layers[0].n_in, self.network.layers[1].n_out
         samples = range(self.samples)
-        self.update += [f"d2_{r}_s{s} = spread(d2_{r}, {s}, {SIDE_BY_SIDE})" for r in range(n_out) for s in samples]
+        self.update += [
+            f"d2_{r}_s{s} = broadcast_lane(d2_{r}, {s}, {PARTIAL_SUMS})" for r in range(n_out) for s in samples
+        ]
         for g in self.groups:
             for s in samples:
                 factors = [f"f{r}_s{s}_g{g}" for r in range(n_out)]

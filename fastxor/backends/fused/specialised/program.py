@@ -22,7 +22,7 @@ from fastxor.architecture import Architecture
 
 from .. import vmath
 from .._jit import VECTOR_BITS
-from ..choices import SIDE_BY_SIDE
+from ..choices import PARTIAL_SUMS
 from ..workspace import plan
 
 # The activation of z, and w times its derivative from the value a, as in elementwise.py; and a z whose activation is 0.
@@ -97,7 +97,7 @@ def chain(factors: Sequence[str], values: Sequence[str], start: str = "") -> str
 def affine(bias: str, weights: Sequence[str], values: Sequence[str], zero: str) -> str:
     """The bias plus the products' sum, in the order of narrow.py."""
     weights = weights[: len(values)]
-    if len(values) < SIDE_BY_SIDE:
+    if len(values) < PARTIAL_SUMS:
         return chain(weights, values, bias)
-    every = [slice(i, None, SIDE_BY_SIDE) for i in range(SIDE_BY_SIDE)]
+    every = [slice(i, None, PARTIAL_SUMS) for i in range(PARTIAL_SUMS)]
     return f"{bias} + sum_across({', '.join(chain(weights[part], values[part], zero) for part in every)})"

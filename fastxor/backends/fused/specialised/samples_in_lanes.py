@@ -10,7 +10,7 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 
-from ..choices import FEW
+from ..choices import MAX_REGISTER_PARAMETERS
 from ..workspace import AFTER, LAYERS, PADDED, TARGET, TILE, WEIGHT
 from .program import ACTIVATIONS, LOSSES, Program, affine, chain
 
@@ -22,7 +22,8 @@ class SamplesInLanes(Program):
         super().__init__(network, samples, dtype)
         self.lanes = register(samples)
         self.last = len(network.layers)
-        self.short = self.last == 2 and network.sizes[-1] == 1 and self.entries[PADDED] <= FEW  # as in engine.py
+        few = self.entries[PADDED] <= MAX_REGISTER_PARAMETERS
+        self.short = self.last == 2 and network.sizes[-1] == 1 and few  # as in engine.py
         self.load_samples()
         self.load_parameters()
         self.load_more()
@@ -71,7 +72,7 @@ class SamplesInLanes(Program):
 
     def load_parameters(self) -> None:
         count, begin, lanes = self.network.count, self.begin, self.lanes
-        self.in_registers = count - begin <= FEW
+        self.in_registers = count - begin <= MAX_REGISTER_PARAMETERS
         if self.in_registers:
             self.load += [f"p{i} = broadcast(work, {i}, {lanes})" for i in range(begin, count)]
             self.parameter = [f"p{i}" for i in range(count)]
@@ -137,7 +138,7 @@ class SamplesInLanes(Program):
                 terms = [(layer.bias.start + r, "")]
                 terms += [(layer.weight.start + r * layer.n_in + k, f"a{number - 1}_{k}") for k in range(layer.n_in)]
                 for i, a in terms:
-                    d, old = f"d{number}_{r}", f"head({self.parameter[i]})"
+                    d, old = f"d{number}_{r}", f"first_lane({self.parameter[i]})"
                     if self.short and number == 1:
                         parts[i] = f"fma(e_0, f1_{r}{a and ' * '}{a}, {old})"
                     else:

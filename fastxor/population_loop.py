@@ -12,199 +12,214 @@ import numpy as np
 
 from fastxor import second_order
 from fastxor.backends import Backend
-from fastxor.backends.one_by_one import OneByOne
+from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import CohortSession, CohortState, Integers
-from fastxor.crowd import Crowd, Group
-from fastxor.loop import BLOWN_UP, LOOKED_AT
+from fastxor.loop import DIVERGENCE_FACTOR, PROBE_SAMPLES
+from fastxor.observers import EarlyStopping
 from fastxor.optimizers import SecondOrder
-from fastxor.pace import Pace
+from fastxor.population_state import Group, PopulationState
+from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
-from fastxor.watching import EarlyStopping
 
 # Where a record may stop a member that only this loop can look at, it takes no more than so many steps before that.
-_AT_LEAST = 64
+_MIN_STEPS = 64
 
 # Costs that are kept at a time where each step's is wanted.
-_COSTS = 1_000_000
+_MAX_COSTS = 1_000_000
 
 
 class Rules(NamedTuple):
-    """What may end a member's run before its last step, beside the target that a crowd has."""
+    """What may end a member's run before its last step, beside the target that a population has."""
 
     early_stopping: EarlyStopping | None = None
 
 
-class Rounds:
-    """All members of a crowd from where they are to their ends.
+class PopulationLoop:
+    """All members of a population from where they are to their ends.
 
     In a round everybody who is still in goes on: to the next record, where that is looked at, or to the end. A round
-    takes some members at a time, as many as make good use of the backend for about as long as `Pace` says. Only what
-    these have done can be lost to an interrupt, which `settle` answers.
+    takes some members at a time, as many as make good use of the backend for about as long as `TimeSlice` says. Only
+    what these have done can be lost to an interrupt, which `roll_back` answers.
 
     Parameters
     ----------
-    crowd : Crowd
+    population : PopulationState
         It is changed.
     core : Backend
     rules : Rules
-    look : callable, optional
+    observe : callable, optional
         Called with the numbers of the members that have been recorded in a round, as what they are before the next
         step; it returns those that are to stop.
-    between : callable, optional
+    on_progress : callable, optional
         Called after each call of the backend.
     """
 
     def __init__(
         self,
-        crowd: Crowd,
+        population: PopulationState,
         core: Backend,
         rules: Rules,
-        look: Callable[[Array], Array] | None = None,
-        between: Callable[[int], None] | None = None,
+        observe: Callable[[Array], Array] | None = None,
+        on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.crowd, self.core, self.rules, self.look, self.between = crowd, core, rules, look, between
-        self.history = crowd.history
-        self.undo: list[tuple[Group, Integers, CohortState]] = []
-        self.recorded = np.zeros(len(crowd), bool)  # who has been, in this round
-        self.now = np.zeros(0, bool)  # in the last call, of those who were in it
+        self.population, self.core, self.rules, self.observe, self.on_progress = (
+            population,
+            core,
+            rules,
+            observe,
+            on_progress,
+        )
+        self.history = population.history
+        self.rollback_log: list[tuple[Group, Integers, CohortState]] = []
+        self.recorded = np.zeros(len(population), bool)  # who has been, in this round
+        self.recorded_now = np.zeros(0, bool)  # in the last call, of those who were in it
 
-    def go(self) -> None:
+    def execute(self) -> None:
         """Train to the end."""
         began = time.perf_counter() - self.history.seconds
         self.first = self._first_costs()
-        self.shares = [] if self.history.interval else _shares(self.crowd)
+        self.step_weights = [] if self.history.interval else _step_weights(self.population)
         parts = []
-        for group in self.crowd.groups:
+        for group in self.population.groups:
             session = _open(self.core, group)
-            parts.append(_Part(group, session, Pace(session.speed / 4), _Patience(self, group)))
+            parts.append(_GroupTraining(group, session, TimeSlice(session.speed / 4), _MemberPatience(self, group)))
         try:
-            while self._live():
+            while self._has_live_members():
                 for part in parts:
                     self._round(part)
                     self.history.seconds = time.perf_counter() - began
-                if self.look is not None:
-                    self._looked_at()
-                self.undo.clear()
-                if self.between is not None:
-                    self.between(0)
+                if self.observe is not None:
+                    self._apply_observer()
+                self.rollback_log.clear()
+                if self.on_progress is not None:
+                    self.on_progress(0)
         finally:
             for part in parts:
                 part.session.close()
-        self.crowd.stopped[:] = True
+        self.population.stopped[:] = True
         for part in parts:
-            part.wait.end()
+            part.patience.end()
         self._finish()
 
-    def settle(self) -> None:
+    def roll_back(self) -> None:
         """After an interrupt: all members at a step that has been looked at."""
-        for group, which, state in reversed(self.undo):
+        for group, which, state in reversed(self.rollback_log):
             group.state.put(which, state)
-            self.crowd.stopped[group.members[which]] = self.crowd.diverged[group.members[which]] = False
-        self.undo.clear()
-        self.history.until(self.crowd.completed())
+            self.population.stopped[group.members[which]] = self.population.diverged[group.members[which]] = False
+        self.rollback_log.clear()
+        self.history.until(self.population.completed())
 
-    def _live(self) -> bool:
-        return any(len(self._in(group)) for group in self.crowd.groups)
+    def _has_live_members(self) -> bool:
+        return any(len(self._live_members(group)) for group in self.population.groups)
 
-    def _in(self, group: Group) -> Integers:
+    def _live_members(self, group: Group) -> Integers:
         """Who of a group has still something to do."""
-        left = (group.state.completed < group.cohort.iterations) & ~self.crowd.stopped[group.members]
+        left = (group.state.completed < group.cohort.iterations) & ~self.population.stopped[group.members]
         return np.flatnonzero(left)
 
     # ------------------------------------------------------------ a round
 
-    def _round(self, part: _Part) -> None:
-        group, pace = part.group, part.pace
-        live = self._in(group)
-        limits = self._limits(group, live)
+    def _round(self, part: _GroupTraining) -> None:
+        group, time_slice = part.group, part.time_slice
+        live = self._live_members(group)
+        limits = self._step_limits(group, live)
         which, left, start = live[:0], limits[:0], 0
         while len(which) or start < len(live):
             typical = max(1, int(max(left.max(initial=0), limits[start:].max(initial=0))))
             block = max(1, part.session.block)
-            stop = start + max(0, max(block, pace.steps // typical // block * block) - len(which))
+            stop = start + max(0, max(block, time_slice.steps // typical // block * block) - len(which))
             which, left = np.append(which, live[start:stop]), np.append(left, limits[start:stop])
             start = min(stop, len(live))
-            most = max(1, pace.steps // len(which))
+            most = max(1, time_slice.steps // len(which))
             if self.history.interval is None:
-                most = min(most, max(1, _COSTS // len(which)))
-            steps = np.minimum(self._to_look(group, which, left), most)
+                most = min(most, max(1, _MAX_COSTS // len(which)))
+            steps = np.minimum(self._steps_to_check(group, which, left), most)
             go_on = self._take(part, which, steps)
             left = left - steps
             go_on &= left > 0
             which, left = which[go_on], left[go_on]
 
-    def _limits(self, group: Group, live: Integers) -> Integers:
+    def _step_limits(self, group: Group, live: Integers) -> Integers:
         """How many steps each is to take in a round. Where this loop looks at records, all go on together."""
         left = group.cohort.iterations[live] - group.state.completed[live]
-        stops = self.crowd.target is not None or self.rules.early_stopping is not None
-        if self.look is not None or (stops and (self.history.interval is None or self.history.validation is not None)):
-            return self._to_look(group, live, left)
+        stops = self.population.target is not None or self.rules.early_stopping is not None
+        if self.observe is not None or (
+            stops and (self.history.interval is None or self.history.validation is not None)
+        ):
+            return self._steps_to_check(group, live, left)
         return left
 
-    def _to_look(self, group: Group, which: Integers, left: Integers) -> Integers:
+    def _steps_to_check(self, group: Group, which: Integers, left: Integers) -> Integers:
         """Of so many steps, those to where members are looked at next. A record's cost is that before a step: where a
         callback may stop a member, that step is taken by itself, if it pays, and the others by those who go on.
         """
         interval = self.history.interval
-        watched = self.history.validation is not None or self.look is not None
+        watched = self.history.validation is not None or self.observe is not None
         if interval is None:
             if watched:
                 every = self.history.steps[group.members[which]]
                 return np.minimum(left, every - group.state.completed[which] % every)
-            return left if self.crowd.target is None else np.minimum(left, _AT_LEAST)
+            return left if self.population.target is None else np.minimum(left, _MIN_STEPS)
         if not watched:
             return left
         since = group.state.completed[which] % interval
-        at_once = self.look is not None and interval >= _AT_LEAST
+        at_once = self.observe is not None and interval >= _MIN_STEPS
         return np.minimum(left, np.where(since == 0, 1 if at_once else interval, interval - since))
 
-    def _take(self, part: _Part, which: Integers, steps: Integers) -> Array:
+    def _take(self, part: _GroupTraining, which: Integers, steps: Integers) -> Array:
         """Take some members further, note what there is to note; who is still in."""
-        before, seen = part.group.state.take(which), None
+        before, checked = part.group.state.take(which), None
         if self.history.validation is not None and self.history.interval:
-            seen = part.wait.look(which, before)
-            if seen.tired.any():  # they take a step, for the cost before it, beside each other
-                order = np.argsort(seen.tired, kind="stable")
-                steps = np.where(seen.tired, 1, steps)[order]
-                seen = Seen(seen.values[order], seen.tired[order])
+            checked = part.patience.observe(which, before)
+            if checked.exhausted.any():  # they take a step, for the cost before it, beside each other
+                order = np.argsort(checked.exhausted, kind="stable")
+                steps = np.where(checked.exhausted, 1, steps)[order]
+                checked = ValidationCheck(checked.values[order], checked.exhausted[order])
                 go_on = np.empty(len(which), bool)
-                go_on[order] = self._advance(part, which[order], steps, before.take(order), seen)
+                go_on[order] = self._advance(part, which[order], steps, before.take(order), checked)
                 return go_on
-        return self._advance(part, which, steps, before, seen)
+        return self._advance(part, which, steps, before, checked)
 
-    def _advance(self, part: _Part, which: Integers, steps: Integers, before: CohortState, seen: Seen | None) -> Array:
-        """See `_take`; `before` is where they are, and `seen` what validation says of that."""
-        group, session, pace, wait = part
-        crowd, interval, members = self.crowd, self.history.interval, group.members[which]
+    def _advance(
+        self,
+        part: _GroupTraining,
+        which: Integers,
+        steps: Integers,
+        before: CohortState,
+        checked: ValidationCheck | None,
+    ) -> Array:
+        """See `_take`; `before` is where they are, and `checked` what validation says of that."""
+        group, session, time_slice, patience = part
+        population, interval, members = self.population, self.history.interval, group.members[which]
         every = interval or 1
-        targets = None if crowd.target is None or not interval else crowd.target[members]
+        targets = None if population.target is None or not interval else population.target[members]
         began = time.perf_counter()
-        moved = session.advance(before, which, steps, -before.completed % every, every, targets)
-        pace.took(int(steps.sum()), time.perf_counter() - began)
-        after = moved.state
-        failed = moved.good < steps
-        over = failed if moved.finished is None else failed | moved.finished
-        bad = failed if moved.finished is None else failed & ~moved.finished
-        if self.look is None:
-            self.undo.clear()
-        self.undo.append((group, which, before))
+        progress = session.advance(before, which, steps, -before.completed % every, every, targets)
+        time_slice.took(int(steps.sum()), time.perf_counter() - began)
+        after = progress.state
+        failed = progress.good < steps
+        over = failed if progress.finished is None else failed | progress.finished
+        bad = failed if progress.finished is None else failed & ~progress.finished
+        if self.observe is None:
+            self.rollback_log.clear()
+        self.rollback_log.append((group, which, before))
         if interval:
-            at, costs = self._note(members, before.completed, moved.costs)
+            at, costs = self._note(members, before.completed, progress.costs)
         else:
-            at, costs = self._note_epochs(group, which, before.completed, moved.good, moved.costs)
-        ends = self._reach(at, interval or self.history.steps[members], costs, members)
+            at, costs = self._note_epochs(group, which, before.completed, progress.good, progress.costs)
+        ends = self._target_iterations(at, interval or self.history.steps[members], costs, members)
         if self.history.validation is not None:
-            ends = np.minimum(ends, wait.record(which, before if interval else after, seen))
+            ends = np.minimum(ends, patience.record(which, before if interval else after, checked))
         stop = ends <= after.completed
         if stop.any():
             self._rewind(session, which, members, (before, after, ends))
         group.state.put(which, after)
-        crowd.stopped[members] |= stop | over
-        crowd.diverged[members] |= bad & ~stop
-        if self.look is None:
-            self.undo.clear()
-        if self.between is not None:
-            self.between(int((after.completed - before.completed).sum()))
+        population.stopped[members] |= stop | over
+        population.diverged[members] |= bad & ~stop
+        if self.observe is None:
+            self.rollback_log.clear()
+        if self.on_progress is not None:
+            self.on_progress(int((after.completed - before.completed).sum()))
         return ~(stop | over)
 
     def _note(self, members: Integers, completed: Integers, costs: Array) -> tuple[Array, Array]:
@@ -212,16 +227,16 @@ class Rounds:
         interval = self.history.interval or 1
         first, known = -(-completed // interval), costs == costs
         many = np.full(len(members), costs.shape[1]) if known.all() else known.sum(axis=1)
-        self._put(first, members, known, costs)
+        self._store_costs(first, members, known, costs)
         self.history.count[members] = np.maximum(self.history.count[members], first + many)
         self._record(members, many > 0)
         return first * interval, costs
 
     def _record(self, members: Integers, now: Array) -> None:
-        self.now = now
+        self.recorded_now = now
         self.recorded[members] |= now
 
-    def _put(self, first: Integers, members: Integers, known: Array, costs: Array) -> None:
+    def _store_costs(self, first: Integers, members: Integers, known: Array, costs: Array) -> None:
         """Into the history: what is known of costs (n, records), at the records from `first`, (n,), on."""
         if costs.size and known.all() and (first == first[0]).all():  # as most are
             rows = slice(first[0], first[0] + costs.shape[1])
@@ -241,32 +256,32 @@ class Rounds:
         many = (completed + good) // per_epoch - first
         means = np.full((len(which), int(many.max(initial=0))), inf)
         for row, (start, steps) in enumerate(zip(completed.tolist(), good.tolist(), strict=True)):
-            share = self.shares[int(members[row])]
+            share = self.step_weights[int(members[row])]
             begin, number, left = 0, 0, len(share) - start % len(share)
             while begin + left <= steps:
-                means[row, number] = _summed(opened[row], costs[row, begin : begin + left], share[-left:])
+                means[row, number] = _sequential_sum(opened[row], costs[row, begin : begin + left], share[-left:])
                 begin, number, left, opened[row] = begin + left, number + 1, len(share), 0.0
             rest = steps - begin
             place = len(share) - left
-            opened[row] = _summed(opened[row], costs[row, begin:steps], share[place : place + rest])
+            opened[row] = _sequential_sum(opened[row], costs[row, begin:steps], share[place : place + rest])
         history.open[members] = opened
         known = np.arange(means.shape[1]) < many[:, None]
-        self._put(first, members, known, means)
+        self._store_costs(first, members, known, means)
         history.count[members] = np.maximum(history.count[members], first + many)
         self._record(members, many > 0)
         return (first + 1) * per_epoch, means
 
-    def _reach(self, first: Integers, every: Any, costs: Array, members: Integers) -> Integers:
+    def _target_iterations(self, first: Integers, every: Any, costs: Array, members: Integers) -> Integers:
         """The iteration of the first record, (n,), that is not above the target; past all others if there is none. They
         are at `first`, (n,), and each so many steps after the one before.
         """
         ends = np.full(len(members), _NEVER)
-        if self.crowd.target is not None and costs.shape[1]:
-            hit = costs <= self.crowd.target[members, None]
+        if self.population.target is not None and costs.shape[1]:
+            hit = costs <= self.population.target[members, None]
             rows = np.flatnonzero(hit.any(axis=1))
             ends[rows] = (first + hit.argmax(axis=1) * every)[rows]
-            known = self.crowd.reached[members[rows]]
-            self.crowd.reached[members[rows]] = np.where(known == known, known, ends[rows])
+            known = self.population.reached[members[rows]]
+            self.population.reached[members[rows]] = np.where(known == known, known, ends[rows])
         return ends
 
     def _rewind(
@@ -288,33 +303,33 @@ class Rounds:
 
     # ------------------------------------------------------------ who looks on, and how it ended
 
-    def _looked_at(self) -> None:
+    def _apply_observer(self) -> None:
         """Show the records of a round; who is to stop, goes back to the last one."""
-        assert self.look is not None
+        assert self.observe is not None
         if not self.recorded.any():
             return
-        stop = self.look(np.flatnonzero(self.recorded))
+        stop = self.observe(np.flatnonzero(self.recorded))
         self.recorded[:] = False
         if not stop.any():
             return
         if self.history.interval is not None:
-            for group, which, before in reversed(self.undo):
+            for group, which, before in reversed(self.rollback_log):
                 back = np.flatnonzero(stop[group.members[which]])
                 group.state.put(which[back], before.take(back))
-                self.crowd.diverged[group.members[which[back]]] = False
-            self.history.until(self.crowd.completed())
-        self.crowd.stopped |= stop
+                self.population.diverged[group.members[which[back]]] = False
+            self.history.until(self.population.completed())
+        self.population.stopped |= stop
 
     def _first_costs(self) -> Array | None:
         """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
-        if self.crowd.groups[0].cohort.batch_size is None:
+        if self.population.groups[0].cohort.batch_size is None:
             return None
-        return self._costs(LOOKED_AT)
+        return self._costs(PROBE_SAMPLES)
 
     def _costs(self, most: int | None = None) -> Array:
         """What the members' objective is on their own data, (K,), or on about so many of their samples."""
-        costs = np.empty(len(self.crowd))
-        for group in self.crowd.groups:
+        costs = np.empty(len(self.population))
+        for group in self.population.groups:
             cohort = group.cohort
             X, Y, weights = cohort.X, cohort.Y, cohort.weights
             every = max(1, X.shape[-1] // most) if most else 1
@@ -326,52 +341,52 @@ class Rounds:
         return costs
 
     def _finish(self) -> None:
-        crowd = self.crowd
-        cost = crowd.cost = self._costs()
-        for group in crowd.groups:
+        population = self.population
+        cost = population.cost = self._costs()
+        for group in population.groups:
             if group.held is not None:
-                crowd.validation_cost[group.members] = _validation(self.core, group, group.state, None)
+                population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
         first = self.first
         if first is None:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
-        eps = float(np.finfo(crowd.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
+        eps = float(np.finfo(population.groups[0].state.theta.dtype).eps)  # a run may begin at a cost of 0
         with np.errstate(invalid="ignore"):
-            crowd.diverged |= ~(cost <= BLOWN_UP * (first + eps))
-        if crowd.target is not None:
-            done = (cost <= crowd.target) & (crowd.reached != crowd.reached)
-            crowd.reached[done] = crowd.completed()[done]
+            population.diverged |= ~(cost <= DIVERGENCE_FACTOR * (first + eps))
+        if population.target is not None:
+            done = (cost <= population.target) & (population.reached != population.reached)
+            population.reached[done] = population.completed()[done]
 
 
-class _Part(NamedTuple):
+class _GroupTraining(NamedTuple):
     """A group, and what its members are trained with."""
 
     group: Group
     session: CohortSession
-    pace: Pace
-    wait: _Patience
+    time_slice: TimeSlice
+    patience: _MemberPatience
 
 
-class Seen(NamedTuple):
+class ValidationCheck(NamedTuple):
     """What validation says of members' states before steps are taken."""
 
     values: Array  # (n,), NaN where there is no record
-    tired: Array  # (n,) bool, who has waited long enough
+    exhausted: Array  # (n,) bool, who has waited long enough
 
 
-class _Patience:
+class _MemberPatience:
     """How long ago each member's best record was; the costs of validation data."""
 
-    def __init__(self, rounds: Rounds, group: Group) -> None:
-        self.rounds, self.group, self.rule = rounds, group, rounds.rules.early_stopping
+    def __init__(self, loop: PopulationLoop, group: Group) -> None:
+        self.loop, self.group, self.rule = loop, group, loop.rules.early_stopping
         k = len(group.members)
-        self.lowest, self.waited = np.full(k, inf), np.zeros(k, np.int64)
+        self.lowest, self.stale_records = np.full(k, inf), np.zeros(k, np.int64)
         if self.rule is not None:
             self._replay()
 
     def _replay(self) -> None:
         """Look at what the history has: members that go on have waited before."""
-        history, group = self.rounds.history, self.group
+        history, group = self.loop.history, self.group
         assert history.validation is not None
         best_at = np.full(len(group.members), -1)
         completed, steps = group.state.completed, history.steps[group.members]
@@ -380,7 +395,7 @@ class _Patience:
             values = history.validation[number, group.members]
             before = at < completed if history.interval else at <= completed  # that of now is still to come
             there = np.flatnonzero(before & (number < history.count[group.members]) & (values == values))
-            better = self._wait(there, values[there])
+            better = self._update_best(there, values[there])
             best_at[there[better]] = at[there[better]]
         best = group.state.copy()
         best.completed[:] = -1
@@ -390,59 +405,59 @@ class _Patience:
         now = np.flatnonzero((completed == best_at) & (best.completed != best_at))
         best.put(now, group.state.take(now))
         unknown = best.completed < 0  # what cannot be restored is not waited for
-        self.lowest[unknown], self.waited[unknown] = inf, 0
+        self.lowest[unknown], self.stale_records[unknown] = inf, 0
         group.best = best
 
-    def _wait(self, which: Integers, values: Array) -> Array:
+    def _update_best(self, which: Integers, values: Array) -> Array:
         """Who of them is better than ever."""
-        better, self.waited[which] = self._after(which, values)
+        better, self.stale_records[which] = self._compare_to_best(which, values)
         self.lowest[which[better]] = values[better]
         return better
 
-    def _after(self, which: Integers, values: Array) -> tuple[Array, Integers]:
+    def _compare_to_best(self, which: Integers, values: Array) -> tuple[Array, Integers]:
         """Who is better than ever with these costs, and how long each has waited then."""
         assert self.rule is not None
         better = values < self.lowest[which] - self.rule.min_delta
-        return better, np.where(better, 0, self.waited[which] + 1)
+        return better, np.where(better, 0, self.stale_records[which] + 1)
 
-    def look(self, which: Integers, state: CohortState) -> Seen:
+    def observe(self, which: Integers, state: CohortState) -> ValidationCheck:
         """Validate those who are at a record."""
-        n, interval = len(which), self.rounds.history.interval or 1
-        values, tired = np.full(n, np.nan), np.zeros(n, bool)
+        n, interval = len(which), self.loop.history.interval or 1
+        values, exhausted = np.full(n, np.nan), np.zeros(n, bool)
         rows = np.flatnonzero(state.completed % interval == 0)
         if len(rows):
             values[rows] = self._validated(which, state, rows)
             if self.rule is not None:
-                tired[rows] = self._after(which[rows], values[rows])[1] >= self.rule.patience
-        return Seen(values, tired)
+                exhausted[rows] = self._compare_to_best(which[rows], values[rows])[1] >= self.rule.patience
+        return ValidationCheck(values, exhausted)
 
     def _validated(self, which: Integers, state: CohortState, rows: Integers) -> Array:
         all_of = len(rows) == len(which)
         return _validation(
-            self.rounds.core, self.group, state if all_of else state.take(rows), which if all_of else which[rows]
+            self.loop.core, self.group, state if all_of else state.take(rows), which if all_of else which[rows]
         )
 
-    def record(self, which: Integers, state: CohortState, seen: Seen | None) -> Integers:
+    def record(self, which: Integers, state: CohortState, checked: ValidationCheck | None) -> Integers:
         """Note the validation of those that have been recorded in this state, where it was not seen before; the
         iteration at which each is to stop, past all others if none.
         """
-        history, group = self.rounds.history, self.group
+        history, group = self.loop.history, self.group
         assert history.validation is not None
         ends = np.full(len(which), _NEVER)
         members = group.members[which]
         per_record = history.interval or history.steps[members]
-        rows = np.flatnonzero(self.rounds.now & (state.completed % per_record == 0))
+        rows = np.flatnonzero(self.loop.recorded_now & (state.completed % per_record == 0))
         if not len(rows):
             return ends
         numbers = (state.completed // per_record)[rows] - (0 if history.interval else 1)
-        values = self._validated(which, state, rows) if seen is None else seen.values[rows]
+        values = self._validated(which, state, rows) if checked is None else checked.values[rows]
         history.validation[numbers, members[rows]] = values
         if self.rule is not None:
-            better = rows[self._wait(which[rows], values)]
+            better = rows[self._update_best(which[rows], values)]
             if group.best is not None:
                 group.best.put(which[better], state.take(better))
-            tired = rows[self.waited[which[rows]] >= self.rule.patience]
-            ends[tired] = state.completed[tired]
+            exhausted = rows[self.stale_records[which[rows]] >= self.rule.patience]
+            ends[exhausted] = state.completed[exhausted]
         return ends
 
     def end(self) -> None:
@@ -457,7 +472,7 @@ _NEVER = np.iinfo(np.int64).max
 def _open(core: Backend, group: Group) -> CohortSession:
     cohort = group.cohort
     if isinstance(cohort.optimizer, SecondOrder):
-        return OneByOne(cohort, partial(second_order.open, core), cohort.threads or 1)
+        return SequentialSession(cohort, partial(second_order.open, core), cohort.threads or 1)
     return core.open_cohort(cohort)
 
 
@@ -477,12 +492,12 @@ def _penalty(group: Group) -> Array:
     return l2 / 2 * np.sum(weights * weights, axis=1) + l1 * np.sum(np.abs(weights), axis=1)
 
 
-def _shares(crowd: Crowd) -> list[Array]:
+def _step_weights(population: PopulationState) -> list[Array]:
     """What the cost of each step of an epoch is multiplied by in its mean, for each member (steps,)."""
     found: dict[tuple[int, int], Array] = {}
-    shares: list[Array] = [np.empty(0)] * len(crowd)
-    for group in crowd.groups:
-        steps_of, cohort = crowd.history.steps[group.members].tolist(), group.cohort
+    step_weights: list[Array] = [np.empty(0)] * len(population)
+    for group in population.groups:
+        steps_of, cohort = population.history.steps[group.members].tolist(), group.cohort
         for member, samples, steps in zip(group.members.tolist(), group.samples.tolist(), steps_of, strict=True):
             if (samples, steps) not in found:
                 size = cohort.batch_size or samples
@@ -490,10 +505,10 @@ def _shares(crowd: Crowd) -> list[Array]:
                 share = np.full(steps, size / total)
                 share[-1] = (total - (steps - 1) * size) / total
                 found[samples, steps] = share
-            shares[member] = found[samples, steps]
-    return shares
+            step_weights[member] = found[samples, steps]
+    return step_weights
 
 
-def _summed(begin: float, costs: Array, shares: Array) -> float:
+def _sequential_sum(begin: float, costs: Array, step_weights: Array) -> float:
     """The sum one after the other, so that it does not matter where it is broken off."""
-    return float(np.add.accumulate(np.append(begin, costs * shares))[-1])
+    return float(np.add.accumulate(np.append(begin, costs * step_weights))[-1])

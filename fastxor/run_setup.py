@@ -24,13 +24,13 @@ from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
 from fastxor.weights import relative
 
-ITERATIONS = 1000
-DESCENT = SGD(0.3)  # this object: the optimizer of who names none
+DEFAULT_ITERATIONS = 1000
+DEFAULT_OPTIMIZER = SGD(0.3)  # this object: the optimizer of who names none
 
 Pair = tuple[Array, Array]  # X and Y
 
 
-class Asked(NamedTuple):
+class RunRequest(NamedTuple):
     """What is asked of a run beside its network and data, checked."""
 
     settings: dict[str, Any]  # the optimizer, weights, …: what it keeps to from first step to last
@@ -41,62 +41,62 @@ class Asked(NamedTuple):
     initialization: Initialization | None
 
 
-def begun(
-    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, rng: Any, asked: Asked
+def new_run(
+    network: Network, X: Array, Y: Array, parameters: Mapping[str, ArrayLike] | None, rng: Any, request: RunRequest
 ) -> Run:
     """A run from its first step."""
-    settings = asked.settings | {"given": X.shape[1], "iterations": 0}
-    X, Y = _counted(X, Y, settings)
+    settings = request.settings | {"given": X.shape[1], "iterations": 0}
+    X, Y = _weighted_samples(X, Y, settings)
     if settings["drop_last"]:
-        _steps(X.shape[1], settings)  # or it is refused, before anything is drawn
-    begin = settings["optimizer"], rng, asked.initialization, settings["penalties"]
+        _steps_per_epoch(X.shape[1], settings)  # or it is refused, before anything is drawn
+    begin = settings["optimizer"], rng, request.initialization, settings["penalties"]
     theta, X, Y = start(network, X, Y, parameters, *begin)
-    settings["fraction"] = fraction = asked.validation if isinstance(asked.validation, float) else None
+    settings["fraction"] = fraction = request.validation if isinstance(request.validation, float) else None
     drawn = settings["batch_size"] is not None or fraction is not None
     settings["seed"] = checks.seed(rng) if drawn else 0
-    return _run(network, X, Y, settings, asked, State.beginning(theta, settings["optimizer"]))
+    return _run(network, X, Y, settings, request, State.beginning(theta, settings["optimizer"]))
 
 
-def resumed(network: Network, X: Array, Y: Array, run: Result, asked: Asked) -> Run:
+def resumed_run(network: Network, X: Array, Y: Array, run: Result, request: RunRequest) -> Run:
     """A run from where another one is."""
     settings = run._settings
-    _refuse_others(network, run, asked)
+    _refuse_changes(network, run, request)
     theta = checks.parameters(run.parameters, network)
     if X.shape[1] != settings["given"]:
         raise ValueError(f"X must be that of the run that is resumed, of {settings['given']} samples; got {X.shape}")
-    X, Y = _counted(X, Y, settings)
+    X, Y = _weighted_samples(X, Y, settings)
     checks.check_values(network.loss, X=X, Y=Y, parameters=network._views(theta))
     if np.result_type(X, theta) != run._state.theta.dtype:
         raise ValueError(f"X must be {run._state.theta.dtype}, as in the run that is resumed; got {X.dtype}")
     theta, X, Y = checks.one_dtype(theta, X, checks.cast("Y", Y, theta.dtype))
     state = replace(run._state, theta=theta.copy())
-    again = _run(network, X, Y, settings, asked, state, run.history._until(state.completed))
+    again = _run(network, X, Y, settings, request, state, run.history._until(state.completed))
     again.best = run._best
     return again
 
 
-def _counted(X: Array, Y: Array, settings: Mapping[str, Any]) -> Pair:
+def _weighted_samples(X: Array, Y: Array, settings: Mapping[str, Any]) -> Pair:
     """The samples that count: those of weight 0 are as if they were not there."""
     weights = settings["weights"]
     return (X, Y) if weights is None or weights.all() else (X[:, weights > 0], Y[:, weights > 0])
 
 
-def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
+def _refuse_changes(network: Network, run: Result, request: RunRequest) -> None:
     """What a run has, nobody else may say otherwise."""
     if network != run.network:
         raise ValueError(f"network must be that of the run that is resumed, {run.network}; got {network}")
-    given: list[tuple[str, Any, Any]] = [(name, asked.settings[name], _DEFAULTS[name]) for name in _DEFAULTS]
-    has, wanted = run._settings["penalties"], asked.settings["penalties"]
+    given: list[tuple[str, Any, Any]] = [(name, request.settings[name], _DEFAULTS[name]) for name in _DEFAULTS]
+    has, wanted = run._settings["penalties"], request.settings["penalties"]
     for name, number in wanted._asdict().items():
         if number not in (getattr(NONE, name), getattr(has, name)):
             raise ValueError(
                 f"{name} comes from the run that is resumed, {getattr(has, name)}, and stays; got {number}"
             )
-    weights = asked.settings["weights"]
+    weights = request.settings["weights"]
     if weights is not None and not np.array_equal(weights, run._settings["weights"]):
         raise ValueError("sample_weight and class_weight come from the run that is resumed, and stay; got others")
-    if run._settings["fraction"] is not None or isinstance(asked.validation, float):
-        given.append(("fraction", asked.validation, None))
+    if run._settings["fraction"] is not None or isinstance(request.validation, float):
+        given.append(("fraction", request.validation, None))
     for name, value, default in given:
         has, pair = run._settings[name], isinstance(value, tuple)
         if value is not default and (pair or value != has):
@@ -104,7 +104,7 @@ def _refuse_others(network: Network, run: Result, asked: Asked) -> None:
             raise ValueError(f"{label} comes from the run that is resumed, {has!r}, and stays; got {shown}")
 
 
-_DEFAULTS: dict[str, Any] = {"optimizer": DESCENT, "batch_size": None, "shuffled": True, "drop_last": False}
+_DEFAULTS: dict[str, Any] = {"optimizer": DEFAULT_OPTIMIZER, "batch_size": None, "shuffled": True, "drop_last": False}
 _ARGUMENTS = {"shuffled": "shuffle", "fraction": "validation"}
 
 
@@ -113,7 +113,7 @@ def _run(
     X: Array,
     Y: Array,
     settings: dict[str, Any],
-    asked: Asked,
+    request: RunRequest,
     state: State,
     history: History | None = None,
 ) -> Run:
@@ -125,21 +125,21 @@ def _run(
         kept, out = held_out(network, Y, fraction, settings["seed"])
         X, Y, held = X[:, kept], Y[:, kept], (X[:, out], Y[:, out])
         weights = None if weights is None else weights[kept]
-    elif isinstance(asked.validation, tuple):
-        x, y = asked.validation
+    elif isinstance(request.validation, tuple):
+        x, y = request.validation
         held = checks.cast("validation X", x, X.dtype), checks.cast("validation Y", y, X.dtype)
-    steps, optimizer = _steps(X.shape[1], settings), settings["optimizer"]
-    end = _end(asked, steps, state.completed, settings["iterations"])
-    rest = settings["batch_size"], settings["seed"], asked.threads, settings["shuffled"], settings["drop_last"]
+    steps, optimizer = _steps_per_epoch(X.shape[1], settings), settings["optimizer"]
+    end = _last_step(request, steps, state.completed, settings["iterations"])
+    rest = settings["batch_size"], settings["seed"], request.threads, settings["shuffled"], settings["drop_last"]
     more = {"penalties": settings["penalties"], "weights": None if weights is None else relative(weights, X.dtype)}
     check_length(schedule_of(optimizer), end)
     job = Job(network, X, Y, optimizer, end, *rest, **more)
     run = Run(job, state, History(steps, optimizer) if history is None else history)
-    run.given, run.weights, run.fraction, run.held = settings["given"], settings["weights"], fraction, held
+    run.given, run.weights, run.fraction, run.held_out = settings["given"], settings["weights"], fraction, held
     return run
 
 
-def _steps(samples: int, settings: dict[str, Any]) -> int:
+def _steps_per_epoch(samples: int, settings: dict[str, Any]) -> int:
     """Those of an epoch."""
     batch_size = settings["batch_size"]
     steps = steps_per_epoch(samples, batch_size, settings["drop_last"])
@@ -148,16 +148,16 @@ def _steps(samples: int, settings: dict[str, Any]) -> int:
     return steps
 
 
-def _end(asked: Asked, steps_per_epoch: int, completed: int, wanted: int) -> int:
+def _last_step(request: RunRequest, steps_per_epoch: int, completed: int, wanted: int) -> int:
     """The step at which to end, from one that has been reached in a run that was to have so many."""
-    if asked.epochs is not None:
-        checks.integer("epochs", asked.epochs, 0, (checks.MOST - completed) // steps_per_epoch)
-        return completed + asked.epochs * steps_per_epoch
-    if asked.iterations is None:
-        return wanted if wanted > completed else min(completed + ITERATIONS, checks.MOST)
-    if asked.iterations > checks.MOST - completed:
-        checks.integer("iterations", asked.iterations, 0, checks.MOST - completed)
-    return completed + asked.iterations
+    if request.epochs is not None:
+        checks.integer("epochs", request.epochs, 0, (checks.MOST - completed) // steps_per_epoch)
+        return completed + request.epochs * steps_per_epoch
+    if request.iterations is None:
+        return wanted if wanted > completed else min(completed + DEFAULT_ITERATIONS, checks.MOST)
+    if request.iterations > checks.MOST - completed:
+        checks.integer("iterations", request.iterations, 0, checks.MOST - completed)
+    return completed + request.iterations
 
 
 def start(

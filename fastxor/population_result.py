@@ -9,15 +9,15 @@ from typing import Any, TypeVar, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastxor import files, saving, saving_crowds, validation
+from fastxor import files, saving, saving_population, validation
 from fastxor.backends import resolve
 from fastxor.cohort import Integers
-from fastxor.crowd import Columns, Crowd, Group
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.names import BackendName
 from fastxor.network import Network
 from fastxor.penalties import Penalties
+from fastxor.population_state import Group, PopulationState, Records
 from fastxor.result import Result
 from fastxor.views import Array
 
@@ -51,7 +51,7 @@ class PopulationHistory:
     (3, 5)
     """
 
-    def __init__(self, columns: Columns) -> None:
+    def __init__(self, columns: Records) -> None:
         self._columns = columns
 
     def __len__(self) -> int:
@@ -146,20 +146,20 @@ class Population(Sequence[Result]):
     array([[0, 1, 1, 0]])
     """
 
-    def __init__(self, crowd: Crowd) -> None:
-        self._crowd = crowd
+    def __init__(self, population: PopulationState) -> None:
+        self._state = population
 
     # ------------------------------------------------------------ what there is of it
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        if len(self._crowd.groups) == 1:
-            return (_network(self._crowd.groups[0]),) * len(self)
-        return tuple(_network(self._crowd.place(i)[0]) for i in range(len(self)))
+        if len(self._state.groups) == 1:
+            return (_network(self._state.groups[0]),) * len(self)
+        return tuple(_network(self._state.find_member(i)[0]) for i in range(len(self)))
 
     @property
     def network(self) -> Network:
-        first, *others = {_network(group): None for group in self._crowd.groups}
+        first, *others = {_network(group): None for group in self._state.groups}
         if others:
             raise ValueError(f"the members have {1 + len(others)} architectures: see .networks, or pop[i].network")
         return first
@@ -171,7 +171,7 @@ class Population(Sequence[Result]):
 
     def _theta(self) -> Array:
         """The flat parameters (members, P)."""
-        network, groups = self.network, self._crowd.groups
+        network, groups = self.network, self._state.groups
         if len(groups) == 1:
             return groups[0].state.theta
         theta = np.empty((len(self), network.count), groups[0].state.theta.dtype)
@@ -181,35 +181,35 @@ class Population(Sequence[Result]):
 
     @property
     def cost(self) -> Array:
-        return self._crowd.cost
+        return self._state.cost
 
     @property
     def validation_cost(self) -> Array:
-        return self._crowd.validation_cost
+        return self._state.validation_cost
 
     @property
     def history(self) -> PopulationHistory:
-        return PopulationHistory(self._crowd.history)
+        return PopulationHistory(self._state.history)
 
     @property
     def iterations(self) -> Integers:
-        return self._crowd.completed()
+        return self._state.completed()
 
     @property
     def converged(self) -> Array:
-        return self._crowd.reached == self._crowd.reached
+        return self._state.reached == self._state.reached
 
     @property
     def iterations_to_target(self) -> Array:
-        return self._crowd.reached
+        return self._state.reached
 
     @property
     def diverged(self) -> Array:
-        return self._crowd.diverged
+        return self._state.diverged
 
     @property
     def seeds(self) -> Integers:
-        return self._crowd.seeds
+        return self._state.seeds
 
     @property
     def best(self) -> Result:
@@ -234,7 +234,7 @@ class Population(Sequence[Result]):
         return np.argsort(np.where(score == score, score, np.inf), kind="stable")
 
     def __len__(self) -> int:
-        return len(self._crowd)
+        return len(self._state)
 
     def __iter__(self) -> Iterator[Result]:
         return (self._result(i) for i in range(len(self)))
@@ -255,20 +255,20 @@ class Population(Sequence[Result]):
             raise IndexError(f"a population has one member at least; {index!r} are none of {len(self)}")
         if len(np.unique(which)) < len(which):
             raise IndexError("a population has each member once")
-        return Population(self._crowd.take(which))
+        return Population(self._state.take(which))
 
     def __repr__(self) -> str:
-        shapes = {"-".join(map(str, _network(group).sizes)) for group in self._crowd.groups}
+        shapes = {"-".join(map(str, _network(group).sizes)) for group in self._state.groups}
         network = f"{shapes.pop()} network" if len(shapes) == 1 else f"{len(shapes)} architectures"
         known = self.cost[np.isfinite(self.cost)]
-        reached = "" if self._crowd.target is None else f", {int(self.converged.sum())} converged"
+        reached = "" if self._state.target is None else f", {int(self.converged.sum())} converged"
         span = f", cost {known.min():g} to {known.max():g}" if len(known) else ""
         return f"Population({len(self)} member{'s' * (len(self) != 1)}, {network}{reached}{span})"
 
     # ------------------------------------------------------------ a member by itself
 
     def _result(self, i: int) -> Result:
-        group, number = self._crowd.place(i)
+        group, number = self._state.find_member(i)
         state, best = group.state.state(number), None
         if group.best is not None and group.best.completed[number] >= 0:
             best = group.best.state(number)
@@ -278,7 +278,7 @@ class Population(Sequence[Result]):
         return Result(network, network._views(state.theta), history, state.completed, state, settings, best)
 
     def _history_of(self, i: int, optimizer: Any) -> History:
-        columns = self._crowd.history
+        columns = self._state.history
         steps, count = int(columns.steps[i]), int(columns.count[i])
         history = History(steps, optimizer)
         numbers = np.arange(count)
@@ -287,15 +287,19 @@ class Population(Sequence[Result]):
         if columns.validation is not None:
             known = zip(at, columns.validation[:count, i].tolist(), strict=True)
             history._validation = {iteration: value for iteration, value in known if value == value}
-        group, number = self._crowd.place(i)
+        group, number = self._state.find_member(i)
         history._clock.append((int(group.state.completed[number]), columns.seconds))
         return history
 
     def _settings(self, group: Group, number: int) -> dict[str, Any]:
         """As `Run` has them."""
-        job, crowd = group.cohort.job(number), self._crowd
+        job, population = group.cohort.job(number), self._state
         member = int(group.members[number])
-        weights = crowd.weights if crowd.weights is None or crowd.weights.ndim == 1 else crowd.weights[member].copy()
+        weights = (
+            population.weights
+            if population.weights is None or population.weights.ndim == 1
+            else population.weights[member].copy()
+        )
         return {
             "optimizer": job.optimizer,
             "batch_size": job.batch_size,
@@ -305,10 +309,10 @@ class Population(Sequence[Result]):
             "weights": weights,
             "seed": job.seed,
             "iterations": job.iterations,
-            "interval": crowd.history.interval,
+            "interval": population.history.interval,
             "samples": int(group.samples[number]),
-            "given": crowd.given,
-            "fraction": crowd.fraction,
+            "given": population.given,
+            "fraction": population.fraction,
         }
 
     # ------------------------------------------------------------ all members at once
@@ -339,7 +343,7 @@ class Population(Sequence[Result]):
         """
         core = resolve(backend)
         threads = None if threads is None else validation.limit("threads", threads)
-        parts = [(group, _outputs(core, group, X, len(self), threads)) for group in self._crowd.groups]
+        parts = [(group, _outputs(core, group, X, len(self), threads)) for group in self._state.groups]
         if len(parts) == 1:
             return parts[0][1]
         if len({part.shape[1] for _group, part in parts}) > 1:
@@ -390,7 +394,7 @@ class Population(Sequence[Result]):
         return cast(Array, counts.argmax(axis=0))
 
     def _output(self) -> str:
-        first, *others = {_network(group).output for group in self._crowd.groups}
+        first, *others = {_network(group).output for group in self._state.groups}
         if others:
             raise ValueError("the members have different kinds of outputs: ask each of them, pop[i].predict(X)")
         return first
@@ -413,7 +417,7 @@ class Population(Sequence[Result]):
         TypeError
             If the optimizer's learning rate is a function that is not one of `fastxor.schedules`.
         """
-        saving_crowds.save(path, self._crowd)
+        saving_population.save(path, self._state)
 
 
 @overload
@@ -463,7 +467,7 @@ def load(path: Path, kind: Any = None) -> Any:
     arrays, entry = files.read(path)
     found: Result | Population
     if "population" in entry:
-        found = Population(saving_crowds.restored(path, arrays, entry))
+        found = Population(saving_population.restored(path, arrays, entry))
     else:
         found = Result(*saving.restored(path, arrays, entry))
     if kind is not None and not isinstance(found, kind):

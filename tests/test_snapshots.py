@@ -27,21 +27,21 @@ def drawn(sizes, m, dtype, threads=1, optimizer=OPTIMIZERS[0], batch_size=None):
 def assert_kept(job, state, steps, every):
     """In advances of so many steps, each state has the bits of a session that ends there."""
     session = fused.open(job, state)
-    session.every = every
+    session.snapshot_interval = every
     for done in range(0, 4 * steps, steps):
         assert session.advance(steps, 0, 3)[0] == steps
-        assert [*session.thetas] == [i for i in range(done + 1, done + steps + 1) if i % every == 0]
-        for iteration, theta in session.thetas.items():
+        assert [*session.snapshot_thetas] == [i for i in range(done + 1, done + steps + 1) if i % every == 0]
+        for iteration, theta in session.snapshot_thetas.items():
             alone = fused.open(job, state)
             alone.advance(iteration, 0, 100)
-            wanted, kept = alone.state(), session.kept(iteration)
+            wanted, kept = alone.state(), session.snapshot(iteration)
             assert kept.completed == wanted.completed == iteration
             np.testing.assert_array_equal(theta, wanted.theta)
             np.testing.assert_array_equal(kept.theta, wanted.theta)
             np.testing.assert_array_equal(kept.memory.rows, wanted.memory.rows)
             np.testing.assert_array_equal(kept.memory.powers, wanted.memory.powers)
     kept.theta[:] = np.nan  # it is a copy
-    assert np.isfinite(session.thetas[kept.completed]).all()
+    assert np.isfinite(session.snapshot_thetas[kept.completed]).all()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -54,13 +54,13 @@ def test_states_on_the_way(optimizer, m, batch_size, dtype):
 @pytest.mark.parametrize("lockstep", [False, True])
 def test_states_on_the_way_of_threads(monkeypatch, lockstep):
     if lockstep:
-        monkeypatch.setattr(choices, "WORTH_LOCKSTEP", 0.0)
+        monkeypatch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
     job, state = drawn((3, 50, 2), 200 if lockstep else 1100, "float32", 2, fx.Adam(0.01))
     assert_kept(job, state, steps=6, every=2)
 
 
 def test_states_on_the_way_of_a_specialised_kernel(monkeypatch):
-    for worth in ("WORTH_COMPILING", "WORTH_LOADING", "WORTH_CALLING"):
+    for worth in ("MIN_SECONDS_TO_COMPILE", "MIN_SECONDS_TO_LOAD", "MIN_SECONDS_TO_CALL"):
         monkeypatch.setattr(choices, worth, 0.0)
     job, state = drawn((2, 2, 1), 4, "float64")
     assert specialised.fits(job.network, job.optimizer, 4, state.theta.dtype)
@@ -70,19 +70,19 @@ def test_states_on_the_way_of_a_specialised_kernel(monkeypatch):
 def test_more_than_there_is_room_for_are_not_kept():
     job, state = drawn((3, 5, 2), 40, "float32")
     session = fused.open(job, state)
-    session.every = 1
+    session.snapshot_interval = 1
     session.advance(90, 0, 1)
-    assert [*session.thetas] == list(range(1, session.room + 1))
+    assert [*session.snapshot_thetas] == list(range(1, session.snapshot_capacity + 1))
 
 
 def test_who_keeps_nothing_disturbs_nobody():
-    """A desk that has kept states serves a run that keeps none."""
+    """A set of buffers that has kept states serves a run that keeps none."""
     job, state = drawn((3, 5, 2), 40, "float32", None, fx.Adam(0.01))
     for every in (2, 0):
         session = fused.open(job, state)
-        session.every = every
+        session.snapshot_interval = every
         session.advance(10, 0, 1)
-        assert len(session.thetas) == (5 if every else 0)
+        assert len(session.snapshot_thetas) == (5 if every else 0)
         session.close()
 
 
@@ -134,7 +134,7 @@ def test_the_cost_of_samples_that_stay(data):
 
 
 def test_large_data_are_not_copied(monkeypatch):
-    monkeypatch.setattr(choices, "STAYING_BYTES", 0)
+    monkeypatch.setattr(choices, "MAX_RESIDENT_VALIDATION_BYTES", 0)
     job, state = drawn((3, 5, 2), 40, "float64")
     cost, before = fused.loss_on(job.network, job.X, job.Y), fused.loss(job.network, state.theta, job.X, job.Y)
     assert cost(state.theta) == before
@@ -151,9 +151,9 @@ def test_spans_may_have_any_length(monkeypatch):
     options |= {"callback": lambda moment: moments.append(moment.parameters["W1"].sum()), "random_state": 0}
     for length in ({"epochs": 40, "batch_size": 7}, {"iterations": 90, "interval": 4, "batch_size": 7}):
         runs = []
-        for room in (choices.MOST_ASIDE, 1, 3):
-            monkeypatch.setattr(choices, "MOST_ASIDE", room)
-            fused.session._idle_desks.cache_clear()
+        for room in (choices.MAX_SNAPSHOTS, 1, 3):
+            monkeypatch.setattr(choices, "MAX_SNAPSHOTS", room)
+            fused.session._buffer_pool.cache_clear()
             moments.clear()
             runs.append((fx.train(net, X, Y, parameters=start, **length, **options), [*moments]))
             monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""Where the fits of a search meet: each goes on in a thread of its own until its epochs begin, and waits there for the
+"""The fits of a search in batches: each goes on in a thread of its own until its epochs begin, and waits there for the
 others. Then those that suit each other are trained as populations, and every thread goes on with what it was to do.
 """
 
@@ -15,45 +15,45 @@ from typing import Any
 import joblib
 from joblib.parallel import ParallelBackendBase
 
-from fastxor.sklearn import side_by_side
-from fastxor.sklearn.side_by_side import Member
-from fastxor.sklearn.solving import Course
+from fastxor.sklearn import cohorts
+from fastxor.sklearn.cohorts import CohortMember
+from fastxor.sklearn.solving import FitCoroutine
 from fastxor.state import Job
 from fastxor.views import Array
 
 # Fits that wait for each other, at most twice so many; and bytes of data that so many may have.
-_SEATS = 256
-_BYTES = 2**27
+_MAX_WAITING = 256
+_MAX_BYTES = 2**27
 
 _thread = threading.local()
 
 
-def here(job: Job) -> Meeting | None:
-    """The meeting to which this thread's fit goes, if it is one that is trained sooner in company."""
-    meeting = getattr(_thread, "meeting", None)
-    return meeting if meeting is not None and side_by_side.suits(job) else None
+def current_backend(job: Job) -> BatchingBackend | None:
+    """The backend that batches this thread's fit, if it is one that is trained sooner in company."""
+    backend = getattr(_thread, "backend", None)
+    return backend if backend is not None and cohorts.is_batchable(job) else None
 
 
-class _Seat:
+class _WaitingFit:
     """A fit that waits."""
 
-    def __init__(self, course: Course, member: Member) -> None:
-        self.course, self.member = course, member
+    def __init__(self, coroutine: FitCoroutine, member: CohortMember) -> None:
+        self.coroutine, self.member = coroutine, member
         self.end: Array | BaseException | None = None
         self.ready = threading.Lock()  # held until the fit may go on
         self.ready.acquire()
 
 
-class _Left(BaseException):
+class _SearchCancelled(BaseException):
     """A search has been left, by Ctrl-C or an error, and nobody waits for what a fit comes to."""
 
 
-class Meeting(ParallelBackendBase):
+class BatchingBackend(ParallelBackendBase):
     """A backend of joblib's: tasks in threads, of which as many go on at a time as there are jobs.
 
     Whoever goes on has a turn. A thread that has done a task takes the next one; one whose task waits gives its turn to
     another. When all tasks that joblib has handed out wait, none of them would go on by itself any more, and they are
-    trained. So what meets depends on no clock.
+    trained. So what is trained together depends on no clock.
 
     Parameters
     ----------
@@ -67,23 +67,25 @@ class Meeting(ParallelBackendBase):
 
     def __init__(self, nbytes: int) -> None:
         super().__init__(nesting_level=0)
-        self._seats = min(_SEATS, _BYTES // max(1, nbytes))
+        self._max_waiting = min(_MAX_WAITING, _MAX_BYTES // max(1, nbytes))
         self._search: Any = None  # joblib's `Parallel`
-        self._is_open = self._is_left = False
+        self._is_open = self._is_cancelled = False
         self._jobs = 1
         self._lock = threading.Lock()  # for what follows
-        self._turns = 1  # that nobody has
+        self._free_threads = 1  # that nobody has
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # that have not begun
-        self._out = 0  # tasks that are not done
-        self._all_out = False  # whether no more come before one of them is done
-        self._waiting: list[_Seat] = []
-        self._trained: deque[_Seat] = deque()  # who may go on, when there is a turn
+        self._unfinished = 0  # tasks that are not done
+        self._all_submitted = False  # whether no more come before one of them is done
+        self._waiting: list[_WaitingFit] = []
+        self._resumable: deque[_WaitingFit] = deque()  # who may go on, when there is a turn
 
     # ------------------------------------------------------------ what joblib asks for
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **options: Any) -> int:
-        """The first who comes is the search; what else there is, as when the best estimator is fitted, has no seats."""
-        self._jobs = self._turns = _count(n_jobs)
+        """The first who comes is the search; what else there is, as when the best estimator is fitted, waits for
+        nobody.
+        """
+        self._jobs = self._free_threads = _thread_count(n_jobs)
         self.parallel = parallel
         if self._search is None:
             self._search, self._is_open = parallel, True
@@ -91,7 +93,7 @@ class Meeting(ParallelBackendBase):
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many tasks there may be at a time."""
-        return max(_count(n_jobs), self._seats) if self._is_open else _count(n_jobs)
+        return max(_thread_count(n_jobs), self._max_waiting) if self._is_open else _thread_count(n_jobs)
 
     def terminate(self) -> None:
         """The search is over."""
@@ -100,12 +102,12 @@ class Meeting(ParallelBackendBase):
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Let those that wait go, and end what is trained; what goes on by itself comes to its end."""
         with self._lock:
-            self._is_left = True
-            for seat in self._waiting:
-                seat.end = _Left()
-            self._trained.extend(self._waiting)
+            self._is_cancelled = True
+            for fit in self._waiting:
+                fit.end = _SearchCancelled()
+            self._resumable.extend(self._waiting)
             self._waiting = []
-            self._go_on()
+            self._schedule()
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
         """Begin a task, or have it wait for its turn."""
@@ -113,9 +115,9 @@ class Meeting(ParallelBackendBase):
         if callback is not None:
             future.add_done_callback(callback)
         with self._lock:
-            self._out += 1
+            self._unfinished += 1
             self._tasks.append((func, future))
-            self._go_on()
+            self._schedule()
         return future
 
     def apply_async(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
@@ -130,92 +132,92 @@ class Meeting(ParallelBackendBase):
     def retrieval_context(self) -> Iterator[None]:
         """From now on a task comes only when one is done."""
         with self._lock:
-            self._all_out = True
-            self._go_on()
+            self._all_submitted = True
+            self._schedule()
         try:
             yield
         finally:
-            self._all_out = False
+            self._all_submitted = False
 
     # ------------------------------------------------------------ turns; the lock is held
 
-    def _go_on(self) -> None:
+    def _schedule(self) -> None:
         """Let as many go on as there are turns: first those that were trained. Tasks begin when joblib has handed them
         out, which would only take turns with them.
         """
-        while self._turns and (self._trained or (self._tasks and self._all_out)):
-            self._turns -= 1
-            if self._trained:
-                self._trained.popleft().ready.release()
+        while self._free_threads and (self._resumable or (self._tasks and self._all_submitted)):
+            self._free_threads -= 1
+            if self._resumable:
+                self._resumable.popleft().ready.release()
             else:
-                _start(self._work, *self._tasks.popleft())
+                _start_thread(self._run_tasks, *self._tasks.popleft())
 
-    def _begin(self) -> None:
+    def _train_if_all_wait(self) -> None:
         """Train those who wait, if nobody else is to come."""
-        if self._all_out and self._waiting and len(self._waiting) == self._out:
-            seats, self._waiting = self._waiting, []
-            _start(self._train, seats)
+        if self._all_submitted and self._waiting and len(self._waiting) == self._unfinished:
+            fits, self._waiting = self._waiting, []
+            _start_thread(self._train_cohorts, fits)
 
     # ------------------------------------------------------------ threads
 
-    def _work(self, *task: Any) -> None:
+    def _run_tasks(self, *task: Any) -> None:
         """Do a task, and then others."""
-        _thread.meeting = self if self._is_open else None
+        _thread.backend = self if self._is_open else None
         while task:
-            self._do(*task)
+            self._run_task(*task)
             with self._lock:
-                self._out -= 1
-                self._begin()
-                if self._trained or not self._tasks:
-                    self._turns += 1
-                    self._go_on()
+                self._unfinished -= 1
+                self._train_if_all_wait()
+                if self._resumable or not self._tasks:
+                    self._free_threads += 1
+                    self._schedule()
                     return
                 task = self._tasks.popleft()
 
-    def _do(self, func: Callable[[], Any], future: Future[Any]) -> None:
+    def _run_task(self, func: Callable[[], Any], future: Future[Any]) -> None:
         try:
-            if self._is_left:
-                raise _Left
+            if self._is_cancelled:
+                raise _SearchCancelled
             result = func()
         except BaseException as error:
             future.set_exception(error)
         else:
             future.set_result(result)  # which hands out another task
 
-    def attend(self, course: Course, member: Member) -> Array:
-        """Where the course ends; meanwhile another task has this one's turn."""
-        seat = _Seat(course, member)
+    def train_batched(self, coroutine: FitCoroutine, member: CohortMember) -> Array:
+        """Where the coroutine ends; meanwhile another task has this one's turn."""
+        fit = _WaitingFit(coroutine, member)
         with self._lock:
-            if self._is_left:
-                raise _Left
-            self._waiting.append(seat)
-            self._begin()
-            self._turns += 1
-            self._go_on()
-        seat.ready.acquire()
-        if isinstance(seat.end, BaseException):
-            raise seat.end
-        assert seat.end is not None
-        return seat.end
+            if self._is_cancelled:
+                raise _SearchCancelled
+            self._waiting.append(fit)
+            self._train_if_all_wait()
+            self._free_threads += 1
+            self._schedule()
+        fit.ready.acquire()
+        if isinstance(fit.end, BaseException):
+            raise fit.end
+        assert fit.end is not None
+        return fit.end
 
-    def _train(self, seats: list[_Seat]) -> None:
+    def _train_cohorts(self, fits: list[_WaitingFit]) -> None:
         try:
-            courses = [(seat.course, seat.member) for seat in seats]
-            ends: list[Any] = [*side_by_side.train(courses, self._jobs, lambda: self._is_left)]
+            coroutines = [(fit.coroutine, fit.member) for fit in fits]
+            ends: list[Any] = [*cohorts.train(coroutines, self._jobs, lambda: self._is_cancelled)]
         except BaseException as error:
-            ends = [copy(error) for _seat in seats]  # each is raised by itself
-        for seat, end in zip(seats, ends, strict=True):
-            seat.end = _Left() if end is None else end
+            ends = [copy(error) for _fit in fits]  # each is raised by itself
+        for fit, end in zip(fits, ends, strict=True):
+            fit.end = _SearchCancelled() if end is None else end
         with self._lock:
-            self._trained.extend(seats)
-            self._go_on()
+            self._resumable.extend(fits)
+            self._schedule()
 
 
-def _start(work: Callable[..., None], *arguments: Any) -> None:
+def _start_thread(work: Callable[..., None], *arguments: Any) -> None:
     threading.Thread(target=work, args=arguments, daemon=True, name="fastxor-search").start()
 
 
-def _count(n_jobs: int | None) -> int:
+def _thread_count(n_jobs: int | None) -> int:
     """How many that is."""
     if n_jobs == 0:
         raise ValueError("n_jobs == 0 in Parallel has no meaning")

@@ -8,10 +8,10 @@ import numpy as np
 
 from fastxor import files, validation
 from fastxor.cohort import Cohort, CohortState, optimizer_of
-from fastxor.crowd import Columns, Crowd, Group
 from fastxor.files import Path
 from fastxor.network import Network
 from fastxor.optimizers import Optimizer
+from fastxor.population_state import Group, PopulationState, Records
 from fastxor.saving import OPTIMIZERS, Known, array, check_memory, described, schedules_in
 from fastxor.views import Array
 
@@ -21,28 +21,28 @@ _STATE = ("memory", "powers", "completed")
 _MEMBERS = {"stopped": _BOOL, "diverged": _BOOL, "reached": _FLOAT, "cost": _FLOAT, "validation_cost": _FLOAT}
 
 
-def save(path: Path, crowd: Crowd) -> None:
+def save(path: Path, population: PopulationState) -> None:
     """Write a population. The parameters stand under their own names, with an axis more; where there are several
     groups of members, each has its arrays under its number, as ``0.W1``.
     """
-    history = crowd.history
+    history = population.history
     rows = int(history.count.max(initial=0))
-    arrays: dict[str, Array] = {"seeds": crowd.seeds} | {name: getattr(crowd, name) for name in _MEMBERS}
+    arrays: dict[str, Array] = {"seeds": population.seeds} | {name: getattr(population, name) for name in _MEMBERS}
     arrays |= {f"history.{name}": getattr(history, name) for name in ("steps", "count", "open")}
     arrays["history.cost"] = history.cost[:rows]
     if history.validation is not None:
         arrays["history.validation"] = history.validation[:rows]
-    if crowd.target is not None:
-        arrays["target"] = crowd.target
-    if crowd.weights is not None:
-        arrays["sample_weight"] = crowd.weights
+    if population.target is not None:
+        arrays["target"] = population.target
+    if population.weights is not None:
+        arrays["sample_weight"] = population.weights
     groups = []
-    for number, group in enumerate(crowd.groups):
-        prefix = f"{number}." if len(crowd.groups) > 1 else ""
+    for number, group in enumerate(population.groups):
+        prefix = f"{number}." if len(population.groups) > 1 else ""
         arrays |= {prefix + name: value for name, value in _group_arrays(group).items()}
         groups.append(_described(group))
-    entry = {"groups": groups, "interval": history.interval, "seconds": history.seconds, "digest": crowd.digest}
-    entry |= {"given": crowd.given, "fraction": crowd.fraction}
+    entry = {"groups": groups, "interval": history.interval, "seconds": history.seconds, "digest": population.digest}
+    entry |= {"given": population.given, "fraction": population.fraction}
     files.write(path, arrays, {"population": entry})
 
 
@@ -68,15 +68,15 @@ def _described(group: Group) -> dict[str, Any]:
 # ---------------------------------------------------------------- what comes back
 
 
-def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> Crowd:
+def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> PopulationState:
     """A population from what stands in its file; a ValueError that names the file says what is wrong with it."""
     try:
-        return _crowd(Known(arrays, "array"), Known(entry["population"], "entry"))
+        return _population_state(Known(arrays, "array"), Known(entry["population"], "entry"))
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise ValueError(f"{files.refusal(path)}: {error}") from error
 
 
-def _crowd(arrays: Known, entry: Known) -> Crowd:
+def _population_state(arrays: Known, entry: Known) -> PopulationState:
     K = arrays["seeds"].size
     seeds = array(arrays, "seeds", (K,), _INT)
     several = len(entry["groups"]) > 1
@@ -96,10 +96,10 @@ def _crowd(arrays: Known, entry: Known) -> Crowd:
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
     target = array(arrays, "target", (K,), _FLOAT) if "target" in arrays else None
     history = _columns(arrays, entry, K)
-    return Crowd(groups, history, seeds, weights, given, fraction, target, entry["digest"], **columns)
+    return PopulationState(groups, history, seeds, weights, given, fraction, target, entry["digest"], **columns)
 
 
-def _columns(arrays: Known, entry: Known, K: int) -> Columns:
+def _columns(arrays: Known, entry: Known, K: int) -> Records:
     interval = None if entry["interval"] is None else validation.integer("interval", entry["interval"], 1)
     steps, count = (array(arrays, f"history.{name}", (K,), _INT) for name in ("steps", "count"))
     rows = int(count.max())
@@ -110,7 +110,7 @@ def _columns(arrays: Known, entry: Known, K: int) -> Columns:
     if "history.validation" in arrays:
         found = array(arrays, "history.validation", (rows, K), _FLOAT, finite=False)
     opened = array(arrays, "history.open", (K,), _FLOAT)
-    return Columns(interval, steps, cost, found, count, opened, validation.rate("seconds", entry["seconds"]))
+    return Records(interval, steps, cost, found, count, opened, validation.rate("seconds", entry["seconds"]))
 
 
 def _group(arrays: Known, entry: Known, prefix: str) -> Group:

@@ -1,6 +1,7 @@
 """Estimators' training as members of populations: who goes together, and the rounds of epochs that they take.
 
-An estimator's course, `solving.descend`, asks for epochs and is told their losses, so that it ends as it would alone.
+An estimator's coroutine, `solving.fit_epochs`, asks for epochs and is told their losses, so that it ends as it would
+alone.
 """
 
 from __future__ import annotations
@@ -14,45 +15,45 @@ from typing import Any
 import numpy as np
 
 from fastxor.backends import Backend
-from fastxor.cohort import Cohort, CohortState, Integers, Own
+from fastxor.cohort import Cohort, CohortState, Integers, SampleRange
 from fastxor.optimizers import Memory, schedule_of
-from fastxor.pace import Pace
-from fastxor.sklearn.solving import Course, Shuffles, Solver, epoch_losses
+from fastxor.sklearn.solving import FitCoroutine, Shuffles, Solver, epoch_losses
 from fastxor.state import Job, Orders, State
+from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
 
 # Samples of a step, and parameters times samples, up to which networks in lanes are faster than each by itself, whose
 # vectors are of samples; and steps from which on that makes up for the waiting. All others keep the bits that they have
 # by themselves.
-_BATCH, _SMALL, _LONG = 32, 2_500, 4_000
+_MAX_BATCH_SAMPLES, _MAX_STEP_WORK, _MIN_STEPS = 32, 2_500, 4_000
 
 # Steps of all members together that are taken at a time, at most: so many samples of them.
-_AT_ONCE = 4_000_000
+_MAX_SAMPLES_PER_CALL = 4_000_000
 
 # Orders, epochs times samples, that are kept for members to share.
-_DRAWN = 4_000_000
+_MAX_CACHED_ORDERS = 4_000_000
 
 
-def suits(job: Job) -> bool:
+def is_batchable(job: Job) -> bool:
     """Whether it is trained sooner as one of many."""
     if job.batch_size is None or job.weights is not None or schedule_of(job.optimizer) is not None:
         return False
-    small = job.batch_size <= _BATCH and job.network.count * job.batch_size <= _SMALL
-    return small and job.iterations >= _LONG
+    small = job.batch_size <= _MAX_BATCH_SAMPLES and job.network.count * job.batch_size <= _MAX_STEP_WORK
+    return small and job.iterations >= _MIN_STEPS
 
 
-class Member:
-    """Epochs of an estimator's training in the hands of a population: to a course what `solving.Epochs` is."""
+class CohortMember:
+    """Epochs of an estimator's training in the hands of a population: to a coroutine what `solving.Epochs` is."""
 
     finished = False
 
     def __init__(self, core: Backend, job: Job, solver: Solver, theta: Array) -> None:
         self.core, self.job, self.solver = core, job, solver
         self.beginning = State(theta, solver.memory)
-        self._group: _Group | None = None
+        self._group: _CohortTraining | None = None
         self._number = 0
 
-    def join(self, group: _Group, number: int) -> None:
+    def join(self, group: _CohortTraining, number: int) -> None:
         self._group, self._number = group, number
 
     @property
@@ -84,30 +85,32 @@ class Member:
 
 
 def train(
-    courses: Sequence[tuple[Course, Member]], threads: int, is_over: Callable[[], bool]
+    coroutines: Sequence[tuple[FitCoroutine, CohortMember]], threads: int, is_cancelled: Callable[[], bool]
 ) -> list[Array | Exception | None]:
-    """Where each course ends, or what it has raised; None if `is_over` has said that nobody waits for it any more."""
+    """Where each coroutine ends, or what it has raised; None if `is_cancelled` has said that nobody waits for it any
+    more.
+    """
     kinds: dict[Any, list[int]] = defaultdict(list)
-    for number, (_course, member) in enumerate(courses):
+    for number, (_coroutine, member) in enumerate(coroutines):
         kinds[member.kind].append(number)
-    ends: list[Array | Exception | None] = [None] * len(courses)
+    results: list[Array | Exception | None] = [None] * len(coroutines)
     for numbers in kinds.values():
-        group = _Group([courses[number] for number in numbers], threads)
-        group.go(is_over)
-        for number, end in zip(numbers, group.ends, strict=True):
-            ends[number] = end
-    return ends
+        group = _CohortTraining([coroutines[number] for number in numbers], threads)
+        group.execute(is_cancelled)
+        for number, end in zip(numbers, group.results, strict=True):
+            results[number] = end
+    return results
 
 
-class _Group:
+class _CohortTraining:
     """Members of one kind, k of them."""
 
-    def __init__(self, courses: Sequence[tuple[Course, Member]], threads: int) -> None:
-        self.courses = [course for course, _member in courses]
-        members = [member for _course, member in courses]
+    def __init__(self, coroutines: Sequence[tuple[FitCoroutine, CohortMember]], threads: int) -> None:
+        self.coroutines = [coroutine for coroutine, _member in coroutines]
+        members = [member for _coroutine, member in coroutines]
         self.jobs, k = [member.job for member in members], len(members)
         first, optimizers = self.jobs[0], [member.solver.optimizer for member in members]
-        X, Y, own = _shared(self.jobs)
+        X, Y, own = _pooled_samples(self.jobs)
         self.per_epoch = np.array([job.steps_per_epoch for job in self.jobs])
         self.cohort = Cohort(
             first.network,
@@ -125,83 +128,83 @@ class _Group:
         )
         self.state = CohortState.of([member.beginning for member in members])
         self.session = members[0].core.open_cohort(self.cohort)
-        self.pace = Pace(self.session.speed / 4)
-        self.asked = np.zeros(k, np.int64)  # epochs
-        self.ends: list[Array | Exception | None] = [None] * k
+        self.time_slice = TimeSlice(self.session.speed / 4)
+        self.requested_epochs = np.zeros(k, np.int64)  # epochs
+        self.results: list[Array | Exception | None] = [None] * k
         for number, member in enumerate(members):
             member.join(self, number)
 
-    def go(self, is_over: Callable[[], bool]) -> None:
+    def execute(self, is_cancelled: Callable[[], bool]) -> None:
         """Take epochs until nobody asks for more."""
-        for number in range(len(self.courses)):
-            self._tell(number, None)
+        for number in range(len(self.coroutines)):
+            self._resume(number, None)
         try:
-            while not is_over() and len(live := np.flatnonzero(self.asked)):
-                self._round(live, is_over)
+            while not is_cancelled() and len(live := np.flatnonzero(self.requested_epochs)):
+                self._round(live, is_cancelled)
         finally:
             self.session.close()
 
-    def _round(self, live: Integers, is_over: Callable[[], bool]) -> None:
+    def _round(self, live: Integers, is_cancelled: Callable[[], bool]) -> None:
         """Epochs for all of them, some members at a time; those with as much to do share a vector."""
-        steps = self.asked * self.per_epoch
+        steps = self.requested_epochs * self.per_epoch
         live = live[np.argsort(-steps[live], kind="stable")]
         start = 0
-        while start < len(live) and not is_over():
-            at_once = min(self.pace.steps, _AT_ONCE // (self.cohort.batch_size or 1))
+        while start < len(live) and not is_cancelled():
+            at_once = min(self.time_slice.steps, _MAX_SAMPLES_PER_CALL // (self.cohort.batch_size or 1))
             block = max(1, self.session.block)
             which = live[start : start + max(block, at_once // int(steps[live[start]]) // block * block)]
             start += len(which)
             most = np.maximum(1, at_once // len(which) // self.per_epoch[which])
-            self._take(which, np.minimum(self.asked[which], most))
+            self._take(which, np.minimum(self.requested_epochs[which], most))
 
     def _take(self, which: Integers, epochs: Integers) -> None:
         steps, none = epochs * self.per_epoch[which], np.zeros(len(which), np.int64)
         began = time.perf_counter()
-        moved = self.session.advance(self.state.take(which), which, steps, none, 1)
-        self.pace.took(int(steps.sum()), time.perf_counter() - began)
-        self.state.put(which, moved.state)
-        rows = zip(which.tolist(), moved.good.tolist(), steps.tolist(), moved.costs, strict=True)
+        progress = self.session.advance(self.state.take(which), which, steps, none, 1)
+        self.time_slice.took(int(steps.sum()), time.perf_counter() - began)
+        self.state.put(which, progress.state)
+        rows = zip(which.tolist(), progress.good.tolist(), steps.tolist(), progress.costs, strict=True)
         for number, good, wanted, costs in rows:
             losses = epoch_losses(self.jobs[number], costs[:good])
-            self._tell(number, losses if good == wanted else [*losses, nan])
+            self._resume(number, losses if good == wanted else [*losses, nan])
 
-    def _tell(self, number: int, losses: list[float] | None) -> None:
-        """Tell a course the losses of its epochs, and note what it asks for then."""
-        self.asked[number] = 0
+    def _resume(self, number: int, losses: list[float] | None) -> None:
+        """Tell a coroutine the losses of its epochs, and note what it asks for then."""
+        self.requested_epochs[number] = 0
         try:
-            self.asked[number] = self.courses[number].send(losses)  # type: ignore[arg-type]  # None begins it
+            self.requested_epochs[number] = self.coroutines[number].send(losses)  # type: ignore[arg-type]  # None begins it
         except StopIteration as end:
-            self.ends[number] = end.value.copy()
+            self.results[number] = end.value.copy()
         except Exception as error:
-            self.ends[number] = error
+            self.results[number] = error
 
 
 def _orders(job: Job, known: dict[Any, Orders]) -> Orders:
     """Those of its epochs, which are drawn once for all that have the same seed and as many samples."""
     orders = job.shuffle
-    few = job.iterations // job.steps_per_epoch * job.samples <= _DRAWN
+    few = job.iterations // job.steps_per_epoch * job.samples <= _MAX_CACHED_ORDERS
     key = orders.key if few and isinstance(orders, Shuffles) else None
-    return orders if key is None else known.setdefault(key, _Drawn(orders))
+    return orders if key is None else known.setdefault(key, _CachedOrders(orders))
 
 
-class _Drawn:
+class _CachedOrders:
     """Orders that are kept, for several to ask for."""
 
     def __init__(self, orders: Orders) -> None:
-        self._orders, self._kept = orders, list[Integers]()
+        self._orders, self._cached = orders, list[Integers]()
         self._last: tuple[tuple[int, int], Integers] | None = None  # which those that go together all ask for
 
     def orders(self, first: int, count: int) -> Integers:
         """Those of so many epochs."""
-        missing = first + count - len(self._kept)
+        missing = first + count - len(self._cached)
         if missing > 0:
-            self._kept.extend(self._orders.orders(len(self._kept), missing))
+            self._cached.extend(self._orders.orders(len(self._cached), missing))
         if self._last is None or self._last[0] != (first, count):
-            self._last = (first, count), np.stack(self._kept[first : first + count])
+            self._last = (first, count), np.stack(self._cached[first : first + count])
         return self._last[1]
 
 
-def _shared(jobs: Sequence[Job]) -> tuple[Array, Array, list[Own]]:
+def _pooled_samples(jobs: Sequence[Job]) -> tuple[Array, Array, list[SampleRange]]:
     """The samples of all jobs, those that several have only once: X (n_x, m), Y (n_y, m), and which are whose."""
     known: dict[Any, list[tuple[Job, int]]] = defaultdict(list)
     parts: list[Job] = []
@@ -215,6 +218,6 @@ def _shared(jobs: Sequence[Job]) -> tuple[Array, Array, list[Own]]:
             first, end = end, end + job.samples
             alike.append((job, first))
             parts.append(job)
-        own.append(Own(first, job.samples, _orders(job, drawn)))
+        own.append(SampleRange(first, job.samples, _orders(job, drawn)))
     X, Y = (np.concatenate([getattr(job, name).T for job in parts]).T for name in "XY")  # each sample in one piece
     return X, Y, own

@@ -19,9 +19,9 @@ from test_resume import assert_same_run
 from test_training import Interruption
 
 import fastxor as fx
-from fastxor import watching
+from fastxor import observers
 from fastxor.backends import resolve
-from fastxor.starting import held_out
+from fastxor.run_setup import held_out
 
 NET = fx.Network([2, 3, 1])
 DRAW = np.random.RandomState(5)
@@ -372,7 +372,7 @@ def test_an_interrupt_when_the_parameters_have_been_asked_for(core, length):
 @pytest.mark.filterwarnings("ignore::fastxor.DivergenceWarning")
 def test_an_interrupt_at_any_line_is_made_up_for(monkeypatch, core, length):
     """At 30 random lines of the package, with all that may look on; the run that goes on ends as the whole one does."""
-    monkeypatch.setattr("fastxor.pace.SPAN", 1e-4)  # so that there are many spans
+    monkeypatch.setattr("fastxor.time_slice.SLICE_SECONDS", 1e-4)  # so that there are many spans
     rule = fx.EarlyStopping(3, restore_best=False)
     seen = []
     options = {"validation": OTHERS, "early_stopping": rule, "gradient_norm": True, "backend": core}
@@ -381,7 +381,7 @@ def test_an_interrupt_at_any_line_is_made_up_for(monkeypatch, core, length):
     wanted = dict(seen)
     with Interruption() as counted:
         train(**length, **options)
-    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "go")
+    begins = next(place for place, (name, *_) in enumerate(counted.lines) if name == "execute")
     compared = 0
     for line in np.random.RandomState(1).randint(begins, len(counted.lines), 30).tolist():
         seen.clear()
@@ -540,7 +540,7 @@ def test_a_bar_is_closed_whatever_happens(bars):
 def test_without_tqdm_there_are_lines(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
-    monkeypatch.setattr(watching, "_SECONDS", 0.0)
+    monkeypatch.setattr(observers, "_LOG_SECONDS", 0.0)
     for level in (logging.WARNING, logging.INFO):  # it is seen where nothing has been set up, too
         caplog.clear()
         with caplog.at_level(level, logger="fastxor"):
@@ -562,7 +562,7 @@ def test_a_checkpoint_is_there_at_the_end(tmp_path, core, length):
 def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, length):
     """Any of them leads to the end."""
     monkeypatch.setattr("os.fsync", lambda _: None)
-    monkeypatch.setattr("fastxor.pace.SPAN", 1e-6)  # so that there are many spans
+    monkeypatch.setattr("fastxor.time_slice.SLICE_SECONDS", 1e-6)  # so that there are many spans
     path, kept = tmp_path / "run.npz", []
 
     def keep(moment):

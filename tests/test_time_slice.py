@@ -9,15 +9,15 @@ import pytest
 from engine_cases import job_with
 
 import fastxor as fx
-from fastxor import pace, second_order
+from fastxor import second_order, time_slice
 from fastxor.backends import fused
 from fastxor.backends.fused import choices, session
-from fastxor.pace import SPAN, Pace, patiently
+from fastxor.time_slice import SLICE_SECONDS, TimeSlice, run_interruptible
 
 
 def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
     """The (steps, seconds) of each span of a run of so many seconds; those numbered in `pauses` last 5 s longer."""
-    taken, kept = [], Pace(first / SPAN)
+    taken, kept = [], TimeSlice(first / SLICE_SECONDS)
     while sum(time for _, time in taken) < seconds:
         steps = kept.steps
         time = steps / steps_per_second + overhead + 5 * (len(taken) in pauses)
@@ -30,16 +30,16 @@ def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
 @pytest.mark.parametrize("first", [1, 1e3, 1e9])
 def test_spans_soon_last_as_long_as_wanted(speed, first):
     taken = spans(speed, 5 + first / speed, first)
-    assert all(SPAN / 2 < time < 2 * SPAN for _, time in taken[8:])
+    assert all(SLICE_SECONDS / 2 < time < 2 * SLICE_SECONDS for _, time in taken[8:])
 
 
 @pytest.mark.parametrize("speed", [3e7, 2e3, 30.0])
 @pytest.mark.parametrize("pauses", [(0,), (3,), (0, 1, 2, 20)])
 def test_a_pause_does_not_leave_short_spans_behind(speed, pauses):
-    taken = spans(speed, 60, SPAN * speed, pauses)
+    taken = spans(speed, 60, SLICE_SECONDS * speed, pauses)
     usual = [time for number, (_, time) in enumerate(taken) if number not in pauses]
-    assert len(usual) < 1.1 * 60 / SPAN
-    assert all(SPAN / 2 < time < 2 * SPAN for time in usual[-20:])
+    assert len(usual) < 1.1 * 60 / SLICE_SECONDS
+    assert all(SLICE_SECONDS / 2 < time < 2 * SLICE_SECONDS for time in usual[-20:])
 
 
 def test_steps_longer_than_a_span_are_taken_one_by_one():
@@ -47,13 +47,13 @@ def test_steps_longer_than_a_span_are_taken_one_by_one():
 
 
 def test_a_clock_that_stands_still():
-    kept = Pace(10 / SPAN)
+    kept = TimeSlice(10 / SLICE_SECONDS)
     kept.took(10, 0.0)
-    assert kept.steps == 10 * pace._GROWTH
+    assert kept.steps == 10 * time_slice._MAX_GROWTH
 
 
 def test_there_is_always_a_step():
-    assert Pace(0.01).steps == 1
+    assert TimeSlice(0.01).steps == 1
 
 
 @pytest.mark.parametrize("batch_size", [None, 65])
@@ -62,17 +62,17 @@ def test_a_run_that_was_stopped_for_long_goes_on_as_before(monkeypatch, batch_si
     job = job_with(
         (33, 50, 3), ("relu",), "softmax", "cross_entropy", "adam", batch_size, 300, "float32", iterations=4000
     )
-    wanted, taken, took = job.train("numba", threads=1), [], Pace.took
+    wanted, taken, took = job.train("numba", threads=1), [], TimeSlice.took
 
     def after_an_hour(kept, steps, seconds):
         taken.append(steps)
         took(kept, steps, 3600.0 if len(taken) == 3 else steps / 1000)
 
-    monkeypatch.setattr(Pace, "took", after_an_hour)
+    monkeypatch.setattr(TimeSlice, "took", after_an_hour)
     run = job.train("numba", threads=1)
     assert sum(taken) == 4000
     assert taken[3] == 1
-    assert len(taken) < 4000 / (1000 * SPAN) + 10
+    assert len(taken) < 4000 / (1000 * SLICE_SECONDS) + 10
     for key, array in wanted.parameters.items():
         assert (run.parameters[key] == array).all()
 
@@ -82,7 +82,7 @@ def test_a_run_that_was_stopped_for_long_goes_on_as_before(monkeypatch, batch_si
 
 def test_what_is_waited_for_is_what_comes():
     with np.errstate(over="ignore"):
-        assert patiently(lambda: (threading.current_thread().name, np.geterr()["over"])) == (
+        assert run_interruptible(lambda: (threading.current_thread().name, np.geterr()["over"])) == (
             "fastxor-patience",
             "ignore",
         )
@@ -91,7 +91,7 @@ def test_what_is_waited_for_is_what_comes():
         raise LookupError("not there")
 
     with pytest.raises(LookupError, match="not there"):
-        patiently(fail)
+        run_interruptible(fail)
 
 
 @pytest.mark.usefixtures("ctrl_c")
@@ -117,15 +117,15 @@ def test_ctrl_c_does_not_wait_for_what_takes_long(monkeypatch, what):
         return slowly
 
     began = []
-    monkeypatch.setattr(Pace, "steps", 1)
+    monkeypatch.setattr(TimeSlice, "steps", 1)
     if what == "a step":
-        monkeypatch.setattr(session, "LONG", 0.0)
-        monkeypatch.setattr(session, "together", slow(session.together))
+        monkeypatch.setattr(session, "MAX_BLOCKING_SECONDS", 0.0)
+        monkeypatch.setattr(session, "run_threads", slow(session.run_threads))
     elif what == "the closing cost":
-        monkeypatch.setattr(choices, "PATIENCE", 0)
-        monkeypatch.setattr(fused, "patiently", lambda call: patiently(slow(call)))
+        monkeypatch.setattr(choices, "MIN_INTERRUPTIBLE_WORK", 0)
+        monkeypatch.setattr(fused, "run_interruptible", lambda call: run_interruptible(slow(call)))
     else:
-        monkeypatch.setattr(second_order, "LONG", 0.0)
+        monkeypatch.setattr(second_order, "MAX_BLOCKING_SECONDS", 0.0)
         kind = second_order.LevenbergMarquardtSession
         monkeypatch.setattr(kind, "_step", slow(kind._step))
     with pytest.raises(fx.TrainingInterrupted) as raised:

@@ -11,17 +11,17 @@ import numpy as np
 
 from fastxor.architecture import Architecture
 from fastxor.backends import Session
-from fastxor.cohort import Advance, Cohort, CohortState, Integers
+from fastxor.cohort import Cohort, CohortProgress, CohortState, Integers
 from fastxor.state import Job, State
 from fastxor.views import Array
 
 Open = Callable[[Job, State], Session]
 
 # So many members for each thread are taken at once: what is around their steps is then little beside these.
-_BLOCK = 8
+_MEMBERS_PER_THREAD = 8
 
 # Where records are close to each other, so many steps are taken before it is looked whether one was the last.
-_LOOK = 64
+_STEPS_PER_CHECK = 64
 
 
 def speed(network: Architecture, samples: int) -> float:
@@ -29,7 +29,7 @@ def speed(network: Architecture, samples: int) -> float:
     return 1e9 / (20_000 + 6 * network.count * samples)
 
 
-class OneByOne:
+class SequentialSession:
     """See `fastxor.cohort.CohortSession`.
 
     Parameters
@@ -44,7 +44,7 @@ class OneByOne:
     def __init__(self, cohort: Cohort, open: Open, threads: int = 1) -> None:
         self._cohort, self._open, self._threads = cohort, open, threads
         self._sessions: dict[int, Session] = {}  # of the members that were taken last
-        self.block = _BLOCK * threads
+        self.block = _MEMBERS_PER_THREAD * threads
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
         self.speed = threads * speed(cohort.network, samples)
 
@@ -56,7 +56,7 @@ class OneByOne:
         first: Integers,
         interval: int,
         targets: Array | None = None,
-    ) -> Advance:
+    ) -> CohortProgress:
         n = len(which)
         records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
         costs = np.full((n, int(records.max(initial=0))), np.nan)
@@ -84,7 +84,7 @@ class OneByOne:
 
         for_each(n, self._threads, take)
         self._sessions = {member: session for member, session in known.items() if session is not None}
-        return Advance(after, good, costs, finished if finished.any() else None)
+        return CohortProgress(after, good, costs, finished if finished.any() else None)
 
     def _at(self, session: Session | None, member: int, state: State, threads: int) -> Session:
         """The session of a member, which is there already if it goes on from where it was."""
@@ -112,7 +112,7 @@ def _to_target(
     good = 0
     while good < steps:
         ahead = first - good if good < first else (first - good) % interval
-        piece = ahead or (1 if interval >= _LOOK else _LOOK)
+        piece = ahead or (1 if interval >= _STEPS_PER_CHECK else _STEPS_PER_CHECK)
         piece, start = min(piece, steps - good), session.state()
         taken, costs = session.advance(piece, ahead, interval)
         hit = next((number for number, cost in enumerate(costs) if cost <= target), None)

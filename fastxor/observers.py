@@ -16,15 +16,15 @@ import numpy as np
 from fastxor import files, saving
 from fastxor import validation as checks
 from fastxor.files import Path
-from fastxor.loop import Run, Watch
+from fastxor.loop import Observer, Run
 from fastxor.views import Array
 
 # Without tqdm, progress is logged so often.
-_SECONDS = 3.0
+_LOG_SECONDS = 3.0
 # Seconds from one checkpoint to the next.
-EVERY = 60.0
+CHECKPOINT_SECONDS = 60.0
 # With tqdm, the bar moves so often.
-_REFRESH = 0.1
+_REFRESH_SECONDS = 0.1
 
 
 @checks.hinted
@@ -78,10 +78,10 @@ class Moment:
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
     """
 
-    __slots__ = ("_past", "_record", "_value")
+    __slots__ = ("_record", "_source", "_value")
 
-    def __init__(self, past: _Past | _Kept, record: tuple[int, float], value: float = nan) -> None:
-        self._past, self._record, self._value = past, record, value
+    def __init__(self, source: _LiveRun | _Detached, record: tuple[int, float], value: float = nan) -> None:
+        self._source, self._record, self._value = source, record, value
 
     @property
     def iteration(self) -> int:
@@ -89,7 +89,7 @@ class Moment:
 
     @property
     def epoch(self) -> int:
-        return self._record[0] // self._past.steps_per_epoch
+        return self._record[0] // self._source.steps_per_epoch
 
     @property
     def cost(self) -> float:
@@ -101,37 +101,37 @@ class Moment:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        return self._past.parameters(self.iteration)
+        return self._source.parameters(self.iteration)
 
     def __reduce__(self) -> tuple[Any, ...]:  # without the run, which has data, and others who look on
-        return Moment, (_Kept(self._past.steps_per_epoch, self.parameters), self._record, self._value)
+        return Moment, (_Detached(self._source.steps_per_epoch, self.parameters), self._record, self._value)
 
     def __repr__(self) -> str:
         more = "" if self._value != self._value else f", validation_cost={self._value:g}"
         return f"Moment(iteration={self.iteration}, epoch={self.epoch}, cost={self.cost:g}{more})"
 
 
-class _Past:
+class _LiveRun:
     """Where a moment's parameters are found while its run is there: by steps from the last span's beginning."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.base, self.steps_per_epoch = run, run.before, run.job.steps_per_epoch
 
     def parameters(self, iteration: int) -> dict[str, Array]:
-        return self.run.job.network._views(self.run.at(iteration, self.base).theta.copy())
+        return self.run.job.network._views(self.run.state_at(iteration, self.base).theta.copy())
 
 
-class _Kept(NamedTuple):
+class _Detached(NamedTuple):
     """The same of a moment that has been copied, or comes from another process."""
 
     steps_per_epoch: int
-    kept: dict[str, Array]
+    detached_parameters: dict[str, Array]
 
     def parameters(self, iteration: int) -> dict[str, Array]:
-        return {name: array.copy() for name, array in self.kept.items()}
+        return {name: array.copy() for name, array in self.detached_parameters.items()}
 
 
-class Watching(Watch):
+class Observers(Observer):
     """All that may look on."""
 
     def __init__(
@@ -142,7 +142,7 @@ class Watching(Watch):
         callback: Callable[[Moment], Any] | None = None,
         progress: bool = False,
         checkpoint: Path | None = None,
-        checkpoint_every: float = EVERY,
+        checkpoint_every: float = CHECKPOINT_SECONDS,
     ) -> None:
         if not isinstance(early_stopping, EarlyStopping | None):
             raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
@@ -158,29 +158,29 @@ class Watching(Watch):
             self.spans.append(Checkpoint(checkpoint, every))
 
     def begin(self, run: Run) -> None:
-        self.states = run.held is not None or self.norm  # are wanted
-        self.looks = self.states or self.target > -inf
-        if run.held is not None:
-            self.loss = run.core.loss_on(run.job.network, *run.held)
+        self.needs_states = run.held_out is not None or self.norm  # are wanted
+        self.needs_records = self.needs_states or self.target > -inf
+        if run.held_out is not None:
+            self.loss = run.core.loss_on(run.job.network, *run.held_out)
         if self.patience is not None:
             self.patience.begin(run)
         for part in self.spans:
             part.begin(run)
 
-    def ahead(self) -> int:
-        if not self.states:
+    def lookahead(self) -> int:
+        if not self.needs_states:
             return 0
         return checks.MOST if self.patience is None else self.patience.left
 
-    def look(self, run: Run, records: Mapping[int, float]) -> None:
-        if self.looks:
-            super().look(run, records)
+    def observe(self, run: Run, records: Mapping[int, float]) -> None:
+        if self.needs_records:
+            super().observe(run, records)
         elif self.callback is not None:
             _call(self.callback, run, records)
 
     def record(self, run: Run, iteration: int, cost: float) -> bool:
         value, stop = nan, cost <= self.target
-        if run.held is not None:
+        if run.held_out is not None:
             found = self.loss(_theta(run, iteration))
             value = run.history._validation[iteration] = inf if found is None or not isfinite(found) else found
             if self.patience is not None and self.patience.record(run, iteration, value):
@@ -188,7 +188,7 @@ class Watching(Watch):
         if self.norm:
             run.history._norms[iteration] = _gradient_norm(run, _theta(run, iteration))
         if self.callback is not None:
-            stop = _is_true(self.callback(Moment(_Past(run), (iteration, cost), value))) or stop
+            stop = _is_true(self.callback(Moment(_LiveRun(run), (iteration, cost), value))) or stop
         return stop
 
     def span(self, run: Run) -> None:
@@ -211,8 +211,8 @@ def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, flo
     """
     if not records:
         return
-    past = _Past(run)
-    moment = Moment(past, next(iter(records.items())))
+    source = _LiveRun(run)
+    moment = Moment(source, next(iter(records.items())))
     alone = getrefcount(moment)
     try:
         for moment._record in records.items():
@@ -221,9 +221,9 @@ def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, flo
                 run.stop_at(moment.iteration)
                 break
             if getrefcount(moment) != alone:
-                moment = Moment(past, moment._record)
+                moment = Moment(source, moment._record)
     except BaseException:
-        run.looked_at = moment.iteration
+        run.observed_at = moment.iteration
         raise
 
 
@@ -234,8 +234,8 @@ def _is_true(answer: Any) -> bool:
 
 def _theta(run: Run, iteration: int) -> Array:
     """The parameters at a record of the last span."""
-    theta = run.thetas.get(iteration)
-    return run.at(iteration).theta if theta is None else theta
+    theta = run.snapshot_thetas.get(iteration)
+    return run.state_at(iteration).theta if theta is None else theta
 
 
 def _gradient_norm(run: Run, theta: Array) -> float:
@@ -254,7 +254,7 @@ class Patience:
     """How long ago the best record was."""
 
     def __init__(self, rule: EarlyStopping) -> None:
-        self.rule, self.best, self.waited = rule, inf, 0
+        self.rule, self.best, self.stale_records = rule, inf, 0
 
     def begin(self, run: Run) -> None:
         """Look at what the history has: a run that goes on has waited before."""
@@ -265,31 +265,33 @@ class Patience:
         known = [state for state in (run.best, run.state) if state is not None and state.completed == best]
         run.best = known[0] if known else None
         if not known:  # what cannot be restored is not waited for
-            self.best, self.waited = inf, 0
-        if self.waited >= self.rule.patience:  # as where a callback raised at the record that was to be the last one
+            self.best, self.stale_records = inf, 0
+        if (
+            self.stale_records >= self.rule.patience
+        ):  # as where a callback raised at the record that was to be the last one
             run.over = True
 
     def _better(self, value: float) -> bool:
         if value < self.best - self.rule.min_delta:
-            self.best, self.waited = value, 0
+            self.best, self.stale_records = value, 0
             return True
-        self.waited += 1
+        self.stale_records += 1
         return False
 
     @property
     def left(self) -> int:
         """So many records at least are still to come."""
-        return max(1, self.rule.patience - self.waited)
+        return max(1, self.rule.patience - self.stale_records)
 
     def record(self, run: Run, iteration: int, value: float) -> bool:
         """Whether it is time to stop."""
         if self._better(value):
-            run.best = run.at(iteration)
-        return self.waited >= self.rule.patience
+            run.best = run.state_at(iteration)
+        return self.stale_records >= self.rule.patience
 
     def end(self, run: Run) -> None:
         if self.rule.restore_best and run.best is not None:
-            run.back_to(run.best)
+            run.rewind_to(run.best)
 
 
 class Progress:
@@ -311,7 +313,7 @@ class Bar:
     def __init__(self, total: int, done: int) -> None:
         self.total, self.done = total, done
         self.bar = _bar(total, done)
-        self.since, self.next = done, time.perf_counter() + (0.0 if self.bar is not None else _SECONDS)
+        self.since, self.next = done, time.perf_counter() + (0.0 if self.bar is not None else _LOG_SECONDS)
 
     def span(self, completed: int, cost: Callable[[], float]) -> None:
         """So many steps have been taken, of all."""
@@ -320,11 +322,11 @@ class Bar:
             return
         if self.bar is not None:
             self._move(completed, cost)
-            self.next = time.perf_counter() + _REFRESH
+            self.next = time.perf_counter() + _REFRESH_SECONDS
         else:
-            rate = (completed - self.since) / (now - self.next + _SECONDS)
+            rate = (completed - self.since) / (now - self.next + _LOG_SECONDS)
             self._log(completed, cost(), rate)
-            self.since, self.next = completed, now + _SECONDS
+            self.since, self.next = completed, now + _LOG_SECONDS
 
     def close(self, completed: int, cost: Callable[[], float]) -> None:
         """No more are to come."""

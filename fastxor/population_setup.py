@@ -12,23 +12,23 @@ import numpy as np
 from fastxor import validation as checks
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, number_names
-from fastxor.crowd import Columns, Crowd, Group, Held
 from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
 from fastxor.optimizers import Optimizer, SecondOrder, each_of, schedule_of
+from fastxor.population_state import Group, HeldOut, PopulationState, Records
+from fastxor.run_setup import DEFAULT_ITERATIONS, held_out
 from fastxor.schedules import Listed, check_length
-from fastxor.starting import ITERATIONS, held_out
 from fastxor.views import Array
 from fastxor.weights import relative
 
 _WEYL = 2654435769  # an odd number near 2**32 / golden ratio: its multiples are all different, and far from each other
 
 # Random numbers that are held at a time while they are made parameters.
-_DRAWN = 1_000_000
+_MAX_DRAWN = 1_000_000
 
 
-class AtEnd(NamedTuple):
+class ValidateAtEnd(NamedTuple):
     """What a population is validated on, as `train_population` takes it, where the costs at the end are all that is
     wanted.
     """
@@ -37,7 +37,7 @@ class AtEnd(NamedTuple):
 
 
 @dataclass(eq=False)
-class Terms:
+class PopulationRequest:
     """What is asked of a population beside its networks and data, checked; K members."""
 
     optimizer: Optimizer
@@ -59,9 +59,9 @@ class Terms:
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
-def how_many(said: Mapping[str, int | None]) -> int:
+def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
     """How many members there are, by what each of the arguments says that has an entry for each."""
-    known = {name: checks.integer(name, count, 1) for name, count in said.items() if count is not None}
+    known = {name: checks.integer(name, count, 1) for name, count in counts_by_argument.items() if count is not None}
     if not known:
         raise ValueError("members must be given, for no other argument has an entry for each of them")
     first, count = next(iter(known.items()))
@@ -89,7 +89,7 @@ def seeds(random_state: Any, K: int) -> Integers:
     return ((first + np.arange(K, dtype=np.uint64) * np.uint64(_WEYL)) % np.uint64(2**32)).astype(np.int64)
 
 
-def spread(optimizer: Optimizer, K: int) -> Array:
+def member_numbers(optimizer: Optimizer, K: int) -> Array:
     """The optimizer's `_numbers` of each member, (K, n); in a schedule's column, 0."""
     table = np.zeros((K, len(optimizer._numbers)))
     for column, number in zip(table.T, optimizer._numbers, strict=True):
@@ -100,30 +100,34 @@ def spread(optimizer: Optimizer, K: int) -> Array:
     return table
 
 
-def begun(core: Backend, networks: Sequence[Network], X: Array, Y: Any, parameters: Any, terms: Terms) -> Crowd:
-    """A crowd at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
-    K = len(terms.seeds)
-    table = spread(terms.optimizer, K)
+def new_population(
+    core: Backend, networks: Sequence[Network], X: Array, Y: Any, parameters: Any, request: PopulationRequest
+) -> PopulationState:
+    """A population at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
+    K = len(request.seeds)
+    table = member_numbers(request.optimizer, K)
     all_of = np.arange(K)
-    kinds = _kinds(networks, terms.optimizer, table)
+    kinds = _cohort_groups(networks, request.optimizer, table)
     groups = []
     for network, which in kinds:
         own = None if isinstance(parameters, Mapping) or parameters is None else [parameters[i] for i in which]
         given = parameters if isinstance(parameters, Mapping) else own
         some = slice(None) if len(which) == K else which
-        groups.append(_group(core, network, all_of[some], (X, Y), given, table[some], terms))
+        groups.append(_group(core, network, all_of[some], (X, Y), given, table[some], request))
     samples = np.empty(K, np.int64)
     steps = np.empty(K, np.int64)
     iterations = np.empty(K, np.int64)
     for group in groups:
-        samples[group.members] = group.cohort.counted()
+        samples[group.members] = group.cohort.sample_counts()
         steps[group.members] = group.cohort.steps_per_epoch()
         iterations[group.members] = group.cohort.iterations
-    history = Columns.fresh(terms.interval, steps, iterations, _watched(groups, terms))
-    return Crowd(groups, history, terms.seeds, terms.weights, X.shape[-1], terms.fraction, terms.target)
+    history = Records.fresh(request.interval, steps, iterations, _records_validation(groups, request))
+    return PopulationState(
+        groups, history, request.seeds, request.weights, X.shape[-1], request.fraction, request.target
+    )
 
 
-def _kinds(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> list[tuple[Network, Integers]]:
+def _cohort_groups(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> list[tuple[Network, Integers]]:
     """Who goes together: members of one architecture, and with momentum or without."""
     K = len(table)
     names = number_names(optimizer)
@@ -136,59 +140,61 @@ def _kinds(networks: Sequence[Network], optimizer: Optimizer, table: Array) -> l
     return [(network, np.array(which)) for (network, _moved), which in places.items()]
 
 
-def resumed(networks: Sequence[Network], X: Array, Y: Any, crowd: Crowd, terms: Terms) -> Crowd:
-    """A crowd from where another one is, which stays as it is."""
-    K = len(crowd)
-    if X.shape[-1] != crowd.given:
-        raise ValueError(f"X must be that of the run that is resumed, of {crowd.given} samples; got {X.shape}")
+def resumed_population(
+    networks: Sequence[Network], X: Array, Y: Any, population: PopulationState, request: PopulationRequest
+) -> PopulationState:
+    """A population from where another one is, which stays as it is."""
+    K = len(population)
+    if X.shape[-1] != population.given:
+        raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
     groups, iterations = [], np.empty(K, np.int64)
-    for old in crowd.groups:
+    for old in population.groups:
         network = networks[int(old.members[0]) % len(networks)]
         if network != old.cohort.network:
             raise ValueError(f"network must be that of the run that is resumed, {old.cohort.network}; got {network}")
         dtype = old.state.theta.dtype
         if np.result_type(X, dtype) != dtype:
             raise ValueError(f"X must be {dtype}, as in the run that is resumed; got {X.dtype}")
-        x, y, counts, mask = _data(network, old.members, X, Y, terms)
+        x, y, counts, mask = _data(network, old.members, X, Y, request)
         x, y = checks.cast("X", x, dtype), checks.cast("Y", y, dtype)
-        counts, held = _split(network, x, y, counts, mask, old.cohort.seeds, terms, old.members)
-        shares = _shares(counts, len(old.members), dtype)
-        cohort = replace(old.cohort, X=x, Y=y, weights=shares, threads=terms.threads)
-        end = _end(cohort, terms, old.state.completed, old.cohort.iterations)
+        counts, held = _split_validation(network, x, y, counts, mask, old.cohort.seeds, request, old.members)
+        shares = _relative_weights(counts, len(old.members), dtype)
+        cohort = replace(old.cohort, X=x, Y=y, weights=shares, threads=request.threads)
+        end = _last_steps(cohort, request, old.state.completed, old.cohort.iterations)
         best = None if old.best is None else old.best.copy()
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
         iterations[old.members] = end
-    history = crowd.history.extended(iterations, _watched(groups, terms))
-    history.until(crowd.completed())
+    history = population.history.extended(iterations, _records_validation(groups, request))
+    history.until(population.completed())
     fresh: dict[str, Any] = {
-        "reached": crowd.reached.copy(),
+        "reached": population.reached.copy(),
         "diverged": np.zeros(K, bool),
         "stopped": np.zeros(K, bool),
     }
     costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
-    return replace(crowd, groups=groups, history=history, target=terms.target, digest=None, **fresh, **costs)
+    return replace(population, groups=groups, history=history, target=request.target, digest=None, **fresh, **costs)
 
 
-def _watched(groups: Sequence[Group], terms: Terms) -> bool:
+def _records_validation(groups: Sequence[Group], request: PopulationRequest) -> bool:
     """Whether validation costs are recorded."""
-    return terms.watched and any(group.held is not None for group in groups)
+    return request.watched and any(group.held is not None for group in groups)
 
 
 def _data(
-    network: Network, members: Integers, X: Array, Y: Any, terms: Terms
+    network: Network, members: Integers, X: Array, Y: Any, request: PopulationRequest
 ) -> tuple[Array, Array, Array | None, Array | None]:
     """What members of one architecture have of X and Y; how much each sample counts, (1, m), (k, m) or None; and which
     they are to be validated on.
     """
-    K = len(terms.seeds)
+    K = len(request.seeds)
     Y = checks.cohort_answers(Y, network, X.shape[-1], K)
     X, Y = (_of_members(array, members, K) for array in (X, Y))
-    counts = None if terms.weights is None else np.atleast_2d(terms.weights)
+    counts = None if request.weights is None else np.atleast_2d(request.weights)
     if counts is not None and len(counts) > 1:
         counts = counts[members]
-    mask = None if terms.mask is None else terms.mask[members]
-    X, Y = _looked_at(X, Y, counts, mask)
+    mask = None if request.mask is None else request.mask[members]
+    X, Y = _without_ignored_samples(X, Y, counts, mask)
     checks.check_values(network.loss, X=X, Y=Y)
     return X, Y, counts, mask
 
@@ -200,22 +206,22 @@ def _group(
     data: tuple[Array, Any],
     parameters: Any,
     numbers: Array,
-    terms: Terms,
+    request: PopulationRequest,
 ) -> Group:
     """The members of one architecture and kind of optimizer, where they begin."""
     k = len(members)
-    X, Y, counts, mask = _data(network, members, *data, terms)
+    X, Y, counts, mask = _data(network, members, *data, request)
     theta = None if parameters is None else start_parameters(parameters, network, k, members)
     dtype = X.dtype if theta is None else np.result_type(theta, X)
-    like, penalties = _first(terms.optimizer, numbers), terms.penalties[members]
+    like, penalties = _first_optimizer(request.optimizer, numbers), request.penalties[members]
     check_numbers(like, numbers, penalties, dtype)
     X, Y = checks.cast("X", X, dtype), checks.cast("Y", Y, dtype)
-    theta, orders = _drawn(core, network, theta, terms, members, dtype)
-    counts, held = _split(network, X, Y, counts, mask, orders, terms, members)
-    how = terms.batch_size, terms.shuffled, terms.drop_last, _shares(counts, k, dtype), terms.threads
+    theta, orders = _draw_starts(core, network, theta, request, members, dtype)
+    counts, held = _split_validation(network, X, Y, counts, mask, orders, request, members)
+    how = request.batch_size, request.shuffled, request.drop_last, _relative_weights(counts, k, dtype), request.threads
     cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
-    cohort.iterations[:] = _end(cohort, terms)
-    return Group(members, cohort, CohortState.beginning(theta, like), cohort.counted(), None, held)
+    cohort.iterations[:] = _last_steps(cohort, request)
+    return Group(members, cohort, CohortState.beginning(theta, like), cohort.sample_counts(), None, held)
 
 
 def _of_members(array: Array, members: Integers, K: int) -> Array:
@@ -223,7 +229,7 @@ def _of_members(array: Array, members: Integers, K: int) -> Array:
     return array if array.ndim == 2 or len(members) == K else array[members]
 
 
-def _looked_at(X: Array, Y: Array, counts: Array | None, mask: Array | None) -> tuple[Array, Array]:
+def _without_ignored_samples(X: Array, Y: Array, counts: Array | None, mask: Array | None) -> tuple[Array, Array]:
     """The data with zeros, and the targets of another sample, in the place of samples that nobody looks at: their
     values may be anything.
     """
@@ -268,7 +274,7 @@ def start_parameters(value: Any, network: Network, k: int, members: Integers) ->
     return theta
 
 
-def _first(optimizer: Optimizer, numbers: Array) -> Optimizer:
+def _first_optimizer(optimizer: Optimizer, numbers: Array) -> Optimizer:
     """The first member's optimizer."""
     if isinstance(optimizer, SecondOrder) or not each_of(optimizer):
         return optimizer
@@ -295,53 +301,58 @@ def check_numbers(like: Optimizer, numbers: Array, penalties: Array, dtype: np.d
                 checks.held(name, float(number), dtype)
 
 
-def _drawn(
-    core: Backend, network: Network, theta: Array | None, terms: Terms, members: Integers, dtype: np.dtype[Any]
+def _draw_starts(
+    core: Backend,
+    network: Network,
+    theta: Array | None,
+    request: PopulationRequest,
+    members: Integers,
+    dtype: np.dtype[Any],
 ) -> tuple[Array, Integers]:
     """The first parameters (k, P) and the seeds of the samples' orders, from each member's seed as `train` does it."""
     k, orders = len(members), np.zeros(len(members), np.int64)
-    ordered = terms.batch_size is not None or terms.fraction is not None
+    ordered = request.batch_size is not None or request.fraction is not None
     first = np.empty((k, network.count), dtype) if theta is None else theta.astype(dtype)
     if theta is not None and not ordered:
         return first, orders
     count = weights(network) if theta is None else 0
-    at_once = max(1, _DRAWN // (count + 1))
+    at_once = max(1, _MAX_DRAWN // (count + 1))
     for start in range(0, k, at_once):
         some = slice(start, start + at_once)
-        normal, after = core.drawn(terms.seeds[members[some]], count, terms.threads)
+        normal, after = core.drawn(request.seeds[members[some]], count, request.threads)
         if ordered:
             orders[some] = after
         if theta is None:
-            first[some] = placed(network, normal, terms.initialization, dtype)
+            first[some] = placed(network, normal, request.initialization, dtype)
     return first, orders
 
 
-def _split(
+def _split_validation(
     network: Network,
     X: Array,
     Y: Array,
     counts: Array | None,
     mask: Array | None,
     orders: Integers,
-    terms: Terms,
+    request: PopulationRequest,
     members: Integers,
-) -> tuple[Array | None, Held | None]:
+) -> tuple[Array | None, HeldOut | None]:
     """How much each sample counts, (k, m), (1, m) or None, without those for validation; and these."""
     k, m = len(members), X.shape[-1]
     held = None
     if mask is not None:
-        held = Held(X, Y, mask.astype(X.dtype))
-    elif terms.fraction is not None:
+        held = HeldOut(X, Y, mask.astype(X.dtype))
+    elif request.fraction is not None:
         before = np.ones((1, m)) if counts is None else counts
         counts, out = np.zeros((k, m)), np.zeros((k, m), X.dtype)
         for i, seed in enumerate(orders.tolist()):
             row = before[i % len(before)]
             there = np.flatnonzero(row)
-            kept, apart = held_out(network, (Y[i] if Y.ndim == 3 else Y)[:, there], terms.fraction, seed)
+            kept, apart = held_out(network, (Y[i] if Y.ndim == 3 else Y)[:, there], request.fraction, seed)
             counts[i, there[kept]], out[i, there[apart]] = row[there[kept]], 1
-        held = Held(X, Y, out)
-    elif terms.pair is not None:
-        held = _pair(terms.pair, network, members, len(terms.seeds), X.dtype)
+        held = HeldOut(X, Y, out)
+    elif request.pair is not None:
+        held = _validation_pair(request.pair, network, members, len(request.seeds), X.dtype)
     if counts is not None:
         empty = np.flatnonzero(~(counts > 0).any(axis=1))
         if empty.size:
@@ -349,7 +360,9 @@ def _split(
     return counts, held
 
 
-def _pair(pair: tuple[Any, Any], network: Network, members: Integers, K: int, dtype: np.dtype[Any]) -> Held:
+def _validation_pair(
+    pair: tuple[Any, Any], network: Network, members: Integers, K: int, dtype: np.dtype[Any]
+) -> HeldOut:
     """Data for validation that are given as such."""
     try:
         X = checks.cohort_inputs("X", pair[0], network.sizes[0])
@@ -358,10 +371,10 @@ def _pair(pair: tuple[Any, Any], network: Network, members: Integers, K: int, dt
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation: {error}") from None
     X, Y = checks.cast("validation X", X, dtype), checks.cast("validation Y", Y, dtype)
-    return Held(_of_members(X, members, K), _of_members(Y, members, K), None)
+    return HeldOut(_of_members(X, members, K), _of_members(Y, members, K), None)
 
 
-def _shares(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Array | None:
+def _relative_weights(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Array | None:
     """The weights of a cohort from those that were given, (k, m) or (1, m): of mean 1 over the samples that count."""
     if counts is None:
         return None
@@ -375,20 +388,20 @@ def _shares(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Array | None:
     return np.broadcast_to(shares, (k, counts.shape[1]))
 
 
-def _end(cohort: Cohort, terms: Terms, completed: Any = 0, wanted: Any = 0) -> Integers:
+def _last_steps(cohort: Cohort, request: PopulationRequest, completed: Any = 0, wanted: Any = 0) -> Integers:
     """The step at which each member ends, from those that it has taken, in a population that was to have so many."""
     steps = cohort.steps_per_epoch()
     if not steps.all():
-        fewest = int(cohort.counted().min())
+        fewest = int(cohort.sample_counts().min())
         raise ValueError(f"drop_last leaves no batch: batch_size is {cohort.batch_size}, for {fewest} samples")
-    if terms.epochs is not None:
-        checks.integer("epochs", terms.epochs, 0, (checks.MOST - int(np.max(completed))) // int(steps.max()))
-        end = completed + terms.epochs * steps
-    elif terms.iterations is not None:
-        checks.integer("iterations", terms.iterations, 0, checks.MOST - int(np.max(completed)))
-        end = completed + np.full(len(cohort), terms.iterations)
+    if request.epochs is not None:
+        checks.integer("epochs", request.epochs, 0, (checks.MOST - int(np.max(completed))) // int(steps.max()))
+        end = completed + request.epochs * steps
+    elif request.iterations is not None:
+        checks.integer("iterations", request.iterations, 0, checks.MOST - int(np.max(completed)))
+        end = completed + np.full(len(cohort), request.iterations)
     elif np.all(np.less_equal(wanted, completed)):
-        end = completed + np.full(len(cohort), ITERATIONS)
+        end = completed + np.full(len(cohort), DEFAULT_ITERATIONS)
     else:
         end = np.maximum(completed, np.broadcast_to(wanted, len(cohort)))
     check_length(schedule_of(cohort.optimizer), int(np.max(end, initial=0)))

@@ -1,4 +1,6 @@
-"""`Crowd`: all members of a population in groups of one shape, how far they are, and what was recorded of them."""
+"""`PopulationState`: all members of a population in groups of one shape, how far they are, and what was recorded of
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +14,29 @@ from fastxor.cohort import Cohort, CohortState, Integers
 from fastxor.views import Array
 
 
-class Held(NamedTuple):
+class HeldOut(NamedTuple):
     """Data for validation, each (…, m) for all members or (k, …, m); weights (k, m), 0 or 1, or None."""
 
     X: Array
     Y: Array
     weights: Array | None
 
-    def take(self, which: Integers) -> Held:
-        return Held(_part(self.X, which, 2), _part(self.Y, which, 2), _part(self.weights, which, 1))
+    def take(self, which: Integers) -> HeldOut:
+        return HeldOut(
+            _member_part(self.X, which, 2), _member_part(self.Y, which, 2), _member_part(self.weights, which, 1)
+        )
 
 
 @dataclass(eq=False)
 class Group:
     """Members that make a cohort."""
 
-    members: Integers  # (k,), their numbers in the crowd
+    members: Integers  # (k,), their numbers in the population
     cohort: Cohort
     state: CohortState
     samples: Integers  # (k,), that each is trained on
     best: CohortState | None = None  # where each member's validation cost was lowest, if that is to be known
-    held: Held | None = None
+    held: HeldOut | None = None
 
     def take(self, which: Integers, members: Integers) -> Group:
         """Some of them, (n,) of (k,), and what their numbers are to be; copies, but for data that all share."""
@@ -56,23 +60,23 @@ class Group:
 def _cohort_of(cohort: Cohort, which: Integers) -> Cohort:
     return replace(
         cohort,
-        X=_part(cohort.X, which, 2),
-        Y=_part(cohort.Y, which, 2),
+        X=_member_part(cohort.X, which, 2),
+        Y=_member_part(cohort.Y, which, 2),
         numbers=cohort.numbers[which],
         penalties=cohort.penalties[which],
         seeds=cohort.seeds[which],
         iterations=cohort.iterations[which],
-        weights=_part(cohort.weights, which, 1),
+        weights=_member_part(cohort.weights, which, 1),
     )
 
 
-def _part(array: Any, which: Integers, axes: int) -> Any:
+def _member_part(array: Any, which: Integers, axes: int) -> Any:
     """Some members' part of an array that has an axis more than the `axes` of one member; else all of it."""
     return array if array is None or array.ndim == axes else array[which]
 
 
 @dataclass(eq=False)
-class Columns:
+class Records:
     """What was recorded of each of K members, by the number of the record: see `fastxor.PopulationHistory`."""
 
     interval: int | None  # steps from one record to the next, or None: at the end of each epoch
@@ -84,21 +88,21 @@ class Columns:
     seconds: float = 0.0
 
     @classmethod
-    def fresh(cls, interval: int | None, steps: Integers, iterations: Integers, held: bool) -> Columns:
+    def fresh(cls, interval: int | None, steps: Integers, iterations: Integers, held: bool) -> Records:
         K = len(steps)
         rows = int((-(-iterations // interval) if interval else iterations // steps).max(initial=0))
         # Of zeros, which take no memory before they are written to.
         validation = np.zeros((rows, K)) if held else None
         return cls(interval, steps, np.zeros((rows, K)), validation, np.zeros(K, np.int64), np.zeros(K))
 
-    def extended(self, iterations: Integers, held: bool) -> Columns:
+    def extended(self, iterations: Integers, held: bool) -> Records:
         """A copy with room for more, up to these steps (K,)."""
-        more = Columns.fresh(self.interval, self.steps, iterations, held or self.validation is not None)
+        more = Records.fresh(self.interval, self.steps, iterations, held or self.validation is not None)
         rows = max(len(self.cost), len(more.cost))
-        cost = _longer(self.cost, rows)
+        cost = _extended_rows(self.cost, rows)
         validation = None
         if self.validation is not None:
-            validation = _longer(self.validation, rows)
+            validation = _extended_rows(self.validation, rows)
         elif held:
             validation = np.full_like(cost, np.nan)
         return replace(self, cost=cost, validation=validation, count=self.count.copy(), open=self.open.copy())
@@ -108,12 +112,12 @@ class Columns:
         most = completed // self.interval + 1 if self.interval else completed // self.steps[members]
         self.count[members] = np.minimum(self.count[members], most)
 
-    def take(self, which: Integers) -> Columns:
+    def take(self, which: Integers) -> Records:
         part = None if self.validation is None else self.validation[:, which]
         cost, count = self.cost[:, which], self.count[which]
         return replace(self, steps=self.steps[which], cost=cost, validation=part, count=count, open=self.open[which])
 
-    def put(self, which: Integers, other: Columns) -> None:
+    def put(self, which: Integers, other: Records) -> None:
         self.cost[: len(other.cost), which] = other.cost
         if self.validation is not None and other.validation is not None:
             self.validation[: len(other.cost), which] = other.validation
@@ -121,7 +125,7 @@ class Columns:
         self.seconds = max(self.seconds, other.seconds)
 
 
-def _longer(array: Array, rows: int) -> Array:
+def _extended_rows(array: Array, rows: int) -> Array:
     longer = np.zeros((rows, array.shape[1]))
     longer[: len(array)] = array
     return longer
@@ -133,11 +137,11 @@ def _empty() -> Array:
 
 
 @dataclass(eq=False)
-class Crowd:
+class PopulationState:
     """A population while it is trained, and what it is made of afterwards."""
 
     groups: list[Group]
-    history: Columns
+    history: Records
     seeds: Integers  # (K,): member i begins as ``fastxor.train(random_state=seeds[i])`` does
     weights: Array | None  # of the samples as they were given, (m,) for all members or (K, m), float64
     given: int  # how many samples that were
@@ -152,14 +156,14 @@ class Crowd:
 
     def __post_init__(self) -> None:
         K = len(self.seeds)
-        for name, value in _OF_MEMBERS.items():
+        for name, value in _MEMBER_FIELDS.items():
             if not getattr(self, name).size:
                 setattr(self, name, np.full(K, value))
 
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def place(self, member: int) -> tuple[Group, int]:
+    def find_member(self, member: int) -> tuple[Group, int]:
         """The group of a member, and its number there."""
         for group in self.groups:
             found = np.flatnonzero(group.members == member) if len(self.groups) > 1 else [member]
@@ -188,7 +192,7 @@ class Crowd:
             pieces = -(-len(left) // size)
             yield from np.array_split(left, pieces) if pieces else ()
 
-    def take(self, which: Integers) -> Crowd:
+    def take(self, which: Integers) -> PopulationState:
         """Some members, numbered anew in this order; copies, but for data that all share."""
         groups = []
         new = np.full(len(self), -1)
@@ -199,14 +203,14 @@ class Crowd:
             if len(inside):
                 groups.append(group.take(inside, new[group.members[inside]]))
         weights = self.weights[which] if self.weights is not None and self.weights.ndim == 2 else self.weights
-        columns = {name: getattr(self, name)[which] for name in _OF_MEMBERS}
+        columns = {name: getattr(self, name)[which] for name in _MEMBER_FIELDS}
         columns |= {"seeds": self.seeds[which], "target": None if self.target is None else self.target[which]}
         return replace(self, groups=groups, history=self.history.take(which), weights=weights, **columns)
 
-    def put(self, which: Integers, other: Crowd) -> None:
-        """Let some members be as those of another crowd are, which are as many, in that order."""
+    def put(self, which: Integers, other: PopulationState) -> None:
+        """Let some members be as those of another population are, which are as many, in that order."""
         for group in other.groups:
-            mine, _number = self.place(int(which[group.members[0]]))
+            mine, _number = self.find_member(int(which[group.members[0]]))
             numbers = which[group.members]
             inside = np.searchsorted(mine.members, numbers)
             mine.state.put(inside, group.state)
@@ -215,15 +219,15 @@ class Crowd:
                     mine.best = mine.state.copy()
                 mine.best.put(inside, group.best)
         self.history.put(which, other.history)
-        for name in _OF_MEMBERS:
+        for name in _MEMBER_FIELDS:
             getattr(self, name)[which] = getattr(other, name)
 
-    def without_data(self) -> Crowd:
+    def without_data(self) -> PopulationState:
         """What is to be kept of it when all is done."""
         return replace(self, groups=[group.without_data() for group in self.groups])
 
 
-_OF_MEMBERS: dict[str, Any] = {
+_MEMBER_FIELDS: dict[str, Any] = {
     "stopped": False,
     "diverged": False,
     "reached": np.nan,

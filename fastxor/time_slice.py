@@ -9,17 +9,20 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 # Between two spans Ctrl-C and reports get through.
-SPAN = 0.1  # seconds
+SLICE_SECONDS = 0.1
 
 # A step that takes much longer than that is waited for, as Ctrl-C cannot get through to who takes it.
-LONG = 0.15
+MAX_BLOCKING_SECONDS = 0.15
+
+# So often a wait that cannot be interrupted, as on Windows, is broken off to let Ctrl-C through.
+POLL_SECONDS = 0.05
 
 # From one span to the next the number of steps grows by no more than this: what was measured may mislead.
-_GROWTH = 16
+_MAX_GROWTH = 16
 
 
-class Pace:
-    """Steps that take about `SPAN`, by how long the last ones took.
+class TimeSlice:
+    """Steps that take about `SLICE_SECONDS`, by how long the last ones took.
 
     Each span is measured, a single step too, and the next one follows it up or down: after a pause (a stopped process,
     a compilation, another program on the core) a few short spans lead back to long ones.
@@ -31,7 +34,7 @@ class Pace:
     """
 
     def __init__(self, speed: float) -> None:
-        self._steps = speed * SPAN
+        self._steps = speed * SLICE_SECONDS
 
     @property
     def steps(self) -> int:
@@ -40,13 +43,13 @@ class Pace:
 
     def took(self, steps: int, seconds: float) -> None:
         """So many steps took so long."""
-        self._steps = min(steps * SPAN / max(seconds, 1e-9), steps * _GROWTH)
+        self._steps = min(steps * SLICE_SECONDS / max(seconds, 1e-9), steps * _MAX_GROWTH)
 
 
 Answer = TypeVar("Answer")
 
 
-def patiently(call: Callable[[], Answer]) -> Answer:
+def run_interruptible(call: Callable[[], Answer]) -> Answer:
     """What the call returns or raises, made in a thread of its own, which Ctrl-C leaves at once.
 
     The call is then let go on to its end: what it works on must be of no use to anybody else.
@@ -63,7 +66,7 @@ def patiently(call: Callable[[], Answer]) -> Answer:
     threading.Thread(target=answer, name="fastxor-patience", daemon=True).start()
     while True:
         try:
-            value, error = answers.get(timeout=0.05)  # where waiting cannot be interrupted, as on Windows
+            value, error = answers.get(timeout=POLL_SECONDS)
         except Empty:
             continue
         if error is not None:
