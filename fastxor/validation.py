@@ -31,7 +31,7 @@ MOST = 2**63 - 1
 
 def integer(name: str, value: Any, least: int, most: float = MOST) -> int:
     """`value` as an int, from `least` to `most`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+    if type(value) is not int and (isinstance(value, bool | np.bool_) or not isinstance(value, Integral)):
         if _is_scalar_array(value):
             return integer(name, value[()], least, most)
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
@@ -481,7 +481,7 @@ def _in_pieces(array: Array) -> float:
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
     """Refuse the first argument with a value that is not finite, or, in A2 and Y, not what the loss wants."""
     for argument, value in arguments.items():
-        for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
+        for name, array in [("", value)] if isinstance(value, np.ndarray) else value.items():
             label, flags = f'{argument}["{name}"]' if name else argument, array.flags
             if flags.forc and argument not in ("A2", "Y") and finite(array):
                 continue  # after one pass over it
@@ -620,14 +620,8 @@ def _flat(argument: str, value: Any, slots: Slots, dtype: np.dtype[Any], why: st
 
 def _arrays(argument: str, value: Any, names: tuple[str, ...]) -> list[Array]:
     """The arrays of `value` under exactly the keys `names`, each a matrix that is not empty."""
-    wanted = f"a dict with the keys {', '.join(names)}"
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
-    missing = [repr(name) for name in names if name not in value]
-    unknown = [repr(key) for key in value if key not in names]
-    if missing or unknown:
-        faults = ("missing " + ", ".join(missing)) * bool(missing), ("unknown " + ", ".join(unknown)) * bool(unknown)
-        raise ValueError(f"{argument} must be {wanted}; {' and '.join(filter(None, faults))}")
+    if not isinstance(value, Mapping) or value.keys() != set(names):
+        _refuse_keys(argument, value, names)
     arrays = []
     for name in names:
         label = f'{argument}["{name}"]'
@@ -638,10 +632,20 @@ def _arrays(argument: str, value: Any, names: tuple[str, ...]) -> list[Array]:
     return arrays
 
 
+def _refuse_keys(argument: str, value: Any, names: tuple[str, ...]) -> NoReturn:
+    wanted = f"a dict with the keys {', '.join(names)}"
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
+    missing = [repr(name) for name in names if name not in value]
+    unknown = [repr(key) for key in value if key not in names]
+    faults = ("missing " + ", ".join(missing)) * bool(missing), ("unknown " + ", ".join(unknown)) * bool(unknown)
+    raise ValueError(f"{argument} must be {wanted}; {' and '.join(filter(None, faults))}")
+
+
 def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[Any], why: str) -> Array:
     for (name, _place, shape), array in zip(slots, arrays, strict=True):
         if array.shape != shape:
             raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
     if dtype == FLOAT32:
         arrays = [cast(f'{argument}["{slot[0]}"]', array, dtype) for slot, array in zip(slots, arrays, strict=True)]
-    return np.concatenate(arrays, axis=None, dtype=dtype)
+    return np.concatenate([array.ravel() for array in arrays], dtype=dtype)
