@@ -31,7 +31,7 @@ MOST = 2**63 - 1
 
 def integer(name: str, value: Any, least: int, most: float = MOST) -> int:
     """`value` as an int, from `least` to `most`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+    if type(value) is not int and (isinstance(value, bool | np.bool_) or not isinstance(value, Integral)):
         if _is_scalar_array(value):
             return integer(name, value[()], least, most)
         raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}")
@@ -457,21 +457,29 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def finite(array: Array) -> bool:
-    """Whether every value is. A finite sum shows it at once, but that of finite values may overflow."""
-    if array.size <= _BY_BLAS:
-        total = np.vdot(array, array)
-    else:  # BLAS would have threads, which wait for each other where others have the cores
-        with np.errstate(all="ignore"):
-            total = np.add.reduce(array, None)
+    """Whether every value is. A finite sum of squares shows it at once, but that of finite values may overflow."""
+    total = np.vdot(array, array) if array.size <= _BY_BLAS else _in_pieces(array)
     return isfinite(total) or bool(np.isfinite(array).all())
+
+
+def _in_pieces(array: Array) -> float:
+    """The sum of squares of a large array, at the speed of memory: by BLAS, in pieces for which it has no threads.
+
+    Those wait for each other where others have the cores.
+    """
+    vector = array.ravel(order="K")
+    pieces = vector[: vector.size // _BY_BLAS * _BY_BLAS].reshape(-1, _BY_BLAS)
+    rest = vector[pieces.size :]
+    with np.errstate(all="ignore"):
+        return float(np.vecdot(pieces, pieces).sum() + np.vdot(rest, rest))
 
 
 def check_values(loss: str = "binary_cross_entropy", /, **arguments: Array | Mapping[str, Array]) -> None:
     """Refuse the first argument with a value that is not finite, or, in A2 and Y, not what the loss wants."""
     for argument, value in arguments.items():
-        for name, array in value.items() if isinstance(value, Mapping) else [("", value)]:
+        for name, array in [("", value)] if isinstance(value, np.ndarray) else value.items():
             label, flags = f'{argument}["{name}"]' if name else argument, array.flags
-            if flags.forc and argument not in ("A2", "Y") and finite(array.T if flags.fnc else array):
+            if flags.forc and argument not in ("A2", "Y") and finite(array):
                 continue  # after one pass over it
             # No array of the size of this one, which may be large; and the least of calls for a small one.
             low, high = float(np.minimum.reduce(array, None)), float(np.maximum.reduce(array, None))
@@ -504,7 +512,7 @@ def _check_sums(label: str, array: Array) -> None:
             _check_sums(f"{label}[{number}]", own)
         return
     for start in range(0, array.shape[1], _AT_ONCE):
-        sums = array[:, start : start + _AT_ONCE].sum(axis=0)
+        sums = np.ascontiguousarray(array[:, start : start + _AT_ONCE]).sum(axis=0)  # by row, which is sooner done
         worst = int(abs(sums - 1).argmax())
         if abs(sums[worst] - 1) > SUM_TOLERANCE:
             raise ValueError(f"{label} must have columns that sum to 1, got {sums[worst]} in column {start + worst}")
@@ -608,14 +616,8 @@ def _flat(argument: str, value: Any, slots: Slots, dtype: np.dtype[Any], why: st
 
 def _arrays(argument: str, value: Any, names: tuple[str, ...]) -> list[Array]:
     """The arrays of `value` under exactly the keys `names`, each a matrix that is not empty."""
-    wanted = f"a dict with the keys {', '.join(names)}"
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
-    missing = [repr(name) for name in names if name not in value]
-    unknown = [repr(key) for key in value if key not in names]
-    if missing or unknown:
-        faults = ("missing " + ", ".join(missing)) * bool(missing), ("unknown " + ", ".join(unknown)) * bool(unknown)
-        raise ValueError(f"{argument} must be {wanted}; {' and '.join(filter(None, faults))}")
+    if not isinstance(value, Mapping) or value.keys() != set(names):
+        _refuse_keys(argument, value, names)
     arrays = []
     for name in names:
         label = f'{argument}["{name}"]'
@@ -626,10 +628,20 @@ def _arrays(argument: str, value: Any, names: tuple[str, ...]) -> list[Array]:
     return arrays
 
 
+def _refuse_keys(argument: str, value: Any, names: tuple[str, ...]) -> NoReturn:
+    wanted = f"a dict with the keys {', '.join(names)}"
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{argument} must be {wanted}, got {type(value).__name__}")
+    missing = [repr(name) for name in names if name not in value]
+    unknown = [repr(key) for key in value if key not in names]
+    faults = ("missing " + ", ".join(missing)) * bool(missing), ("unknown " + ", ".join(unknown)) * bool(unknown)
+    raise ValueError(f"{argument} must be {wanted}; {' and '.join(filter(None, faults))}")
+
+
 def _flatten(argument: str, slots: Slots, arrays: list[Array], dtype: np.dtype[Any], why: str) -> Array:
     for (name, _place, shape), array in zip(slots, arrays, strict=True):
         if array.shape != shape:
             raise ValueError(f'{argument}["{name}"] must have shape {shape}{why}, got shape {array.shape}')
     if dtype == FLOAT32:
         arrays = [cast(f'{argument}["{slot[0]}"]', array, dtype) for slot, array in zip(slots, arrays, strict=True)]
-    return np.concatenate(arrays, axis=None, dtype=dtype)
+    return np.concatenate([array.ravel() for array in arrays], dtype=dtype)

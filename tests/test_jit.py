@@ -57,6 +57,18 @@ def test_flags():
     assert not _jit.FLAGS.get("parallel")
 
 
+def test_the_disk_is_looked_at_once_for_a_kernel(kernel, monkeypatch):
+    """Every one of many short calls asks whether it is there."""
+    looked = []
+    monkeypatch.setattr(_jit.cache, "has", lambda *_: looked.append(_) or False)
+    half = kernel(lambda x: x / 2)
+    dtypes = np.dtype(np.float64), np.dtype(np.float32)
+    assert not any(half.is_ready(dtype) for dtype in 2 * dtypes)
+    assert len(looked) == 2
+    half[dtypes[0]]
+    assert half.is_ready(dtypes[0])
+
+
 def test_every_kernel_has_them(kernel):
     made = kernel(lambda x: x + 1.0)
     assert made[np.dtype(float)](1.0) == 2.0

@@ -583,7 +583,7 @@ def test_a_bad_value_is_found_wherever_it_is(dtype, order, part):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [100, 30_000])
+@pytest.mark.parametrize("size", [100, 30_000, 30_002])
 def test_large_arrays_are_looked_at_like_small_ones(size, dtype):
     largest = np.finfo(dtype).max
     array = np.full(size, largest, dtype)
@@ -591,7 +591,9 @@ def test_large_arrays_are_looked_at_like_small_ones(size, dtype):
     array[::2] *= -1
     assert validation.finite(array)
     for bad in ([np.inf], [np.nan], [np.inf, -np.inf]):
-        wrong = np.zeros(size, dtype)
-        wrong[-len(bad) :] = bad
-        assert not validation.finite(wrong)
-        assert not validation.finite(wrong.reshape(2, -1).T)
+        for start in (0, size // 2, size - len(bad)):
+            wrong = np.zeros(size, dtype)
+            wrong[start : start + len(bad)] = bad
+            assert not validation.finite(wrong)
+            assert not validation.finite(wrong.reshape(2, -1).T)
+            assert not validation.finite(wrong.reshape(2, -1)[:, ::-1])

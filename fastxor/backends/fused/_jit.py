@@ -112,6 +112,7 @@ class Kernel:
         self.function, self.signature, self.purpose, self._flags = function, signature, purpose, flags
         self.dispatchers: dict[np.dtype, Any] = {}  # of what this process has compiled
         self._code: dict[Any, Callable] = {}
+        self._on_disk: dict[np.dtype, bool] = {}
 
     def __getitem__(self, dtype: np.dtype) -> Callable:
         code = self._code.get(dtype)
@@ -122,8 +123,12 @@ class Kernel:
         return dtype in self._code or UNJITTED
 
     def is_ready(self, dtype: np.dtype) -> bool:
-        """Whether it has been compiled, in this process or in an earlier one."""
-        return self.is_loaded(dtype) or cache.has(self.function, self._typed(dtype))
+        """Whether it has been compiled, in this process or before this was first asked: to look takes a while."""
+        if self.is_loaded(dtype):
+            return True
+        if dtype not in self._on_disk:
+            self._on_disk[dtype] = cache.has(self.function, self._typed(dtype))
+        return self._on_disk[dtype]
 
     def _typed(self, dtype: np.dtype) -> str:
         return self.signature.replace("T", dtype.name)
