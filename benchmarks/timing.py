@@ -18,10 +18,13 @@ def seconds(run: Sized, iterations: int) -> float:
 
 
 def length(run: Sized, sample: float) -> int:
-    """How many iterations take about `sample` seconds, when everything is compiled and warm."""
+    """How many iterations take about `sample` seconds, when everything is compiled and warm.
+
+    Each count is timed twice: a call that compiles or loads something says nothing of those that follow.
+    """
     run(1)
     count = 1
-    while (taken := seconds(run, count) * count) < sample / 4:
+    while (taken := min(seconds(run, count) for _ in range(2)) * count) < sample / 4:
         count *= max(2, min(10, int(sample / 2 / taken)))
     return max(1, round(count * sample / taken))
 

@@ -98,6 +98,18 @@ def test_on_a_machine_that_is_disturbed_half_of_the_time(monkeypatch, slower, gr
     assert [verdict(ratio)[0] for _ in range(20)] == [green] * 20
 
 
+@pytest.mark.parametrize("slow", range(4))
+def test_a_call_that_compiles_does_not_shorten_the_timed_ones(monkeypatch, slow):
+    clock = Clock(monkeypatch, disturbed=0)
+    job, calls = clock.job(1e-5), iter(range(100))
+
+    def run(iterations):
+        clock.now += 5 * (next(calls) == slow)
+        job(iterations)
+
+    assert timing.length(run, 0.1) == pytest.approx(10_000)
+
+
 def test_every_width_has_its_floor():
     assert all(set(check.floors) == {128, 256, 512} for check in guard.CHECKS)
 

@@ -14,7 +14,7 @@ from operator import or_
 
 from .. import choices, elementwise, update
 from ..simd import absolute, broadcast, cos, fma, full, get, lanes, load, select_less, sin, store
-from ..tracing import cond, fori_loop, steps
+from ..tracing import cond, fori_loop, steps, traced
 from ..vmath import sigmoid_of_many, tanh
 from .layout import (
     CODE,
@@ -218,8 +218,7 @@ def activate(work, plan, layer, n):
     """Replace a hidden layer's n inputs by the activation's values."""
 
     def curve():
-        for i in steps(layer.z, layer.z + n, lanes(work)):
-            store(work, i, tanh(load(work, i)))
+        _call(_curve, plan, work, layer.z, n)
 
     def others():
         _call(elementwise.activate, plan, work, layer.code, layer.z, n, layer.slopes)
@@ -228,6 +227,13 @@ def activate(work, plan, layer, n):
         cond(elementwise.has_large_angles(work, layer.z, n), partial(_large_angle_sincos, work, layer, n), others)
 
     cond(layer.code == elementwise.TANH, curve, lambda: cond(layer.code == elementwise.SIN, waves, others))
+
+
+@traced
+def _curve(work, first, n):
+    """A function of its own: only in a short one does LLVM keep the constants in registers from turn to turn."""
+    for i in steps(first, first + n, lanes(work)):
+        store(work, i, tanh(load(work, i)))
 
 
 def _large_angle_sincos(work, layer, n):
