@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,17 @@ from fastxor.views import Array
 # What scikit-learn calls otherwise.
 _SKLEARN = {"logistic": "sigmoid", "exp": "exponential"}
 
-# What a module must have been made with to be the activation: a setting, and whether its value will do.
-_SETTINGS = {
-    "LeakyReLU": ("negative_slope", lambda slope: slope == LEAK),
-    "ELU": ("alpha", lambda alpha: alpha == 1),
-    "Softplus": ("beta", lambda beta: beta == 1),
-    "GELU": ("approximate", lambda kind: kind == "none"),
-    "Softmax": ("dim", lambda dim: dim in (1, -1, None)),
+# What a module must have been made with to be the activation: settings, and whether their values will do.
+_SETTINGS: dict[str, dict[str, Callable[[Any], bool]]] = {
+    "LeakyReLU": {"negative_slope": lambda slope: slope == LEAK},
+    "ELU": {"alpha": lambda alpha: alpha == 1},
+    "Softplus": {"beta": lambda beta: beta == 1, "threshold": lambda z: z >= 20},  # from which on it is z itself
+    "GELU": {"approximate": lambda kind: kind == "none"},
+    "Softmax": {"dim": lambda dim: dim in (1, -1, None)},
 }
+
+# Losses for which torch, too, has a form that takes what is before the output.
+_OF_LOGITS = ("cross_entropy", "binary_cross_entropy", "poisson")
 
 
 def from_sklearn(mlp: Any) -> Trained:
@@ -78,7 +81,7 @@ def from_sklearn(mlp: Any) -> Trained:
         raise ValueError(f"mlp has the output {mlp.out_activation_!r}, and there are {', '.join(OUTPUTS)}")
     sizes = [len(mlp.coefs_[0]), *(W.shape[1] for W in mlp.coefs_)]
     arrays = [(W.T, b) for W, b in zip(mlp.coefs_, mlp.intercepts_, strict=True)]
-    names: Any = hidden if len(hidden) > 1 else hidden[0]
+    names: Any = hidden[0] if len(hidden) == 1 else hidden
     return _trained(Network(sizes, names, output), arrays)
 
 
@@ -93,9 +96,9 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
         Softmax. Sequentials in it are taken apart. Nothing of it is changed or shared.
     loss : str, optional
         Of the network, see `Network`; default: what goes with its output, "squared_error" where nothing follows the
-        last Linear. Of such a model, "cross_entropy" and "binary_cross_entropy" say that its outputs are logits, as
-        torch's CrossEntropyLoss and BCEWithLogitsLoss want them: the network then has the softmax or the sigmoid that
-        is missing, and its outputs are probabilities.
+        last Linear. Of such a model, "cross_entropy", "binary_cross_entropy" and "poisson" say that its outputs are
+        logits, as torch's CrossEntropyLoss, BCEWithLogitsLoss and PoissonNLLLoss want them: the network then has the
+        softmax, the sigmoid or the exponential that is missing, and its outputs are probabilities, or means.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
         loss = validation.choice("loss", loss, LOSSES)
     linears, activations = _chain(nn, model)
     output = activations[-1]
-    if output == "identity" and loss in ("cross_entropy", "binary_cross_entropy"):
+    if output == "identity" and loss in _OF_LOGITS:
         output = LOSSES[loss][0]
     if output not in OUTPUTS:
         raise ValueError(
@@ -143,12 +146,14 @@ def _chain(nn: Any, model: Any) -> tuple[list[Any], list[Any]]:
     linears: list[Any] = []
     activations: list[str] = []
     for place, module in _modules(nn, model, "model"):
-        if isinstance(module, nn.Linear):
+        if _is(nn.Linear, module):
             _check_linear(place, module, linears)
+            _check_hooks(place, module)
             linears.append(module)
             activations.append("identity")
             continue
-        name = _activation(place, module)
+        name = _activation(nn, place, module)
+        _check_hooks(place, module)
         if not linears:
             raise ValueError(f"{place} is {module}, and a network begins with Linear")
         if "identity" not in (name, activations[-1]):
@@ -161,11 +166,22 @@ def _chain(nn: Any, model: Any) -> tuple[list[Any], list[Any]]:
 
 def _modules(nn: Any, model: Any, place: str) -> Iterator[tuple[str, Any]]:
     """Those of a Sequential, also of Sequentials in it, each with the words for where it is."""
-    if not isinstance(model, nn.Sequential):
+    if not _is(nn.Sequential, model):
         yield place, model
         return
+    _check_hooks(place, model)
     for number, module in enumerate(model):
         yield from _modules(nn, module, f"{place}[{number}]")
+
+
+def _is(kind: Any, module: Any) -> bool:
+    """Whether the module does what that class does: a class derived from it may do something else."""
+    return isinstance(module, kind) and type(module).forward is kind.forward
+
+
+def _check_hooks(place: str, module: Any) -> None:
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{place} has hooks, which may change what it does: remove them first")
 
 
 def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
@@ -178,20 +194,28 @@ def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
         raise ValueError(f"{place} is {linear}, behind {before[-1].out_features} outputs")
 
 
-def _activation(place: str, module: Any) -> str:
+def _activation(nn: Any, place: str, module: Any) -> str:
     from fastxor.exporting.to_torch import MODULES, OURS
     from fastxor.exporting.to_torch import __name__ as home
 
-    kind = type(module).__name__
-    known = {name: activation for activation, (name, _settings) in MODULES.items()}
-    ours = kind not in OURS or type(module).__module__ == home
-    if kind not in known or not ours:
-        hint = "; when trained, it does nothing, and can be left out" if "Dropout" in kind else ""
-        raise ValueError(f"{place} is {module}, and a network has Linear, {', '.join(known)} only{hint}")
-    setting, will_do = _SETTINGS.get(kind, ("training", lambda _value: True))
-    if not will_do(getattr(module, setting)):
-        raise ValueError(f"{place} is {module}, and there is no {known[kind]!r} with that {setting}")
-    return known[kind]
+    for activation, (kind, _made_with) in MODULES.items():
+        if kind in OURS:
+            found = type(module).__name__ == kind and type(module).__module__ == home
+        else:
+            found = _is(getattr(nn, kind), module)
+        if not found:
+            continue
+        for setting, will_do in _SETTINGS.get(kind, {}).items():
+            if not will_do(getattr(module, setting)):
+                raise ValueError(f"{place} is {module}, and there is no {activation!r} with that {setting}")
+        return activation
+    hint = ""
+    if "Dropout" in type(module).__name__:
+        hint = "; when trained, it does nothing, and can be left out"
+    elif _is(nn.Flatten, module):
+        hint = "; of samples that are rows, it changes nothing, and can be left out"
+    known = [kind for kind, _made_with in MODULES.values()]
+    raise ValueError(f"{place} is {module}, and a network has Linear, {', '.join(known)} only{hint}")
 
 
 def _array(parameter: Any) -> Any:

@@ -248,6 +248,7 @@ def weights(run: Any, *, ax: Any = None) -> Any:
         axes = np.ravel(np.asarray(ax, object))
         if len(axes) != layers:
             raise ValueError(f"ax must be one for each of the {layers} layers, got {len(axes)}")
+        axes = np.array([_checked(one) for one in axes], object)
     for number, place in enumerate(axes, 1):
         W = np.asarray(parameters[f"W{number}"], np.float64)
         top = float(np.abs(W).max()) or 1.0
@@ -274,7 +275,14 @@ def _pyplot() -> Any:
 
 def _axes(ax: Any) -> Any:
     """Those given, or of a new figure."""
-    return _pyplot().subplots()[1] if ax is None else ax
+    return _pyplot().subplots()[1] if ax is None else _checked(ax)
+
+
+def _checked(ax: Any) -> Any:
+    if not hasattr(ax, "imshow"):
+        hint = "; pass one of them" if isinstance(ax, (np.ndarray, Sequence)) else ""
+        raise TypeError(f"ax must be a matplotlib.axes.Axes, got {type(ax).__name__}{hint}")
+    return ax
 
 
 def _histories(runs: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import fastxor as fx
+from fastxor.sklearn import MLPClassifier as OurClassifier
 
 DRAW = np.random.RandomState(0)
 TABLE = DRAW.randn(60, 3)
@@ -100,6 +101,14 @@ def with_another_output():
 def test_what_cannot_be_taken_is_refused_with_the_reason(make, kind, words):
     with pytest.raises(kind, match=re.escape(words)):
         fx.from_sklearn(make())
+
+
+def test_our_own_estimator_may_have_a_list_of_activations():
+    for sizes, names in [((), []), ((2,), ["gelu"]), ((2, 3), ["sin", "tanh"])]:
+        model = OurClassifier(sizes, names, max_iter=5, tol=1.0, n_iter_no_change=1).fit(TABLE, TWO)
+        run = fx.from_sklearn(model)
+        assert run.network.hidden == tuple(names)
+        np.testing.assert_allclose(run.forward(TABLE.T)[0], model.predict_proba(TABLE)[:, 1], rtol=0, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

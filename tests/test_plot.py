@@ -71,6 +71,13 @@ def test_axes_are_returned_and_may_be_given(name):
     assert len(pyplot.get_fignums()) == 2
 
 
+@pytest.mark.parametrize(("ax", "words"), [(3, "got int"), ([None, None], "got list; pass one of them")])
+@pytest.mark.parametrize("name", PICTURES)
+def test_what_is_no_axes_is_refused(name, ax, words):
+    with pytest.raises(TypeError, match=rf"ax must be a matplotlib\.axes\.Axes, {words}"):
+        PICTURES[name](ax)
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_given_axes_need_no_pyplot(name, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
@@ -323,6 +330,8 @@ def test_weights_in_axes_of_ones_own():
     assert list(fx.plot.weights(fx.Trained(net, net.initialize(0)), ax=one)) == [one]
     with pytest.raises(ValueError, match="ax must be one for each of the 2 layers, got 1"):
         fx.plot.weights(RUN, ax=one)
+    with pytest.raises(TypeError, match=r"ax must be a matplotlib\.axes\.Axes, got int"):
+        fx.plot.weights(RUN, ax=[one, 3])
 
 
 # ---------------------------------------------------------------- fastxor --plot

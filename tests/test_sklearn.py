@@ -59,6 +59,8 @@ def assert_same(one, other, tolerance=1e-8):
         if wanted is not None:
             assert np.shape(wanted) == np.shape(got), name
             np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance, err_msg=name)
+        if isinstance(wanted, np.floating):
+            assert isinstance(got, np.floating), name
     for wanted, got in zip(one.coefs_ + one.intercepts_, other.coefs_ + other.intercepts_, strict=True):
         assert (wanted.shape, wanted.dtype) == (got.shape, got.dtype)
         np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)

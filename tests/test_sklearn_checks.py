@@ -207,6 +207,15 @@ def test_callbacks_where_scikit_learn_has_them():
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_progress_bars_where_scikit_learn_has_them(solver, capfd):
+    callback = pytest.importorskip("sklearn.callback")
+    MLPClassifier(**QUICK, solver=solver).set_callbacks(callback.ProgressBar()).fit(X, y)
+    out = capfd.readouterr().out
+    assert "MLPClassifier - fit" in out
+    assert "100%" in out
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_callback_can_end_training(solver):
     pytest.importorskip("sklearn.callback")
 

@@ -58,6 +58,7 @@ def test_it_is_trained_by_torch_and_shares_nothing():
         ("huber", [], "identity", "huber"),
         ("cross_entropy", [], "softmax", "cross_entropy"),
         ("binary_cross_entropy", [], "sigmoid", "binary_cross_entropy"),
+        ("poisson", [], "exponential", "poisson"),
         (None, [nn.Sigmoid()], "sigmoid", "binary_cross_entropy"),
         ("squared_error", [nn.Sigmoid()], "sigmoid", "squared_error"),
         (None, [nn.Softmax(dim=1)], "softmax", "cross_entropy"),
@@ -71,7 +72,7 @@ def test_the_loss_is_that_of_the_last_module_or_as_given(loss, last, output, cho
     X = torch.randn(5, 2)
     A = model(X)
     if not last and output != "identity":  # of logits
-        A = A.softmax(1) if output == "softmax" else A.sigmoid()
+        A = {"softmax": lambda z: z.softmax(1), "sigmoid": torch.sigmoid, "exponential": torch.exp}[output](A)
     np.testing.assert_allclose(run.forward(X.numpy().T).T, A.detach().numpy(), rtol=0, atol=1e-6)
 
 
@@ -84,6 +85,52 @@ def test_other_forms_of_the_same():
     X = torch.randn(6, 3, dtype=torch.float64)
     np.testing.assert_allclose(run.forward(X.numpy().T).T, model(X).detach().numpy(), rtol=0, atol=1e-8)
     assert fx.from_torch(nn.Linear(3, 2)).network.sizes == (3, 2)
+
+
+class Residual(nn.Sequential):
+    """Derived from a class that is known, and another function."""
+
+    def forward(self, X):
+        return X + super().forward(X)
+
+
+class Doubled(nn.Linear):
+    """Likewise."""
+
+    def forward(self, X):
+        return 2 * super().forward(X)
+
+
+class Tanh(nn.Module):
+    """Of the same name as one that is known."""
+
+    def forward(self, X):
+        return X.tan()
+
+
+def test_classes_derived_without_a_function_of_their_own_are_taken():
+    class Named(nn.Sequential):
+        pass
+
+    class Quiet(nn.ReLU):
+        pass
+
+    weight_norm = nn.utils.parametrizations.weight_norm
+    model = Named(weight_norm(nn.Linear(2, 3)), Quiet(), nn.Linear(3, 1)).double()
+    X = torch.randn(5, 2, dtype=torch.float64)
+    A = fx.from_torch(model).forward(X.numpy().T).T
+    np.testing.assert_allclose(A, model(X).detach().numpy(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, 1, None])
+def test_hooks_are_refused(place):
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    module, words = (model, "model") if place is None else (model[place], f"model[{place}]")
+    hook = module.register_forward_hook(lambda module, inputs, output: 2 * output)
+    with pytest.raises(ValueError, match=re.escape(f"{words} has hooks")):
+        fx.from_torch(model)
+    hook.remove()
+    assert fx.from_torch(model).network.sizes == (2, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +150,11 @@ def test_other_forms_of_the_same():
         ([nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)], "model[1] is BatchNorm1d(2"),
         ([nn.Sequential(nn.Linear(2, 2), nn.SiLU()), nn.Linear(2, 1)], "model[0][1] is SiLU()"),
         ([nn.Linear(2, 3), nn.Tanh(), nn.Linear(2, 1)], "behind 3 outputs"),
+        ([nn.Linear(2, 2), nn.Softplus(1, 5), nn.Linear(2, 1)], "there is no 'softplus' with that threshold"),
+        ([nn.Flatten(), nn.Linear(2, 1)], "it changes nothing, and can be left out"),
+        ([Residual(nn.Linear(2, 2)), nn.Linear(2, 1)], "model[0] is Residual("),
+        ([Doubled(2, 2), nn.Linear(2, 1)], "model[0] is Doubled("),
+        ([nn.Linear(2, 2), Tanh(), nn.Linear(2, 1)], "model[1] is Tanh(), and a network has"),
         ([nn.Linear(2, 2).half()], "model[0] has parameters of float16"),
         ([nn.LazyLinear(2)], "model[0] is LazyLinear"),
         ([nn.Linear(2, 1), nn.Softmax(dim=1)], "output 'softmax' needs an output for each class"),

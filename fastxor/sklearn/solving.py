@@ -166,12 +166,14 @@ class Epochs:
 
 
 def epoch_losses(job: Job, costs: Any) -> list[float]:
-    """Those of whole epochs, each the mean over the samples, from the costs of steps."""
+    """Those of whole epochs, each the mean over the samples, from the costs of steps; numpy's numbers, as users of
+    scikit-learn expect them to be.
+    """
     steps, size = job.steps_per_epoch, job.batch_size or job.samples
     sizes = np.full(steps, float(size))
     sizes[-1] = job.samples - size * (steps - 1)
     whole = np.array(costs[: len(costs) // steps * steps]).reshape(-1, steps)
-    return (whole @ sizes / job.samples).tolist()
+    return list(whole @ sizes / job.samples)
 
 
 def job_of(core: Backend, estimator: Any, net: Architecture, data: Data, optimizer: Optimizer, most: int) -> Job:
@@ -396,5 +398,5 @@ def fit_lbfgs(
             ConvergenceWarning,
             stacklevel=4,
         )
-    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), float(found.fun)
+    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), np.float64(found.fun)
     return found.x.astype(theta.dtype)
