@@ -13,7 +13,7 @@ import numpy as np
 from fastxor import second_order
 from fastxor.backends import Backend, Session
 from fastxor.history import History
-from fastxor.pace import Pace
+from fastxor.pace import Pace, undisturbed
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
@@ -149,16 +149,14 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        if self.looked_at is None:
-            self._catch_up()
-        else:  # it is to be looked at again
-            self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
-        result = self.result()
+        with undisturbed():
+            if self.looked_at is None:
+                self._catch_up()
+            else:  # it is to be looked at again
+                self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
+            result = self.result()
         error = TrainingInterrupted(result.parameters, result.iterations, result)
-        try:
-            self._close()
-        except Exception as other:
-            error.add_note(f"then {type(other).__name__}: {other}")
+        self._close_after(error)
         return error
 
     def failed(self, error: BaseException) -> None:
@@ -170,10 +168,16 @@ class Run:
         with suppress(Exception):  # there are exceptions that take no attributes
             error.result = self.result()  # type: ignore[attr-defined]
             error.add_note(f"after {self.state.completed} iterations of training; they are kept in .result")
+        self._close_after(error)
+
+    def _close_after(self, error: BaseException) -> None:
+        """Tell whoever looks on of an end before the end. A file that cannot be saved, or is waited for in vain until
+        Ctrl-C comes again, must not cost what had been reached.
+        """
         try:
             self._close()
-        except Exception as other:
-            error.add_note(f"then {type(other).__name__}: {other}")
+        except (Exception, KeyboardInterrupt) as other:
+            error.add_note(f"then {type(other).__name__}: {other}".removesuffix(": "))
 
     def at(self, iteration: int, base: State | None = None) -> State:
         """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -69,3 +71,18 @@ def patiently(call: Callable[[], Answer]) -> Answer:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # which is there if there is no error
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Not listening to Ctrl-C, which has come already: nothing that takes long, to have what had been reached whole."""
+    before = None
+    if threading.current_thread() is threading.main_thread():  # which alone hears it
+        before = signal.getsignal(signal.SIGINT)
+    if before is not None:
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -26,6 +26,7 @@ from fastxor.members import AtEnd, Terms, begun, how_many, resumed, seeds, sprea
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
 from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
+from fastxor.pace import undisturbed
 from fastxor.penalties import NONE
 from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.rounds import Rounds, Rules
@@ -298,7 +299,8 @@ class _Run:
         return Population(self.crowd.without_data())
 
     def _interrupted(self) -> TrainingInterrupted:
-        population = self._so_far()
+        with undisturbed():
+            population = self._so_far()
         error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
         if len({group.cohort.network for group in self.crowd.groups}) == 1:
             error.parameters = population.parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Real
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from fastxor.loop import Run
 from fastxor.names import Initialization
 from fastxor.network import Network
 from fastxor.optimizers import SGD, Optimizer, schedule_of
+from fastxor.pace import undisturbed
 from fastxor.penalties import NONE, Penalties, held
 from fastxor.result import Result
 from fastxor.schedules import check_length
@@ -39,6 +40,37 @@ class Asked(NamedTuple):
     threads: int | None
     validation: float | Pair | None
     initialization: Initialization | None
+
+
+def made(make: Callable[[], Run], random_state: Any, numbers: int) -> Run:
+    """The run that `make` makes, looking at so many numbers. On Ctrl-C, as while these are many, it is made again, from
+    the same draws, to end before its first step.
+    """
+    back = _way_back(random_state, numbers)
+    try:
+        return make()
+    except KeyboardInterrupt:
+        with undisturbed():
+            back()
+            run = make()
+        raise run.interrupted() from None
+
+
+def _way_back(random_state: Any, numbers: int) -> Callable[[], None]:
+    """What sets a generator back to where it is now; an int has none yet."""
+    if isinstance(random_state, np.random.Generator):
+        bits = random_state.bit_generator
+        place = bits.state
+        return lambda: setattr(bits, "state", place)
+    rng = np.random if random_state is None else random_state
+    if numbers < _MANY or not hasattr(rng, "get_state"):
+        return lambda: None
+    state = rng.get_state(legacy=False)
+    return lambda: rng.set_state(state)
+
+
+# Fewer numbers are looked at sooner than a Mersenne Twister, in 0.1 ms, tells its state; nobody interrupts that.
+_MANY = 100_000
 
 
 def begun(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, Never, get_args
 
 import numpy as np  # noqa: F401 - RandomState has it in quotes
@@ -17,7 +18,7 @@ from fastxor.network import INITIALIZATIONS, Network, RandomState
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
-from fastxor.starting import DESCENT, Asked, begun, resumed, validation_data
+from fastxor.starting import DESCENT, Asked, begun, made, resumed, validation_data
 from fastxor.views import Array
 from fastxor.watching import EVERY, EarlyStopping, Moment, Watching
 from fastxor.weights import combined
@@ -212,11 +213,8 @@ def train(
         raise ValueError(NEEDS_VALIDATION)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
-    made = network, X, Y, parameters, random_state, resume, asked, interval
-    try:
-        run = _made(*made)
-    except KeyboardInterrupt:  # as while large data are looked at: again, to end before the first step
-        raise _made(*made).interrupted() from None
+    make = partial(_made, network, X, Y, parameters, random_state, resume, asked, interval)
+    run = made(make, random_state, X.size + network.count)
     if run.held is not None:
         watch = watch or Watching()
     elif early_stopping is not None:
@@ -241,7 +239,7 @@ def _made(
     asked: Asked,
     interval: int | None,
 ) -> Run:
-    """The run; made twice, the same one if it follows from a seed."""
+    """The run, where it begins."""
     if resume is None:
         run = begun(network, X, Y, parameters, checks.random_state(random_state), asked)
     else:
