@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastxor import files, saving
 from fastxor import validation as checks
-from fastxor.backends import Backend, get_backend, resolve
+from fastxor.backends import Backend, check_name, get_backend, resolve
 from fastxor.cohort import Integers
 from fastxor.crowd import Crowd
 from fastxor.ensemble import Population, load
@@ -165,7 +165,9 @@ def train_population(
     """
     if unknown:
         checks.no_more(train_population, unknown, get_args(Optimizer))
-    core, networks = resolve(backend), _networks(network)
+    if backend is not None:
+        check_name(backend)
+    networks = _networks(network)
     if resume is not None:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
     rules, look = _rules(early_stopping, callback)
@@ -209,14 +211,40 @@ def train_population(
         target=None if target is None else np.broadcast_to(target, K).astype(float),
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
-    if resume is None:
-        crowd = begun(core, networks, X, Y, parameters, _fresh(terms, random_state, K))
-    else:
-        crowd = resumed(networks, X, Y, resume._crowd, _kept(terms, resume._crowd))
+    terms = _fresh(terms, random_state, K) if resume is None else _kept(terms, resume._crowd)
+
+    def make(core: Backend) -> Crowd:
+        if resume is None:
+            return begun(core, networks, X, Y, parameters, terms)
+        return resumed(networks, X, Y, resume._crowd, terms)
+
+    core, crowd = _made(make, backend)
     if early_stopping is not None and any(group.held is None for group in crowd.groups):
         raise ValueError(NEEDS_VALIDATION)
     run = _Run(crowd, core, backend or get_backend(), rules, look)
     return run.go(options)
+
+
+def _made(make: Callable[[Backend], Crowd], backend: BackendName | None) -> tuple[Backend, Crowd]:
+    """The backend, which takes its time to be loaded, and the population where it begins. On Ctrl-C it ends there: the
+    reference, which is there, draws the same starts.
+    """
+    try:
+        core = resolve(backend)
+        return core, make(core)
+    except KeyboardInterrupt:
+        with undisturbed():
+            error = _interrupted(make(resolve("numpy")))
+        raise error from None
+
+
+def _interrupted(crowd: Crowd) -> TrainingInterrupted:
+    """What becomes of Ctrl-C, with what had been reached."""
+    population = Population(crowd.without_data())
+    error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
+    if len({group.cohort.network for group in crowd.groups}) == 1:
+        error.parameters = population.parameters
+    return error
 
 
 class _Options(NamedTuple):
@@ -287,24 +315,25 @@ class _Run:
             raise self._interrupted() from None
         except Exception as error:
             with suppress(Exception):  # there are exceptions that take no attributes
-                error.result = self._so_far()  # type: ignore[attr-defined]
+                error.result = Population(self._settled().without_data())  # type: ignore[attr-defined]
             self._close()
             raise
         _warn(self.crowd)
         return Population(self.crowd.without_data())
 
-    def _so_far(self) -> Population:
+    def _settled(self) -> Crowd:
+        """All members where their states are whole."""
         if self.rounds is not None:
             self.rounds.settle()
-        return Population(self.crowd.without_data())
+        return self.crowd
 
     def _interrupted(self) -> TrainingInterrupted:
         with undisturbed():
-            population = self._so_far()
-        error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
-        if len({group.cohort.network for group in self.crowd.groups}) == 1:
-            error.parameters = population.parameters
-        self._close()
+            error = _interrupted(self._settled())
+        try:
+            self._close()
+        except (Exception, KeyboardInterrupt) as other:  # a file that cannot be saved must not cost what there is
+            error.add_note(f"then {type(other).__name__}: {other}".removesuffix(": "))
         return error
 
     def _close(self) -> None:
