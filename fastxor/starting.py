@@ -221,7 +221,7 @@ def start(
 
 def validation_data(value: Any, network: Network) -> float | Pair:
     """What `train` is given as validation: a fraction, or X and Y."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if (isinstance(value, Real) and not isinstance(value, bool)) or (isinstance(value, np.ndarray) and not value.ndim):
         fraction = checks.rate("validation", value, below=1.0)
         if not fraction:
             raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")

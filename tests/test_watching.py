@@ -100,6 +100,11 @@ def test_a_fraction_is_held_out(core):
             fx.train(NET, X, Y, resume=again, validation=other)
 
 
+@pytest.mark.parametrize("number", [np.float32(0.25), np.array(0.25)])
+def test_a_fraction_may_be_numpys(number):
+    assert_same_run(train(iterations=9, validation=number), train(iterations=9, validation=0.25))
+
+
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("sizes", [(100, 100), (70, 20, 10), (50, 3, 2, 1), (1, 1), (2, 1)])
 def test_what_is_held_out_has_all_classes_alike(sizes, fraction):
