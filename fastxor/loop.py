@@ -99,12 +99,17 @@ class Run:
             watch.begin(self)
         before = None if self._first_step_tells() else self._cost()
         self._loop(watch)
+        problem, last = self._divergence(before), self.state.completed  # of where it has come to, not of a better state
         if watch is not None:
             watch.end(self)
             self._close()
-        problem = self._divergence(before)
         if problem:
-            warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+            if self.state.completed != last:
+                problem += f"; the best parameters, of iteration {self.state.completed}, were restored"
+            elif self.diverged:
+                problem += "; the run was stopped there and the last finite parameters were kept"
+            message = f"training diverged: {problem}. Try a smaller learning_rate."
+            warnings.warn(message, DivergenceWarning, stacklevel=stacklevel + 1)
 
     def _close(self) -> None:
         """Tell whoever looks on, once."""
@@ -288,19 +293,17 @@ class Run:
         return None if cost is None else cost + self.job.penalty(self.state.theta)
 
     def _divergence(self, before: float | None) -> str | None:
+        """What shows that the run has blown up."""
         if self.diverged:
             from fastxor.backends import reference
 
             layer = reference.first_overflow(self.job, self.state)
-            return (
-                f"training diverged: the cost or a parameter was no longer finite at iteration {self.state.completed}, "
-                f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
-                "Try a smaller learning_rate."
-            )
+            when = f"at iteration {self.state.completed}, first in layer {layer}"
+            return f"the cost or a parameter was no longer finite {when}"
         last = self._cost()
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
         eps = float(np.finfo(self.state.theta.dtype).eps)  # a run may begin at a cost of 0
         if last <= BLOWN_UP * (first + eps):
             return None
-        return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."
+        return f"the cost rose from {first:g} to {last:g}"

@@ -482,7 +482,7 @@ def _place(checkpoint: Any) -> Path | None:
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path, got {checkpoint!r}")
     files.place(checkpoint)  # or it is refused, before a step is taken
-    return checkpoint
+    return os.path.abspath(checkpoint)  # a callback may change the working directory
 
 
 def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:

@@ -171,7 +171,7 @@ def train(
     -----
     DivergenceWarning
         If the cost or a parameter ceases to be finite: the run stops and the last finite parameters are
-        returned. Also if the cost ends ten times above where it began.
+        returned, or the best ones that `early_stopping` restores. Also if the cost ends ten times above where it began.
 
     Examples
     --------

@@ -364,7 +364,7 @@ class Checkpoint:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"checkpoint must be a path, got {path!r}")
         files.place(path)  # or it is refused, before a step is taken
-        self.path, self.every = path, every
+        self.path, self.every = os.path.abspath(path), every  # a callback may change the working directory
 
     def begin(self, run: Run) -> None:
         saving.described(run.job.optimizer)  # or it is refused, likewise

@@ -624,6 +624,22 @@ def test_without_tqdm_there_are_lines(monkeypatch, caplog):
         assert caplog.messages[0].endswith(" per second")
 
 
+# ---------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize(
+    ("patience", "words"),
+    [(5, "the cost rose from .* to .*"), (500, "no longer finite at iteration 146, first in layer 2")],
+)
+def test_a_better_state_does_not_hide_divergence(core, patience, words):
+    steep = np.arange(9.0)[None]
+    options = {"validation": (100 * steep, steep), "early_stopping": fx.EarlyStopping(patience), "interval": 1}
+    network = fx.Network([1, 3, 1], "relu", "identity")
+    with pytest.warns(fx.DivergenceWarning, match=f"{words}; the best parameters, of iteration 0, were restored"):
+        run = fx.train(network, 100 * steep, steep, optimizer=fx.SGD(10.0), random_state=0, backend=core, **options)
+    assert run.iterations == 0
+
+
 # ---------------------------------------------------------------- checkpoints
 
 
@@ -648,6 +664,15 @@ def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, l
     assert any(0 < run.iterations < whole.iterations for run in kept)
     for run in kept:
         assert_same_run(fx.train(NET, X, Y, resume=run, validation=OTHERS, backend=core), whole)
+
+
+def test_a_checkpoint_stays_where_it_was_named(tmp_path, monkeypatch):
+    """A callback may change the working directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = train(iterations=40, interval=7, callback=lambda moment: monkeypatch.chdir(tmp_path), checkpoint="run.npz")
+    assert_same_run(fx.load(tmp_path / "here" / "run.npz"), run)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
 
 
 def test_a_checkpoint_after_ctrl_c(tmp_path):
