@@ -154,15 +154,17 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
-        with undisturbed():
-            if self.looked_at is None:
-                self._catch_up()
-            else:  # it is to be looked at again
-                self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
-            result = self.result()
-        error = TrainingInterrupted(result.parameters, result.iterations, result)
+        error = undisturbed(self._reached)
         self._close_after(error)
         return error
+
+    def _reached(self) -> TrainingInterrupted:
+        if self.looked_at is None:
+            self._catch_up()
+        else:  # it is to be looked at again
+            self.stop_at(self.looked_at if self.interval else self.looked_at - 1)
+        result = self.result()
+        return TrainingInterrupted(result.parameters, result.iterations, result)
 
     def failed(self, error: BaseException) -> None:
         """Give an exception that ends the run what had been reached."""

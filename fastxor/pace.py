@@ -73,9 +73,21 @@ def patiently(call: Callable[[], Answer]) -> Answer:
         return value  # type: ignore[return-value]  # which is there if there is no error
 
 
+def undisturbed(call: Callable[[], Answer]) -> Answer:
+    """What a call returns that puts together what had been reached when Ctrl-C came: it does not listen to another one,
+    and is made again if that comes just before. It must take no time to speak of, and be of use a second time.
+    """
+    try:
+        with _deaf():
+            return call()
+    except KeyboardInterrupt:
+        with _deaf():
+            return call()
+
+
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Not listening to Ctrl-C, which has come already: nothing that takes long, to have what had been reached whole."""
+def _deaf() -> Iterator[None]:
+    """Without Ctrl-C."""
     before = None
     if threading.current_thread() is threading.main_thread():  # which alone hears it
         before = signal.getsignal(signal.SIGINT)

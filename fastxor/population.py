@@ -233,9 +233,7 @@ def _made(make: Callable[[Backend], Crowd], backend: BackendName | None) -> tupl
         core = resolve(backend)
         return core, make(core)
     except KeyboardInterrupt:
-        with undisturbed():
-            error = _interrupted(make(resolve("numpy")))
-        raise error from None
+        raise undisturbed(lambda: _interrupted(make(resolve("numpy")))) from None
 
 
 def _interrupted(crowd: Crowd) -> TrainingInterrupted:
@@ -328,8 +326,7 @@ class _Run:
         return self.crowd
 
     def _interrupted(self) -> TrainingInterrupted:
-        with undisturbed():
-            error = _interrupted(self._settled())
+        error = undisturbed(lambda: _interrupted(self._settled()))
         try:
             self._close()
         except (Exception, KeyboardInterrupt) as other:  # a file that cannot be saved must not cost what there is

@@ -19,7 +19,7 @@ from fastxor.network import Network
 from fastxor.optimizers import SGD, Optimizer, schedule_of
 from fastxor.pace import undisturbed
 from fastxor.penalties import NONE, Penalties, held
-from fastxor.result import Result
+from fastxor.result import Result, TrainingInterrupted
 from fastxor.schedules import check_length
 from fastxor.state import Job, State, steps_per_epoch
 from fastxor.views import Array
@@ -47,13 +47,15 @@ def made(make: Callable[[], Run], random_state: Any, numbers: int) -> Run:
     the same draws, to end before its first step.
     """
     back = _way_back(random_state, numbers)
+
+    def again() -> TrainingInterrupted:
+        back()
+        return make().interrupted()
+
     try:
         return make()
     except KeyboardInterrupt:
-        with undisturbed():
-            back()
-            run = make()
-        raise run.interrupted() from None
+        raise undisturbed(again) from None
 
 
 def _way_back(random_state: Any, numbers: int) -> Callable[[], None]:
