@@ -13,7 +13,7 @@ import numpy as np
 from fastxor import second_order
 from fastxor.backends import Backend, Session
 from fastxor.history import History
-from fastxor.pace import Pace, undisturbed
+from fastxor.pace import SPAN, Pace, undisturbed
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
@@ -30,6 +30,8 @@ _CAUTION = 4
 
 class Watch:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
+
+    may_take_long = False  # at each record, nobody knows how long
 
     def begin(self, run: Run) -> None:
         """Before the first step."""
@@ -214,23 +216,28 @@ class Run:
 
     def _loop(self, watch: Watch | None) -> None:
         session = self.session = second_order.open(self.core, self.job, self.state)
-        pace, past = Pace(session.speed / _CAUTION), self.history._clock[-1][1]
-        began = time.perf_counter() - past
+        speed, past = session.speed / _CAUTION, self.history._clock[-1][1]
+        if watch is not None and watch.may_take_long:  # a record at first, then as fast as can be
+            speed = min(speed, (self.interval or self.job.steps_per_epoch) / SPAN)
+        pace, began = Pace(speed), time.perf_counter() - past
         while not self.over and self.state.completed < self.job.iterations:
-            records = self._span(session, pace, 0 if watch is None else watch.ahead())
+            since, done = time.perf_counter(), self.state.completed
+            records = self._span(session, pace.steps, 0 if watch is None else watch.ahead())
+            taken = self.state.completed - done
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
             if watch is not None:
                 watch.look(self, records)
                 self.settled = self.state
                 self.looked_at = None
                 watch.span(self)
+            pace.took(taken, time.perf_counter() - since)  # a callback's time, too: bars and files wait for it
         self.thetas = {}  # what the session has kept, the next one may overwrite
         session.close()
 
-    def _span(self, session: Session, pace: Pace, ahead: int) -> Mapping[int, float]:
-        """Some steps, no more than to so many records ahead, if their states are wanted; the records there are now."""
-        began, done = time.perf_counter(), self.state.completed
-        steps = min(pace.steps, self.job.iterations - done)
+    def _span(self, session: Session, steps: int, ahead: int) -> Mapping[int, float]:
+        """So many steps, no more than to some records ahead, if their states are wanted; the records there are now."""
+        done = self.state.completed
+        steps = min(steps, self.job.iterations - done)
         if ahead:
             interval = self.interval or self.job.steps_per_epoch
             ahead = max(min(ahead, session.room), 1)
@@ -246,7 +253,6 @@ class Run:
         self.before = self.state
         self.state, self.diverged = state, good < steps and not session.finished
         self.over = self.diverged or session.finished
-        pace.took(steps, time.perf_counter() - began)
         return records
 
     def _note(self, session: Session, completed: int) -> Mapping[int, float]:

@@ -151,7 +151,7 @@ class Watching(Watch):
         self.patience = None if early_stopping is None else Patience(early_stopping)
         self.target = -inf if target_cost is None else checks.rate("target_cost", target_cost)
         self.norm = checks.flag("gradient_norm", gradient_norm)
-        self.callback = callback
+        self.callback, self.may_take_long = callback, callback is not None
         self.spans: list[Any] = [Progress()] if checks.flag("progress", progress) else []
         every = checks.rate("checkpoint_every", checkpoint_every)
         if checkpoint is not None:

@@ -640,6 +640,17 @@ def test_a_better_state_does_not_hide_divergence(core, patience, words):
     assert run.iterations == 0
 
 
+@pytest.mark.parametrize("validation", [None, OTHERS])
+def test_bars_and_files_do_not_wait_for_a_slow_callback(monkeypatch, core, validation):
+    """Spans get shorter, so that there is one every tenth of a second or so, from the first record on."""
+    seen = []
+    monkeypatch.setattr(watching.Watching, "span", lambda _, run: seen.append(run.state.completed))
+    train(iterations=60, interval=1, validation=validation, callback=lambda moment: time.sleep(0.01), backend=core)
+    assert seen[0] == 1
+    assert len(seen) >= 4
+    assert max(np.diff(seen)) <= 32
+
+
 # ---------------------------------------------------------------- checkpoints
 
 
