@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -69,3 +71,30 @@ def run_interruptible(call: Callable[[], Answer]) -> Answer:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # which is there if there is no error
+
+
+def undisturbed(call: Callable[[], Answer]) -> Answer:
+    """What a call returns that puts together what had been reached when Ctrl-C came: it does not listen to another one,
+    and is made again if that comes just before. It must take no time to speak of, and be of use a second time.
+    """
+    try:
+        with _deaf():
+            return call()
+    except KeyboardInterrupt:
+        with _deaf():
+            return call()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Without Ctrl-C."""
+    before = None
+    if threading.current_thread() is threading.main_thread():  # which alone hears it
+        before = signal.getsignal(signal.SIGINT)
+    if before is not None:
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
