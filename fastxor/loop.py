@@ -15,7 +15,7 @@ from fastxor.backends import Backend, Session
 from fastxor.history import History
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.state import Job, State
-from fastxor.time_slice import TimeSlice
+from fastxor.time_slice import TimeSlice, undisturbed
 from fastxor.views import Array, Views
 
 # A run that ends this many times above the cost it began with has not learned but blown up.
@@ -37,6 +37,8 @@ def probe_stride(samples: int) -> int:
 
 class Observer:
     """Looks on while a run goes on, and may stop it. This one has its eyes closed."""
+
+    may_take_long = False  # at each record, nobody knows how long
 
     def begin(self, run: Run) -> None:
         """Before the first step."""
@@ -106,12 +108,17 @@ class Run:
             observer.begin(self)
         before = None if self._first_step_tells() else self._cost()
         self._loop(observer)
+        problem, last = self._divergence(before), self.state.completed  # of where it has come to, not of a better state
         if observer is not None:
             observer.end(self)
             self._close()
-        problem = self._divergence(before)
         if problem:
-            warnings.warn(problem, DivergenceWarning, stacklevel=stacklevel + 1)
+            if self.state.completed != last:
+                problem += f"; the best parameters, of iteration {self.state.completed}, were restored"
+            elif self.diverged:
+                problem += "; the run was stopped there and the last finite parameters were kept"
+            message = f"training diverged: {problem}. Try a smaller learning_rate."
+            warnings.warn(message, DivergenceWarning, stacklevel=stacklevel + 1)
 
     def _close(self) -> None:
         """Tell whoever looks on, once."""
@@ -156,17 +163,17 @@ class Run:
 
     def interrupted(self) -> TrainingInterrupted:
         """What becomes of Ctrl-C at any moment from the first step to the hand-over of the result."""
+        error = undisturbed(self._reached)
+        self._close_after(error)
+        return error
+
+    def _reached(self) -> TrainingInterrupted:
         if self.observed_at is None:
             self._synchronize()
         else:  # it is to be looked at again
             self.stop_at(self.observed_at if self.interval else self.observed_at - 1)
         result = self.result()
-        error = TrainingInterrupted(result.parameters, result.iterations, result)
-        try:
-            self._close()
-        except Exception as other:
-            error.add_note(f"then {type(other).__name__}: {other}")
-        return error
+        return TrainingInterrupted(result.parameters, result.iterations, result)
 
     def failed(self, error: BaseException) -> None:
         """Give an exception that ends the run what had been reached."""
@@ -177,10 +184,16 @@ class Run:
         with suppress(Exception):  # there are exceptions that take no attributes
             error.result = self.result()  # type: ignore[attr-defined]
             error.add_note(f"after {self.state.completed} iterations of training; they are kept in .result")
+        self._close_after(error)
+
+    def _close_after(self, error: BaseException) -> None:
+        """Tell whoever looks on of an end before the end. A file that cannot be saved, or is waited for in vain until
+        Ctrl-C comes again, must not cost what had been reached.
+        """
         try:
             self._close()
-        except Exception as other:
-            error.add_note(f"then {type(other).__name__}: {other}")
+        except (Exception, KeyboardInterrupt) as other:
+            error.add_note(f"then {type(other).__name__}: {other}".removesuffix(": "))
 
     def state_at(self, iteration: int, base: State | None = None) -> State:
         """The state after so many steps of the last span, or after `base`; where nobody has kept it, they are taken
@@ -210,23 +223,28 @@ class Run:
 
     def _loop(self, observer: Observer | None) -> None:
         session = self.session = second_order.open(self.core, self.job, self.state)
-        time_slice, past = TimeSlice(session.speed), self.history._clock[-1][1]
-        began = time.perf_counter() - past
+        first = float("inf")
+        if observer is not None and observer.may_take_long:  # a record at first, then as fast as can be
+            first = self.interval or self.job.steps_per_epoch
+        time_slice, began = TimeSlice(session.speed, first), time.perf_counter() - self.history._clock[-1][1]
         while not self.over and self.state.completed < self.job.iterations:
-            records = self._span(session, time_slice, 0 if observer is None else observer.lookahead())
+            since, done = time.perf_counter(), self.state.completed
+            records = self._span(session, time_slice.steps, 0 if observer is None else observer.lookahead())
+            taken = self.state.completed - done
             self.history._clock.append((self.state.completed, time.perf_counter() - began))
             if observer is not None:
                 observer.observe(self, records)
                 self.confirmed = self.state
                 self.observed_at = None
                 observer.span(self)
+            time_slice.took(taken, time.perf_counter() - since)  # a callback's time, too: bars and files wait for it
         self.snapshot_thetas = {}  # what the session has kept, the next one may overwrite
         session.close()
 
-    def _span(self, session: Session, time_slice: TimeSlice, lookahead: int) -> Mapping[int, float]:
-        """Some steps, no more than to so many records ahead, if their states are wanted; the records there are now."""
-        began, done = time.perf_counter(), self.state.completed
-        steps = min(time_slice.steps, self.job.iterations - done)
+    def _span(self, session: Session, steps: int, lookahead: int) -> Mapping[int, float]:
+        """So many steps, no more than to some records ahead, if their states are wanted; the records there are now."""
+        done = self.state.completed
+        steps = min(steps, self.job.iterations - done)
         if lookahead:
             interval = self.interval or self.job.steps_per_epoch
             lookahead = max(min(lookahead, session.snapshot_capacity), 1)
@@ -242,7 +260,6 @@ class Run:
         self.before = self.state
         self.state, self.diverged = state, good < steps and not session.finished
         self.over = self.diverged or session.finished
-        time_slice.took(steps, time.perf_counter() - began)
         return records
 
     def _note(self, session: Session, completed: int) -> Mapping[int, float]:
@@ -289,18 +306,16 @@ class Run:
         return None if cost is None else cost + self.job.penalty(self.state.theta)
 
     def _divergence(self, before: float | None) -> str | None:
+        """What shows that the run has blown up."""
         if self.diverged:
             from fastxor.backends import reference
 
             layer = reference.first_overflow(self.job, self.state)
-            return (
-                f"training diverged: the cost or a parameter was no longer finite at iteration {self.state.completed}, "
-                f"first in layer {layer}; the run was stopped there and the last finite parameters were kept. "
-                "Try a smaller learning_rate."
-            )
+            when = f"at iteration {self.state.completed}, first in layer {layer}"
+            return f"the cost or a parameter was no longer finite {when}"
         last = self._cost()
         last = np.nan if last is None else last
         first = next(iter(self.history._costs.values()), last) if before is None else before
         if last <= divergence_limit(first, self.state.theta.dtype):
             return None
-        return f"training diverged: the cost rose from {first:g} to {last:g}. Try a smaller learning_rate."
+        return f"the cost rose from {first:g} to {last:g}"

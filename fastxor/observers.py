@@ -159,7 +159,7 @@ class Observers(Observer):
         self.patience = None if early_stopping is None else Patience(early_stopping)
         self.target = -inf if target_cost is None else checks.rate("target_cost", target_cost)
         self.norm = checks.flag("gradient_norm", gradient_norm)
-        self.callback = callback
+        self.callback, self.may_take_long = callback, callback is not None
         self.spans: list[Any] = [Progress()] if checks.flag("progress", progress) else []
         every = checks.rate("checkpoint_every", checkpoint_every)
         if checkpoint is not None:
@@ -372,7 +372,7 @@ class Checkpoint:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"checkpoint must be a path, got {path!r}")
         files.place(path)  # or it is refused, before a step is taken
-        self.path, self.every = path, every
+        self.path, self.every = os.path.abspath(path), every  # a callback may change the working directory
 
     def begin(self, run: Run) -> None:
         saving.described(run.job.optimizer)  # or it is refused, likewise

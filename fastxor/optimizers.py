@@ -40,7 +40,7 @@ class Each(tuple[float, ...]):
 
 def _number(name: str, value: Any, below: float = inf) -> Any:
     """What an optimizer is given: a number; or, for a population, an array of them."""
-    if not (isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)):
+    if not validation.are_several(value):
         return validation.rate(name, value, below)
     return Each(validation.rates(name, value, "members", below).tolist())
 

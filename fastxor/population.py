@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastxor import files, saving
 from fastxor import validation as checks
-from fastxor.backends import Backend, get_backend, resolve
+from fastxor.backends import Backend, check_name, get_backend, resolve
 from fastxor.cohort import Integers
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
@@ -39,6 +39,7 @@ from fastxor.population_setup import (
 from fastxor.population_state import PopulationState
 from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.run_setup import DEFAULT_ITERATIONS, DEFAULT_OPTIMIZER
+from fastxor.time_slice import undisturbed
 from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
 from fastxor.views import Array
 from fastxor.weights import of_members
@@ -172,7 +173,9 @@ def train_population(
     """
     if unknown:
         checks.no_more(train_population, unknown, get_args(Optimizer))
-    core, networks = resolve(backend), _networks(network)
+    if backend is not None:
+        check_name(backend)
+    networks = _networks(network)
     if resume is not None:
         _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
     rules, observe = _rules(early_stopping, callback)
@@ -216,14 +219,38 @@ def train_population(
         target=None if target is None else np.broadcast_to(target, K).astype(float),
         weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
     )
-    if resume is None:
-        population = new_population(core, networks, X, Y, parameters, _fresh(request, random_state, K))
-    else:
-        population = resumed_population(networks, X, Y, resume._state, _kept(request, resume._state))
+    request = _fresh(request, random_state, K) if resume is None else _kept(request, resume._state)
+
+    def make(core: Backend) -> PopulationState:
+        if resume is None:
+            return new_population(core, networks, X, Y, parameters, request)
+        return resumed_population(networks, X, Y, resume._state, request)
+
+    core, population = _made(make, backend)
     if early_stopping is not None and any(group.held is None for group in population.groups):
         raise ValueError(NEEDS_VALIDATION)
     run = _Run(population, core, backend or get_backend(), rules, observe)
     return run.execute(options)
+
+
+def _made(make: Callable[[Backend], PopulationState], backend: BackendName | None) -> tuple[Backend, PopulationState]:
+    """The backend, which takes its time to be loaded, and the population where it begins. On Ctrl-C it ends there: the
+    reference, which is there, draws the same starts.
+    """
+    try:
+        core = resolve(backend)
+        return core, make(core)
+    except KeyboardInterrupt:
+        raise undisturbed(lambda: _interrupted(make(resolve("numpy")))) from None
+
+
+def _interrupted(population: PopulationState) -> TrainingInterrupted:
+    """What becomes of Ctrl-C, with what had been reached."""
+    result = Population(population.without_data())
+    error = TrainingInterrupted({}, int(result.iterations.max()), result)  # type: ignore[arg-type]
+    if len({group.cohort.network for group in population.groups}) == 1:
+        error.parameters = result.parameters
+    return error
 
 
 class _Options(NamedTuple):
@@ -299,23 +326,24 @@ class _Run:
             raise self._interrupted() from None
         except Exception as error:
             with suppress(Exception):  # there are exceptions that take no attributes
-                error.result = self._partial_result()  # type: ignore[attr-defined]
+                error.result = Population(self._settled().without_data())  # type: ignore[attr-defined]
             self._close()
             raise
         _warn(self.population)
         return Population(self.population.without_data())
 
-    def _partial_result(self) -> Population:
+    def _settled(self) -> PopulationState:
+        """All members where their states are whole."""
         if self.loop is not None:
             self.loop.roll_back()
-        return Population(self.population.without_data())
+        return self.population
 
     def _interrupted(self) -> TrainingInterrupted:
-        population = self._partial_result()
-        error = TrainingInterrupted({}, int(population.iterations.max()), population)  # type: ignore[arg-type]
-        if len({group.cohort.network for group in self.population.groups}) == 1:
-            error.parameters = population.parameters
-        self._close()
+        error = undisturbed(lambda: _interrupted(self._settled()))
+        try:
+            self._close()
+        except (Exception, KeyboardInterrupt) as other:  # a file that cannot be saved must not cost what there is
+            error.add_note(f"then {type(other).__name__}: {other}".removesuffix(": "))
         return error
 
     def _close(self) -> None:
@@ -464,7 +492,7 @@ def _place(checkpoint: Any) -> Path | None:
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(f"checkpoint must be a path, got {checkpoint!r}")
     files.place(checkpoint)  # or it is refused, before a step is taken
-    return checkpoint
+    return os.path.abspath(checkpoint)  # a callback may change the working directory
 
 
 def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any, get_args
 
 import numpy as np
 
 from fastxor import files, schedules, validation
+from fastxor.architecture import Architecture
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
@@ -20,6 +21,7 @@ from fastxor.views import Array, Views
 
 OPTIMIZERS = {kind.__name__: kind for kind in get_args(Optimizer)}
 
+_NETWORK = ("sizes", "hidden", "output", "loss")
 _EPOCH = ("samples", "batch_size", "drop_last")
 
 # The fields of a Result, in their order.
@@ -40,9 +42,7 @@ def save(
     if settings["weights"] is not None:
         arrays |= {"sample_weight": settings["weights"]}
     arrays |= {f"history.{name}": array for name, array in history._arrays().items()}
-    entry: dict[str, Any] = {
-        "network": {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}
-    }
+    entry: dict[str, Any] = {"network": network_described(network)}
     entry |= settings | {"optimizer": described(settings["optimizer"]), "completed": state.completed}
     entry |= {"weights": settings["weights"] is not None}
     entry |= {"penalties": _penalties_described(settings["penalties"])}
@@ -70,6 +70,11 @@ class Known(dict[str, Any]):
         raise ValueError(f"it has no {self.kind} {name!r}")
 
 
+def network_described(network: Architecture) -> dict[str, Any]:
+    """A network for JSON."""
+    return {name: getattr(network, name) for name in _NETWORK}
+
+
 def described(thing: Any) -> dict[str, Any]:
     """An optimizer, or a schedule, for JSON."""
     values = {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
@@ -82,13 +87,33 @@ def described(thing: Any) -> dict[str, Any]:
     return {"name": type(thing).__name__} | values
 
 
-def schedules_in(values: Known) -> Known:
-    """An optimizer's, or a schedule's, with those that are in it as they were."""
+def network_of(described: Any) -> Network:
+    """A network, of which everything has to be there."""
+    return Network(**_all(Known(described, "entry"), _NETWORK))
+
+
+def optimizer_of(described: Any) -> Optimizer:
+    """An optimizer, likewise."""
+    values = Known(described, "entry")
+    return _made(OPTIMIZERS[validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)], values)
+
+
+def _made(kind: Any, values: Known) -> Any:
+    """An optimizer, or a schedule, with those that are in it as they were."""
+    values = _all(values, [field.name for field in dataclasses.fields(kind) if field.init])
     for name, value in values.items():
         if isinstance(value, dict):
-            inner = schedules_in(Known(value, "entry"))
-            kind = validation.choice(name, inner.pop("name", None), schedules.KINDS)
-            values[name] = schedules.KINDS[kind](**inner)
+            inner = Known(value, "entry")
+            values[name] = _made(
+                schedules.KINDS[validation.choice(name, inner.pop("name", None), schedules.KINDS)], inner
+            )
+    return kind(**values)
+
+
+def _all(values: Known, names: Iterable[str]) -> Known:
+    """Refuse what lacks one of the names: a default is not what a run had."""
+    for name in names:
+        values[name]
     return values
 
 
@@ -101,7 +126,7 @@ def _penalties_described(penalties: Penalties) -> dict[str, Any]:
 
 
 def _fields(arrays: Known, entry: Known) -> Fields:
-    network = Network(**Known(entry["network"], "entry"))
+    network = network_of(entry["network"])
     settings = _settings(entry)
     settings["weights"] = _weights(arrays, settings["given"]) if validation.flag("weights", entry["weights"]) else None
     optimizer, steps = settings["optimizer"], steps_per_epoch(*map(settings.get, _EPOCH))  # type: ignore[arg-type]
@@ -121,11 +146,10 @@ def _fields(arrays: Known, entry: Known) -> Fields:
 
 
 def _settings(entry: Known) -> dict[str, Any]:
-    values = schedules_in(Known(entry["optimizer"], "entry"))
-    name = validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)
+    given = validation.integer("given", entry["given"], 1)
     numbers: dict[str, int | None] = {
-        "samples": validation.integer("samples", entry["samples"], 1),
-        "given": validation.integer("given", entry["given"], 1),
+        "samples": validation.integer("samples", entry["samples"], 1, given),
+        "given": given,
         "seed": validation.integer("seed", entry["seed"], 0),
         "iterations": validation.integer("iterations", entry["iterations"], 0),
     }
@@ -133,8 +157,16 @@ def _settings(entry: Known) -> dict[str, Any]:
     for limit in ("batch_size", "interval"):
         numbers[limit] = None if entry[limit] is None else validation.integer(limit, entry[limit], 1)
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
-    of_file = checked(**Known(entry["penalties"], "entry"))
-    return {"optimizer": OPTIMIZERS[name](**values), **numbers, **flags, "fraction": fraction, "penalties": of_file}
+    if fraction == 0:
+        raise ValueError("fraction must be above 0, got 0.0")
+    of_file = checked(**_all(Known(entry["penalties"], "entry"), Penalties._fields))
+    return {
+        "optimizer": optimizer_of(entry["optimizer"]),
+        **numbers,
+        **flags,
+        "fraction": fraction,
+        "penalties": of_file,
+    }
 
 
 def _weights(arrays: Known, samples: int) -> Array:

@@ -9,10 +9,10 @@ import numpy as np
 from fastxor import files, validation
 from fastxor.cohort import Cohort, CohortState
 from fastxor.files import Path
-from fastxor.network import Network
 from fastxor.optimizers import Optimizer, with_numbers
 from fastxor.population_state import Group, PopulationState, Records
-from fastxor.saving import OPTIMIZERS, Known, array, check_memory, described, schedules_in
+from fastxor.saving import Known, array, check_memory, described, network_described, network_of
+from fastxor.saving import optimizer_of as described_optimizer
 from fastxor.views import Array
 
 _FLOAT, _INT, _BOOL = (np.dtype(kind) for kind in (np.float64, np.int64, np.bool_))
@@ -60,7 +60,7 @@ def _group_arrays(group: Group) -> dict[str, Array]:
 def _described(group: Group) -> dict[str, Any]:
     """A group for JSON."""
     cohort = group.cohort
-    network = {name: getattr(cohort.network, name) for name in ("sizes", "hidden", "output", "loss")}
+    network = network_described(cohort.network)
     rest = {name: getattr(cohort, name) for name in ("batch_size", "shuffled", "drop_last")}
     return {"network": network, "optimizer": described(cohort.optimizer), "best": group.best is not None} | rest
 
@@ -114,9 +114,7 @@ def _columns(arrays: Known, entry: Known, K: int) -> Records:
 
 
 def _group(arrays: Known, entry: Known, prefix: str) -> Group:
-    network = Network(**Known(entry["network"], "entry"))
-    values = schedules_in(Known(entry["optimizer"], "entry"))
-    like = OPTIMIZERS[validation.choice("optimizer", values.pop("name", None), OPTIMIZERS)](**values)
+    network, like = network_of(entry["network"]), described_optimizer(entry["optimizer"])
     k = arrays[prefix + "members"].size
     first = network._slots[0][0]
     dtype = arrays[prefix + first].dtype

@@ -160,8 +160,8 @@ def learning_rate(value: Any) -> Any:
     """What an optimizer is given: a number, a function of the step, or an array."""
     if callable(value):
         return value
-    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
-        return Listed(value)  # type: ignore[arg-type]  # of which it makes a tuple
+    if validation.are_several(value):
+        return Listed(value)  # of which it makes a tuple
     return validation.rate("learning_rate", value)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -34,10 +37,12 @@ class TimeSlice:
     ----------
     speed : float
         Steps per second, a first guess.
+    first : float
+        No more steps than that in the first span.
     """
 
-    def __init__(self, speed: float) -> None:
-        self._steps = speed * SLICE_SECONDS / _FIRST_SLICE_DIVISOR
+    def __init__(self, speed: float, first: float = inf) -> None:
+        self._steps = min(speed * SLICE_SECONDS / _FIRST_SLICE_DIVISOR, first)
 
     @property
     def steps(self) -> int:
@@ -75,3 +80,30 @@ def run_interruptible(call: Callable[[], Answer]) -> Answer:
         if error is not None:
             raise error
         return value  # type: ignore[return-value]  # which is there if there is no error
+
+
+def undisturbed(call: Callable[[], Answer]) -> Answer:
+    """What a call returns that puts together what had been reached when Ctrl-C came: it does not listen to another one,
+    and is made again if that comes just before. It must take no time to speak of, and be of use a second time.
+    """
+    try:
+        with _deaf():
+            return call()
+    except KeyboardInterrupt:
+        with _deaf():
+            return call()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Without Ctrl-C."""
+    before = None
+    if threading.current_thread() is threading.main_thread():  # which alone hears it
+        before = signal.getsignal(signal.SIGINT)
+    if before is not None:
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

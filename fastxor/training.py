@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, Never, get_args
 
 import numpy as np  # noqa: F401 - RandomState has it in quotes
@@ -18,7 +19,7 @@ from fastxor.observers import CHECKPOINT_SECONDS, EarlyStopping, Moment, Observe
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
-from fastxor.run_setup import DEFAULT_OPTIMIZER, RunRequest, new_run, resumed_run, validation_data
+from fastxor.run_setup import DEFAULT_OPTIMIZER, RunRequest, made, new_run, resumed_run, validation_data
 from fastxor.views import Array
 from fastxor.weights import combined
 
@@ -170,7 +171,7 @@ def train(
     -----
     DivergenceWarning
         If the cost or a parameter ceases to be finite: the run stops and the last finite parameters are
-        returned. Also if the cost ends ten times above where it began.
+        returned, or the best ones that `early_stopping` restores. Also if the cost ends ten times above where it began.
 
     Examples
     --------
@@ -212,11 +213,8 @@ def train(
         raise ValueError(NEEDS_VALIDATION)
     if interval is None and epochs is None:
         interval = INTERVAL if resume is None else resume._settings["interval"]
-    made = network, X, Y, parameters, random_state, resume, request, interval
-    try:
-        run = _made(*made)
-    except KeyboardInterrupt:  # as while large data are looked at: again, to end before the first step
-        raise _made(*made).interrupted() from None
+    make = partial(_made, network, X, Y, parameters, random_state, resume, request, interval)
+    run = made(make, random_state, X.size + network.count)
     if run.held_out is not None:
         observer = observer or Observers()
     elif early_stopping is not None:
@@ -241,7 +239,7 @@ def _made(
     request: RunRequest,
     interval: int | None,
 ) -> Run:
-    """The run; made twice, the same one if it follows from a seed."""
+    """The run, where it begins."""
     if resume is None:
         run = new_run(network, X, Y, parameters, checks.random_state(random_state), request)
     else:

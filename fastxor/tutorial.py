@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastxor import validation
-from fastxor.backends import resolve
+from fastxor.backends import check_name, resolve
 from fastxor.loop import Observer, Run
 from fastxor.names import BackendName
 from fastxor.network import Network, RandomState, two_layer
 from fastxor.optimizers import SGD
-from fastxor.run_setup import start
+from fastxor.run_setup import made, start
 from fastxor.state import Job, State
 from fastxor.views import Array, Views
 
@@ -371,21 +372,36 @@ def model(
     Cost after iteration# 100: 0.347426
     Cost after iteration# 200: 0.101195
     """
-    core = resolve(backend)
+    if backend is not None:
+        check_name(backend)
     n_x, n_h, n_y = _sizes(n_x, n_h, n_y)
     iterations = validation.integer("num_of_iters", num_of_iters, 0, validation.MOST - 1) + 1
     learning_rate = validation.rate("learning_rate", learning_rate)
     X = validation.inputs(X, n_x)
     Y = validation.targets(Y, n_y, X.shape[1])
-    network, optimizer = two_layer(n_x, n_h, n_y), SGD(learning_rate)
-    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state), "normal")
-    run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
-    run.interval = _INTERVAL
-    try:
-        run.execute(core, _Printing() if print_cost else None, stacklevel=2)
+    network = two_layer(n_x, n_h, n_y)
+    make = partial(_run, network, X, Y, parameters, SGD(learning_rate), random_state, iterations)
+    run = made(make, random_state, X.size + network.count)
+    try:  # to load a backend takes its time, too
+        run.execute(resolve(backend), _Printing() if print_cost else None, stacklevel=2)
         return run.parameters()
     except KeyboardInterrupt:
         raise run.interrupted() from None
+
+
+def _run(
+    network: Network,
+    X: Array,
+    Y: Array,
+    parameters: Mapping[str, ArrayLike] | None,
+    optimizer: SGD,
+    random_state: RandomState,
+    iterations: int,
+) -> Run:
+    theta, X, Y = start(network, X, Y, parameters, optimizer, validation.random_state(random_state), "normal")
+    run = Run(Job(network, X, Y, optimizer, iterations), State.beginning(theta, optimizer))
+    run.interval = _INTERVAL
+    return run
 
 
 def predict(

@@ -81,6 +81,11 @@ def rates(name: str, value: Any, each: str, below: float = inf) -> Array:
     return numbers
 
 
+def are_several(value: Any) -> bool:
+    """Whether `value` is a list, or an array with axes, numpy's, pandas' or another library's."""
+    return isinstance(value, list | tuple) or bool(getattr(value, "ndim", 0))
+
+
 def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a number of the optimizer that the dtype of the run does not hold."""
     for name, number in vars(optimizer).items():

@@ -17,6 +17,7 @@ from test_resume import assert_same_run
 
 import fastxor as fx
 from fastxor.files import FORMAT
+from fastxor.saving import described
 
 NET = fx.Network([2, 3, 1])
 DRAW = np.random.RandomState(5)
@@ -213,22 +214,40 @@ BAD_ENTRIES = {
     "sizes of text": (lambda e: e | {"network": e["network"] | {"sizes": "231"}}, "sizes must be"),
     "no network": (lambda e: e | {"network": None}, "must have names"),
     "an unknown optimizer": (lambda e: e | {"optimizer": {"name": "Sdg"}}, "optimizer must be one of", "Adam"),
-    "an optimizer's setting": (lambda e: e | {"optimizer": {"name": "SGD", "rate": 1}}, "rate"),
-    "a rate that is NaN": (lambda e: e | {"optimizer": {"name": "Adam", "learning_rate": np.nan}}, "learning_rate"),
+    "a network of no activations": (
+        lambda e: e | {"network": without(e["network"], "hidden")},
+        "it has no entry 'hidden'",
+    ),
+    "an optimizer's setting": (lambda e: e | {"optimizer": described(fx.SGD()) | {"rate": 1}}, "argument 'rate'"),
+    "an optimizer without one": (
+        lambda e: e | {"optimizer": without(described(fx.Adam()), "beta1")},
+        "it has no entry 'beta1'",
+    ),
+    "a schedule without one": (
+        lambda e: e | {"optimizer": described(fx.SGD()) | {"learning_rate": {"name": "Step", "rate": 1, "every": 1}}},
+        "it has no entry 'factor'",
+    ),
+    "a rate that is NaN": (
+        lambda e: e | {"optimizer": described(fx.Adam()) | {"learning_rate": np.nan}},
+        "learning_rate",
+    ),
+    "a penalty less": (lambda e: e | {"penalties": without(e["penalties"], "l1")}, "it has no entry 'l1'"),
     "no steps": (lambda e: without(e, "completed"), "it has no entry 'completed'"),
     "fewer than no steps": (lambda e: e | {"completed": -1}, "completed must be at least 0"),
     "half a step": (lambda e: e | {"completed": 0.5}, "completed must be an integer"),
     "a batch of none": (lambda e: e | {"batch_size": 0}, "batch_size must be at least 1"),
     "no samples": (lambda e: e | {"samples": 0}, "samples must be at least 1"),
+    "more samples than there were": (lambda e: e | {"samples": e["given"] + 1}, "samples must be at most"),
+    "a fraction of none": (lambda e: e | {"fraction": 0.0}, "fraction must be above 0"),
     "a seed of text": (lambda e: e | {"seed": "1"}, "seed must be an integer"),
     "perhaps shuffled": (lambda e: e | {"shuffled": 1}, "shuffled must be True or False"),
     "no batch": (lambda e: e | {"drop_last": True, "batch_size": 12}, "its epochs have no step"),
     "a best that is not there": (lambda e: e | {"best": 3}, "it has no array 'best.theta'"),
     "an optimizer for another loss": (
-        lambda e: e | {"optimizer": {"name": "LevenbergMarquardt", "damping": 1e-3}},
+        lambda e: e | {"optimizer": described(fx.LevenbergMarquardt())},
         "needs a network with the loss 'squared_error'",
     ),
-    "an optimizer for no batches": (lambda e: e | {"optimizer": {"name": "Rprop"}}, "batch_size must be left out"),
+    "an optimizer for no batches": (lambda e: e | {"optimizer": described(fx.Rprop())}, "batch_size must be left out"),
     "no format": (lambda e: without(e, "format"), "names no format"),
     "a format of text": (lambda e: e | {"format": "1"}, "names no format"),
     "a newer one": (

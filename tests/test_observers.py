@@ -19,8 +19,9 @@ from test_resume import assert_same_run
 from test_training import Interruption
 
 import fastxor as fx
-from fastxor import observers
+from fastxor import observers, tutorial, validation
 from fastxor.backends import resolve
+from fastxor.history import History
 from fastxor.run_setup import held_out
 
 NET = fx.Network([2, 3, 1])
@@ -97,6 +98,11 @@ def test_a_fraction_is_held_out(core):
     for other in (0.5, OTHERS):
         with pytest.raises(ValueError, match=r"validation comes from the run that is resumed, 0.25, and stays; got"):
             fx.train(NET, X, Y, resume=again, validation=other)
+
+
+@pytest.mark.parametrize("number", [np.float32(0.25), np.array(0.25)])
+def test_a_fraction_may_be_numpys(number):
+    assert_same_run(train(iterations=9, validation=number), train(iterations=9, validation=0.25))
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.1, 0.25, 0.5, 0.9])
@@ -436,6 +442,74 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
+SOURCES = {
+    "Generator": lambda: np.random.default_rng(3),
+    "RandomState": lambda: np.random.RandomState(3),
+    "global": lambda: np.random.seed(3),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_interrupt_after_the_first_draws(monkeypatch, source, core):
+    """A generator is where it was when all is drawn again."""
+    monkeypatch.setattr("fastxor.run_setup._MANY", 0)
+    settings = {"batch_size": 5, "iterations": 40, "validation": 0.2, "backend": core}
+    whole = train(random_state=SOURCES[source](), **settings)
+    original, draws = validation.seed, []
+
+    def seed(rng):
+        draws.append(original(rng))
+        if len(draws) == 1:
+            raise KeyboardInterrupt
+        return draws[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastxor.validation.seed", seed)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            train(random_state=SOURCES[source](), **settings)
+    assert draws[0] == draws[1]
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), whole)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_twice_loses_nothing(monkeypatch, core, length):
+    """The second one comes while what had been reached is put together."""
+    whole, original = train(**length, backend=core), History._cut
+
+    def cut(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(History, "_cut", cut)
+        patch.setattr("fastxor.loop.Pace.took", interrupt)  # the first one, after a span
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            train(**length, backend=core)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    reached = raised.value.result
+    rest = whole.iterations - reached.iterations
+    assert_same_run(fx.train(NET, X, Y, resume=reached, iterations=rest, backend=core), whole)
+
+
+def test_an_interrupt_before_the_tutorials_model_begins(monkeypatch, core):
+    arguments = (XOR, XOR_Y, 2, 2, 1, 500, 0.3)
+    settings = {"random_state": 2, "print_cost": False, "backend": core}
+    whole, original, calls = fx.model(*arguments, **settings), tutorial.start, []
+
+    def start(*given):
+        calls.append(given)
+        return interrupt() if len(calls) == 1 else original(*given)
+
+    for name, change in (("resolve", interrupt), ("start", start)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"fastxor.tutorial.{name}", change)
+            with pytest.raises(fx.TrainingInterrupted) as raised:
+                fx.model(*arguments, **settings)
+        result = raised.value.result
+        assert result.iterations == 0
+        assert_same_dict(fx.train(result.network, XOR, XOR_Y, resume=result, backend=core).parameters, whole, rtol=0)
+
+
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("core", "batch_size"), [("numpy", 4), ("numba", 4), ("numba", None)])
 def test_ctrl_c_ends_a_run_at_once_and_loses_nothing(core, batch_size):
@@ -550,6 +624,33 @@ def test_without_tqdm_there_are_lines(monkeypatch, caplog):
         assert caplog.messages[0].endswith(" per second")
 
 
+# ---------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize(
+    ("patience", "words"),
+    [(5, "the cost rose from .* to .*"), (500, "no longer finite at iteration 146, first in layer 2")],
+)
+def test_a_better_state_does_not_hide_divergence(core, patience, words):
+    steep = np.arange(9.0)[None]
+    options = {"validation": (100 * steep, steep), "early_stopping": fx.EarlyStopping(patience), "interval": 1}
+    network = fx.Network([1, 3, 1], "relu", "identity")
+    with pytest.warns(fx.DivergenceWarning, match=f"{words}; the best parameters, of iteration 0, were restored"):
+        run = fx.train(network, 100 * steep, steep, optimizer=fx.SGD(10.0), random_state=0, backend=core, **options)
+    assert run.iterations == 0
+
+
+@pytest.mark.parametrize("validation", [None, OTHERS])
+def test_bars_and_files_do_not_wait_for_a_slow_callback(monkeypatch, core, validation):
+    """Spans get shorter, so that there is one every tenth of a second or so, from the first record on."""
+    seen = []
+    monkeypatch.setattr(observers.Observers, "span", lambda _, run: seen.append(run.state.completed))
+    train(iterations=60, interval=1, validation=validation, callback=lambda moment: time.sleep(0.01), backend=core)
+    assert seen[0] == 1
+    assert len(seen) >= 4
+    assert max(np.diff(seen)) <= 32
+
+
 # ---------------------------------------------------------------- checkpoints
 
 
@@ -576,6 +677,15 @@ def test_checkpoints_are_written_while_it_goes_on(tmp_path, monkeypatch, core, l
         assert_same_run(fx.train(NET, X, Y, resume=run, validation=OTHERS, backend=core), whole)
 
 
+def test_a_checkpoint_stays_where_it_was_named(tmp_path, monkeypatch):
+    """A callback may change the working directory."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = train(iterations=40, interval=7, callback=lambda moment: monkeypatch.chdir(tmp_path), checkpoint="run.npz")
+    assert_same_run(fx.load(tmp_path / "here" / "run.npz"), run)
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
 def test_a_checkpoint_after_ctrl_c(tmp_path):
     def stop(moment):
         if moment.iteration == 14:
@@ -584,6 +694,20 @@ def test_a_checkpoint_after_ctrl_c(tmp_path):
     with pytest.raises(fx.TrainingInterrupted) as raised:
         train(iterations=40, interval=7, callback=stop, checkpoint=tmp_path / "run.npz")
     assert_same_run(fx.load(tmp_path / "run.npz"), raised.value.result)
+
+
+def test_ctrl_c_ends_the_wait_for_a_file_too(tmp_path, monkeypatch):
+    """As where it is far away, and the network is down: what had been reached is there, and a note."""
+
+    def stop(moment):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(fx.TrainingInterrupted) as raised:
+        train(iterations=40, callback=stop, checkpoint=tmp_path / "run.npz")
+    assert raised.value.__notes__ == ["then KeyboardInterrupt"]
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result), train(iterations=40))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_lose_the_run(tmp_path, monkeypatch):

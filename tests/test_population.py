@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import fastxor as fx
 from fastxor import one_hot
+from fastxor import population as training
 from fastxor.backends import reference
 from fastxor.backends.fused import choices
 from fastxor.time_slice import TimeSlice
@@ -555,6 +556,27 @@ def test_ctrl_c_leaves_a_population_that_goes_on(core, ctrl_c):
         one = fx.train(NET, X, Y, resume=population[3], iterations=more - population.iterations[3], backend=core)
         np.testing.assert_allclose(NET.flatten(one.parameters), flat(whole)[3], rtol=1e-6, atol=1e-8)
         assert (left.iterations == population.iterations + more).all()
+
+
+@pytest.mark.parametrize("name", ["resolve", "begun"])
+def test_an_interrupt_before_the_first_step(monkeypatch, core, name):
+    """As while a backend is being loaded, or starts are drawn."""
+    asked = {"members": 6, "random_state": np.random.default_rng(1), "optimizer": fx.Adam(0.01), "iterations": 20}
+    original, calls = getattr(training, name), []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, name, interrupted)
+        with pytest.raises(fx.TrainingInterrupted) as caught:
+            fx.train_population(NET, X, Y, backend=core, **asked)
+    left = fx.train_population(NET, X, Y, resume=caught.value.result, iterations=20, backend=core)
+    asked["random_state"] = np.random.default_rng(1)
+    np.testing.assert_array_equal(flat(left), flat(fx.train_population(NET, X, Y, backend=core, **asked)))
 
 
 def test_an_exception_leaves_it_too():

@@ -4,6 +4,7 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from engine_cases import FULL_BATCHES, OPTIMIZERS, assert_close
 from hypothesis import assume, given, settings
@@ -71,6 +72,7 @@ def test_they_are_values():
             eval(repr(make()), {name: getattr(fx.schedules, name) for name in ("Step", "Cosine", "WarmUp")}) == make()
         )
     assert fx.SGD([0.1, 0.2]) == fx.SGD(np.array([0.1, 0.2])) != fx.SGD([0.1, 0.3])
+    assert fx.SGD(pd.Series([0.1, 0.2], index=[5, 6])) == fx.SGD([0.1, 0.2])
     assert "2 rates, 0.1 to 0.2" in repr(fx.SGD([0.1, 0.2]))
 
 

@@ -12,7 +12,7 @@ import fastxor as fx
 from fastxor import second_order, time_slice
 from fastxor.backends import fused
 from fastxor.backends.fused import choices, session
-from fastxor.time_slice import SLICE_SECONDS, TimeSlice, run_interruptible
+from fastxor.time_slice import SLICE_SECONDS, TimeSlice, run_interruptible, undisturbed
 
 
 def spans(steps_per_second, seconds, first, pauses=(), overhead=2e-5):
@@ -139,3 +139,30 @@ def test_ctrl_c_does_not_wait_for_what_takes_long(monkeypatch, what):
     again = fx.train(curve, X, X**2, resume=run, iterations=6 - run.iterations, backend="numba")
     for name, array in whole.parameters.items():
         np.testing.assert_array_equal(again.parameters[name], array)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_what_had_been_reached_is_put_together_undisturbed():
+    """Another Ctrl-C is not listened to; one that came just before has it done again."""
+    calls = []
+
+    def reached():
+        calls.append(1)
+        signal.raise_signal(signal.SIGINT)
+        return len(calls)
+
+    assert undisturbed(reached) == 1
+
+    def interrupted_once():
+        if len(calls) == 1:
+            calls.append(1)
+            raise KeyboardInterrupt
+        return reached()
+
+    assert undisturbed(interrupted_once) == 3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(undisturbed(lambda: 5)))  # which hears no signals
+    thread.start()
+    thread.join()
+    assert answers == [5]
