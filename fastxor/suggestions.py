@@ -36,6 +36,7 @@ _ELSEWHERE = {
         "clip_norm": "clip gradclip gradientclip maxnorm maxgradnorm clipgradnorm",
         "validation": "val",
         "progress": "verbose printcost",
+        "sample_weight": "weights weight",
         "callback": "metrics",
         "resume": "warmstart",
         "threads": "njobs workers numthreads nthreads",

@@ -323,6 +323,7 @@ def test_what_to_write_for_an_optimizer(wrong, hint):
         ({"verbose": 1}, "; did you mean 'progress'?"),
         ({"alpha": 1e-4}, "; did you mean 'l2'?"),
         ({"warm_start": True}, "; did you mean 'resume'?"),
+        ({"weights": [1]}, "; did you mean 'sample_weight'?"),
         ({"grad_clip": 1.0}, "; did you mean 'clip_norm'?"),
         ({"scheduler": None}, "; the learning rate is the optimizer's: write"),
         ({"eps": 1e-8}, "; it is the optimizer's: write optimizer=fx.Adam(epsilon=1e-08)"),
