@@ -413,6 +413,18 @@ def test_an_interrupt_while_the_backend_is_loaded(monkeypatch, core, length):
     assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), train(**length, backend=core))
 
 
+def test_an_interrupt_while_a_models_backend_is_loaded(monkeypatch, core):
+    data = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]], 2, 2, 1
+    options = {"learning_rate": 0.3, "print_cost": False, "random_state": 2, "backend": core}
+    with monkeypatch.context() as patch:
+        patch.setattr("fastxor.tutorial.resolve", interrupt)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            fx.model(*data, 100, **options)
+    assert raised.value.result.iterations == 0
+    rest = fx.model(*data, 100, parameters=raised.value.parameters, **options)
+    np.testing.assert_array_equal(rest["W1"], fx.model(*data, 100, **options)["W1"])
+
+
 def test_an_interrupt_while_data_are_looked_at(monkeypatch, core, length):
     seen = []
 

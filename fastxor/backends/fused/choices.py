@@ -111,7 +111,7 @@ MIN_PASS_CALL_WORK = 500_000
 STEPS_PER_CHECK = 200
 # Rows and columns of a block of sums, each a vector of networks: so many sums and vectors of either side.
 LANE_BLOCK_ROWS = 4
-LANE_BLOCK_COLUMNS = 4 if REGISTERS >= 32 else 2
+LANE_BLOCK_COLUMNS = 4 if REGISTERS >= 32 else 3
 # Bytes of a group's tile: the second-level cache holds it, and the parameters. It changes the last bits of a gradient.
 LANE_TILE_BYTES = 128 * 1024
 # Bytes of all samples, a vector for each number, up to which a group has them in place for all steps of a call.

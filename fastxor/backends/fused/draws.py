@@ -32,7 +32,7 @@ WORDS, MIDDLE = 624, 397  # of a state
 _INTEGERS = np.dtype(np.int64)
 
 
-@kernel("void(int64[::1], uint32[::1], float64[::1], T[::1], int64, int64, int64)", exact=True)
+@kernel("void(int64[::1], uint32[::1], float64[::1], T[::1], int64, int64, int64)", "random numbers", exact=True)
 def draw(seeds, words, normal, integers, count, first, stop):
     """Of seeds `first` to `stop`, the standard normal numbers (k, count), then an integer below 2**63 - 1 of each.
 
@@ -147,7 +147,7 @@ def _drawn(seeds: NDArray[np.int64], count: int, threads: int) -> tuple[Array, N
     return normal, integers
 
 
-@kernel("void(uint32[::1], uint32[::1], T[::1], int64)", exact=True)
+@kernel("void(uint32[::1], uint32[::1], T[::1], int64)", "shuffles", exact=True)
 def shuffle(words, mixed, orders, samples):
     """Orders (n, samples), of which the first is given: each becomes a shuffle of the one before.
 
