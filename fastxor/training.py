@@ -85,7 +85,7 @@ def train(
         Times to go through all samples, instead of `iterations`. On full batches, each step is an epoch.
     batch_size : int, optional
         Samples in a mini-batch. Each epoch goes through all samples once; its last batch may be smaller. Default: all
-        samples in every step. For more than one epoch, data whose samples lie across memory, as in an array
+        samples in every step. For an epoch or more, data whose samples lie across memory, as in an array
         ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an array ``(m, n_x)``
         is taken as it stands.
     shuffle : bool, optional

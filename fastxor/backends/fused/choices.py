@@ -135,8 +135,8 @@ SHUFFLED_SAMPLES_PER_CALL = 100_000
 SHUFFLED_SAMPLES_PER_THREADED_CALL = 200_000
 # Of a schedule, the learning rates of so many steps at most are worked out at a time.
 RATES_PER_CALL = 4096
-# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
-# where they go over a part of it.
+# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over a part of the data; as large a
+# part of them.
 MAX_TRANSPOSED_BYTES = 1024 * 1024
 # Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the second-level cache until
 # they have been looked at.

@@ -99,7 +99,7 @@ class Session:
         self._tuner = ThreadTuner(self._buffers.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
-        transposed = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
+        transposed = job.drop_last or (shuffled and job.iterations - state.completed >= job.steps_per_epoch)
         small = (
             choices.MAX_TRANSPOSED_BYTES * (job.iterations - state.completed) // job.steps_per_epoch if shuffled else -1
         )
