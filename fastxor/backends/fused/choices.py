@@ -34,11 +34,12 @@ MAX_REGISTER_PARAMETERS = 16
 # Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
 # to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
 # one. Rows that lie a multiple of so many bytes from each other want the same places in the first-level cache: there,
-# one of several tiles is a vector wider. All five change the last bits of a gradient.
+# one of several tiles is a vector wider. Small blocks of sums read a tile more often: there, one of many rows is to
+# leave the cache room for weights. All five change the last bits of a gradient.
 MIN_TILE_SAMPLES = 256
 MAX_TILE_SAMPLES = 480
 TARGET_TILES = 16
-MAX_TILE_BYTES = 2 * 1024 * 1024
+MAX_TILE_BYTES = 2 * 1024 * 1024 if REGISTERS >= 32 else 1024 * 1024
 CACHE_ALIAS_BYTES = 1024
 
 # Operations of a step, and bytes of a row, from which on what would be one tile is two of half the size: two threads
