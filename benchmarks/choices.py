@@ -148,7 +148,10 @@ CHOICES = {
     "MIN_TILE_SAMPLES": Choice((128, 512), (EXPM, MID, WIDE, Case((784, 128, 10), 5000, 512))),
     "MAX_TILE_SAMPLES": Choice((256, 1024), (Case((4, 32, 16, 4), 10_000), Case((16, 64, 4), 50_000))),
     "TARGET_TILES": Choice((4, 64), (Case((4, 32, 16, 4), 10_000, threads=2), Case((16, 64, 4), 50_000, threads=2))),
-    "MAX_TILE_BYTES": Choice((512 * 1024, 8 * 1024 * 1024), (Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512))),
+    "MAX_TILE_BYTES": Choice(
+        (512 * 1024, 1024 * 1024, 2 * 1024 * 1024),
+        (Case((784, 256, 10), 256), Case((784, 512, 10), 2000), Case((1024, 1024, 10), 512)),
+    ),
     "CACHE_ALIAS_BYTES": Choice((1 << 30,), (MID, Case((64, 128, 1), 1024))),
     "MIN_SPLIT_OPERATIONS": Choice((0.0, math.inf), HALVED),
     "MIN_SPLIT_ROW_BYTES": Choice((0, 2048), HALVED),

@@ -264,10 +264,11 @@ class Run:
 
     def _note(self, session: Session, completed: int) -> Mapping[int, float]:
         """Put what the session has recorded into the history; what has become of it there."""
+        records = session.recorded
         if self.interval:
-            self.history._costs |= session.recorded
-            return session.recorded
-        return self.history._note_epochs(session.recorded, self.state.completed, completed, self.job)
+            self.history._costs |= records
+            return records
+        return self.history._note_epochs(records, self.state.completed, completed, self.job)
 
     def stop_at(self, iteration: int) -> None:
         """End the run at a record of the last span."""

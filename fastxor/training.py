@@ -24,6 +24,7 @@ from fastxor.views import Array
 from fastxor.weights import combined
 
 INTERVAL = 100
+_OPTIMIZERS = get_args(Optimizer)
 _OFF = (None, None, False, None, False, None)  # nobody looks on
 
 
@@ -85,7 +86,7 @@ def train(
         Times to go through all samples, instead of `iterations`. On full batches, each step is an epoch.
     batch_size : int, optional
         Samples in a mini-batch. Each epoch goes through all samples once; its last batch may be smaller. Default: all
-        samples in every step. For more than one epoch, data whose samples lie across memory, as in an array
+        samples in every step. For an epoch or more, data whose samples lie across memory, as in an array
         ``(n_x, m)`` in C order, are copied once, so that each sample is in one piece; ``X.T`` of an array ``(m, n_x)``
         is taken as it stands.
     shuffle : bool, optional
@@ -185,7 +186,7 @@ def train(
     1500
     """
     if unknown:
-        checks.no_more(train, unknown, get_args(Optimizer))
+        checks.no_more(train, unknown, _OPTIMIZERS)
     if backend is not None:
         check_name(backend)
     if not isinstance(network, Network):
@@ -264,7 +265,7 @@ def kept_settings(network: Network, optimizer: Any, batch_size: Any, shuffle: An
     """What a run keeps to from its first step to its last, as a job has it."""
     if batch_size is not None:
         batch_size = checks.limit("batch_size", batch_size)
-    check_run(checks.optimizer(optimizer, get_args(Optimizer)), network, batch_size)
+    check_run(checks.optimizer(optimizer, _OPTIMIZERS), network, batch_size)
     if shuffle is not True or drop_last is not False:  # as they are for most
         shuffle, drop_last = checks.flag("shuffle", shuffle), checks.flag("drop_last", drop_last)
     return {"optimizer": optimizer, "batch_size": batch_size, "shuffled": shuffle, "drop_last": drop_last}

@@ -537,7 +537,7 @@ class Session(NoSnapshots):
         self.recorded: dict[int, float] = {}
         # (m, n_x) and (m, n_y): a sample in one piece is sooner read.
         self._samples = [job.X.T, job.Y.T]
-        if job.batch_size is None or job.iterations - state.completed > job.steps_per_epoch:
+        if job.batch_size is None or job.iterations - state.completed >= job.steps_per_epoch:
             self._samples = [np.ascontiguousarray(rows) for rows in self._samples]
         self.speed = sequential.speed(job.network, min(job.batch_size or job.samples, job.samples))
 

@@ -37,11 +37,12 @@ MAX_REGISTER_PARAMETERS = 16
 # Samples in a tile: enough that the products' loops are long, few enough that threads have several tiles to share (up
 # to so many for any data, and up to the most where that leaves the tiles wanted) and that the second-level cache holds
 # one. Rows that lie a multiple of so many bytes from each other want the same places in the first-level cache: there,
-# one of several tiles is a vector wider. All five change the last bits of a gradient.
+# one of several tiles is a vector wider. Small blocks of sums read a tile more often: there, one of many rows is to
+# leave the cache room for weights. All five change the last bits of a gradient.
 MIN_TILE_SAMPLES = 256
 MAX_TILE_SAMPLES = 480
 TARGET_TILES = 16
-MAX_TILE_BYTES = 2 * 1024 * 1024
+MAX_TILE_BYTES = 2 * 1024 * 1024 if REGISTERS >= 32 else 1024 * 1024
 CACHE_ALIAS_BYTES = 1024
 
 # Operations of a step, and bytes of a row, from which on what would be one tile is two of half the size: two threads
@@ -142,8 +143,8 @@ SHUFFLED_SAMPLES_PER_CALL = 100_000
 SHUFFLED_SAMPLES_PER_THREADED_CALL = 200_000
 # Of a schedule, the learning rates of so many steps at most are worked out at a time.
 RATES_PER_CALL = 4096
-# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over the data once; a part of them
-# where they go over a part of it.
+# Bytes of a matrix that is laid out sample by sample even for mini-batches that go over a part of the data; as large a
+# part of them.
 MAX_TRANSPOSED_BYTES = 1024 * 1024
 # Snapshots on the way, for who looks at records, at most; and their bytes, which stay in the second-level cache until
 # they have been looked at.

@@ -96,8 +96,8 @@ class Session:
         self._tuner = ThreadTuner(self._buffers.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
-        transposed = job.drop_last or (shuffled and job.iterations - state.completed > job.steps_per_epoch)
         epochs = (job.iterations - state.completed) / job.steps_per_epoch
+        transposed = job.drop_last or (shuffled and epochs >= 1)
         small = choices.MAX_TRANSPOSED_BYTES * epochs if shuffled else -1
         self._X, X_by_sample = flattened(job.X, transposed or job.X.nbytes <= small)
         self._Y, Y_by_sample = flattened(job.Y, transposed or job.Y.nbytes <= small)
