@@ -168,7 +168,7 @@ def test_exact_sizes_have_the_same_bits(monkeypatch, used, network, optimizer, s
     for always in (False, True):
         force(monkeypatch, population, always)
         results.append(taken(in_lanes(cohort), state, [200, 7, 300, 0, 150], interval=7))
-        assert len(used) == always
+        assert len(set(used)) == always  # asked for again where few lanes make those that are left pause
     same(*results)
     assert results[0].good.tolist() == [200, 7, 300, 0, 150]
 
