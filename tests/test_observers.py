@@ -494,7 +494,7 @@ def test_ctrl_c_twice_loses_nothing(monkeypatch, core, length):
 
     with monkeypatch.context() as patch:
         patch.setattr(History, "_cut", cut)
-        patch.setattr("fastxor.loop.Pace.took", interrupt)  # the first one, after a span
+        patch.setattr("fastxor.loop.TimeSlice.took", interrupt)  # the first one, after a span
         with pytest.raises(fx.TrainingInterrupted) as raised:
             train(**length, backend=core)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

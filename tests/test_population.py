@@ -558,7 +558,7 @@ def test_ctrl_c_leaves_a_population_that_goes_on(core, ctrl_c):
         assert (left.iterations == population.iterations + more).all()
 
 
-@pytest.mark.parametrize("name", ["resolve", "begun"])
+@pytest.mark.parametrize("name", ["resolve", "new_population"])
 def test_an_interrupt_before_the_first_step(monkeypatch, core, name):
     """As while a backend is being loaded, or starts are drawn."""
     asked = {"members": 6, "random_state": np.random.default_rng(1), "optimizer": fx.Adam(0.01), "iterations": 20}
