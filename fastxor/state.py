@@ -113,7 +113,7 @@ class Job:
     def steps_per_epoch(self) -> int:
         return steps_per_epoch(self.samples, self.batch_size, self.drop_last)
 
-    @cached_property
+    @property
     def samples_per_epoch(self) -> int:
         """Fewer than there are, where a smaller batch is left out."""
         return self.steps_per_epoch * self.batch_size if self.drop_last and self.batch_size else self.samples

@@ -96,8 +96,8 @@ class Session:
         self._tuner = ThreadTuner(self._buffers.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
-        epochs = (job.iterations - state.completed) / job.steps_per_epoch
-        transposed = job.drop_last or (shuffled and epochs >= 1)
+        epochs = (job.iterations - state.completed) / job.steps_per_epoch if shuffled else 0
+        transposed = job.drop_last or epochs >= 1
         small = choices.MAX_TRANSPOSED_BYTES * epochs if shuffled else -1
         self._X, X_by_sample = flattened(job.X, transposed or job.X.nbytes <= small)
         self._Y, Y_by_sample = flattened(job.Y, transposed or job.Y.nbytes <= small)
@@ -139,10 +139,8 @@ class Session:
 
     def snapshot(self, iteration: int) -> State:
         buffers, number = self._buffers, (iteration - self._first_snapshot) // self.snapshot_interval
-        row, place = (
-            buffers.snapshot_states[number, :, : buffers.theta.size].copy(),
-            update.SNAPSHOT_POWERS + 2 * number,
-        )
+        row = buffers.snapshot_states[number, :, : buffers.theta.size].copy()
+        place = update.SNAPSHOT_POWERS + 2 * number
         memory = self._state.memory  # see `_take_over`
         if len(buffers.rows):
             memory = Memory(row[1 : 1 + len(buffers.rows)], buffers.hyper[place : place + 2].copy())
