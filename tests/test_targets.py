@@ -36,6 +36,10 @@ for sizes in ([2, 2, 1], [2, 8, 1]):  # in registers, and neurons side by side
 compiled = [dispatcher for function in functions for dispatcher in function.dispatchers.values()]
 texts = [Path(file).read_text() for file in known]
 texts += [text for dispatcher in compiled for text in dispatcher.inspect_llvm().values()]
+# LLVM, when it reads a name of over 1,024 characters, as inlining makes them, forgets the rest and takes two for one.
+short = {}
+long_name = re.compile(r"(?m)(?:^|(?<=%))[\\w.$-]{256,}")
+texts = [long_name.sub(lambda name: short.setdefault(name[0], f"n{len(short)}"), text) for text in texts]
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
 machine = llvm.Target.from_triple(triple).create_target_machine(cpu=cpu, features=features, opt=0)
