@@ -1,4 +1,4 @@
-"""How many steps of a run to take at a time."""
+"""How many steps of a run to take at a time, so that Ctrl-C gets through; and what it may, or may not, break into."""
 
 from __future__ import annotations
 
