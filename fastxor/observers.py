@@ -86,22 +86,22 @@ class Moment:
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
     """
 
-    __slots__ = ("_record", "_source", "_value")
+    __slots__ = ("_iteration", "_source", "_value")
 
-    def __init__(self, source: _LiveRun | _Detached, record: tuple[int, float], value: float = nan) -> None:
-        self._source, self._record, self._value = source, record, value
+    def __init__(self, source: _LiveRun | _Detached, iteration: int, value: float = nan) -> None:
+        self._source, self._iteration, self._value = source, iteration, value
 
     @property
     def iteration(self) -> int:
-        return self._record[0]
+        return self._iteration
 
     @property
     def epoch(self) -> int:
-        return self._record[0] // self._source.steps_per_epoch
+        return self._iteration // self._source.steps_per_epoch
 
     @property
     def cost(self) -> float:
-        return self._record[1]
+        return self._source.costs[self._iteration]
 
     @property
     def validation_cost(self) -> float:
@@ -109,10 +109,11 @@ class Moment:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        return self._source.parameters(self.iteration)
+        return self._source.parameters(self._iteration)
 
     def __reduce__(self) -> tuple[Any, ...]:  # without the run, which has data, and others who look on
-        return Moment, (_Detached(self._source.steps_per_epoch, self.parameters), self._record, self._value)
+        source = _Detached(self._source.steps_per_epoch, {self._iteration: self.cost}, self.parameters)
+        return Moment, (source, self._iteration, self._value)
 
     def __repr__(self) -> str:
         more = "" if self._value != self._value else f", validation_cost={self._value:g}"
@@ -120,10 +121,12 @@ class Moment:
 
 
 class _LiveRun:
-    """Where a moment's parameters are found while its run is there: by steps from the last span's beginning."""
+    """Where a moment's cost and parameters are found while its run is there: these by steps from the last span's
+    beginning.
+    """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.base, self.steps_per_epoch = run, run.before, run.job.steps_per_epoch
+    def __init__(self, run: Run, costs: Mapping[int, float]) -> None:
+        self.run, self.base, self.steps_per_epoch, self.costs = run, run.before, run.job.steps_per_epoch, costs
 
     def parameters(self, iteration: int) -> dict[str, Array]:
         return self.run.job.network._views(self.run.state_at(iteration, self.base).theta.copy())
@@ -133,6 +136,7 @@ class _Detached(NamedTuple):
     """The same of a moment that has been copied, or comes from another process."""
 
     steps_per_epoch: int
+    costs: Mapping[int, float]
     detached_parameters: dict[str, Array]
 
     def parameters(self, iteration: int) -> dict[str, Array]:
@@ -196,7 +200,7 @@ class Observers(Observer):
         if self.norm:
             run.history._norms[iteration] = _gradient_norm(run, _theta(run, iteration))
         if self.callback is not None:
-            stop = _is_true(self.callback(Moment(_LiveRun(run), (iteration, cost), value))) or stop
+            stop = _is_true(self.callback(Moment(_LiveRun(run, {iteration: cost}), iteration, value))) or stop
         return stop
 
     def span(self, run: Run) -> None:
@@ -219,17 +223,17 @@ def _call(callback: Callable[[Moment], Any], run: Run, records: Mapping[int, flo
     """
     if not records:
         return
-    source = _LiveRun(run)
-    moment = Moment(source, next(iter(records.items())))
-    alone = getrefcount(moment)
+    source, references = _LiveRun(run, records), getrefcount  # a global name takes longer to look up
+    moment = Moment(source, next(iter(records)))
+    alone = references(moment)
     try:
-        for moment._record in records.items():
+        for moment._iteration in records:
             answer = callback(moment)
             if answer is not None and _is_true(answer):
                 run.stop_at(moment.iteration)
                 break
-            if getrefcount(moment) != alone:
-                moment = Moment(source, moment._record)
+            if references(moment) != alone:
+                moment = Moment(source, moment.iteration)
     except BaseException:
         run.observed_at = moment.iteration
         raise

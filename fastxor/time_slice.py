@@ -20,7 +20,7 @@ MAX_BLOCKING_SECONDS = 0.15
 # So often a wait that cannot be interrupted, as on Windows, is broken off to let Ctrl-C through.
 POLL_SECONDS = 0.05
 
-# From one span to the next the number of steps grows by no more than this: what was measured may mislead.
+# Beyond the first guess, steps grow by no more than this from one span to the next: what was measured may mislead.
 _MAX_GROWTH = 16
 
 # The first span is so much shorter than a guess of the speed says, which may be wrong: Ctrl-C waits for it, too.
@@ -42,7 +42,8 @@ class TimeSlice:
     """
 
     def __init__(self, speed: float, first: float = inf) -> None:
-        self._steps = min(speed * SLICE_SECONDS / _FIRST_SLICE_DIVISOR, first)
+        self._guess = speed * SLICE_SECONDS / _FIRST_SLICE_DIVISOR
+        self._steps = min(self._guess, first)
 
     @property
     def steps(self) -> int:
@@ -51,7 +52,7 @@ class TimeSlice:
 
     def took(self, steps: int, seconds: float) -> None:
         """So many steps took so long."""
-        self._steps = min(steps * SLICE_SECONDS / max(seconds, 1e-9), steps * _MAX_GROWTH)
+        self._steps = min(steps * SLICE_SECONDS / max(seconds, 1e-9), max(steps * _MAX_GROWTH, self._guess))
 
 
 Answer = TypeVar("Answer")

@@ -52,6 +52,17 @@ def test_a_clock_that_stands_still():
     assert kept.steps == 10 * time_slice._MAX_GROWTH
 
 
+def test_after_a_short_first_span_the_guess_is_trusted_as_far_as_the_clock_allows():
+    guess = 1e6 * SLICE_SECONDS / time_slice._FIRST_SLICE_DIVISOR
+    kept = TimeSlice(1e6, first=100)
+    assert kept.steps == 100
+    kept.took(100, 1e-6)
+    assert kept.steps == guess
+    kept = TimeSlice(1e6, first=100)
+    kept.took(100, 1.0)  # as where a callback sleeps
+    assert kept.steps == 100 * SLICE_SECONDS
+
+
 def test_there_is_always_a_step():
     assert TimeSlice(0.01).steps == 1
 
