@@ -16,7 +16,7 @@ from fastxor import backends
 from fastxor.backends import reference, sequential
 from fastxor.backends.fused import _jit, choices, population
 from fastxor.backends.fused._jit import VECTOR_BITS, Kernel
-from fastxor.backends.fused.threads import parallel_for
+from fastxor.backends.parallel import parallel_for
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import NO_LIMIT, Cohort, CohortState, SampleRange
 

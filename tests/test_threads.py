@@ -15,6 +15,7 @@ from support import assert_same_dict, run_python
 
 import fastxor as fx
 import fastxor.backends.fused as fused
+from fastxor.backends import parallel
 from fastxor.backends.fused import choices, workspace
 from fastxor.backends.fused import threads as sharing
 
@@ -295,8 +296,8 @@ def test_cores_in_turn(monkeypatch):
     """The one after this thread's first, its own last."""
     monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda thread: {6, 1, 9, 4}, raising=False)
-    monkeypatch.setattr(sharing, "_current_core", lambda: 6)
-    assert sharing._round_robin_cores() == [9, 1, 4, 6]
+    monkeypatch.setattr(parallel, "_current_core", lambda: 6)
+    assert parallel._round_robin_cores() == [9, 1, 4, 6]
 
 
 def test_where_a_thread_cannot_choose_its_core(monkeypatch):
@@ -335,12 +336,12 @@ if hasattr(os, "sched_setaffinity"):
     def test_each_thread_begins_on_a_core_of_its_own_and_is_then_free(moves, monkeypatch):
         asked, had = moves
         allowed = os.sched_getaffinity(0)
-        monkeypatch.setattr(sharing, "_current_core", lambda: min(allowed))
+        monkeypatch.setattr(parallel, "_current_core", lambda: min(allowed))
         JOB.train("numba", threads=2)
         assert asked
         assert all(thread == 0 for thread, _ in asked)
         assert {frozenset(cores) for _, cores in asked} == {
-            frozenset(sharing._round_robin_cores()[:1]),
+            frozenset(parallel._round_robin_cores()[:1]),
             frozenset(allowed),
         }
         assert all(cores == allowed for cores in had)

@@ -12,6 +12,7 @@ import numpy as np
 from fastxor import choices
 from fastxor.architecture import Architecture
 from fastxor.backends import Session
+from fastxor.backends.parallel import parallel_for
 from fastxor.cohort import Cohort, CohortProgress, CohortState, Integers
 from fastxor.state import Job, State
 from fastxor.views import Array
@@ -77,7 +78,7 @@ class SequentialSession:
             after.theta[i], after.memory[i], after.powers[i] = reached.theta, reached.memory.rows, reached.memory.powers
             after.completed[i] = reached.completed
 
-        for_each(n, self._threads, take)
+        parallel_for(n, self._threads, take)
         self._sessions = {member: session for member, session in known.items() if session is not None}
         return CohortProgress(after, good, costs, finished if finished.any() else None)
 
@@ -125,32 +126,6 @@ def _to_target(
     return session, good, found, session.finished
 
 
-def for_each(n: int, threads: int, work: Callable[[int], None]) -> None:
-    """Do something for each number below n, in several threads; whatever interrupts it, no thread goes on."""
-    workers = min(threads, n)
-    if workers < 2:
-        for i in range(n):
-            work(i)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # slow to import, and not everybody needs it
-
-    numbers = iter(range(n))  # whose `next` is atomic
-    stopped = False
-
-    def some() -> None:
-        for i in numbers:
-            if stopped:
-                break
-            work(i)
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for done in [pool.submit(some) for _ in range(workers)]:
-                done.result()
-        finally:
-            stopped = True
-
-
 def outputs(core: Any, network: Architecture, theta: Array, X: Array, threads: int) -> Array | None:
     """See `Backend.cohort_outputs`; `core` has the backend's `outputs`."""
     found = np.empty((len(theta), network.sizes[-1], X.shape[-1]), theta.dtype)
@@ -163,7 +138,7 @@ def outputs(core: Any, network: Architecture, theta: Array, X: Array, threads: i
         else:
             found[i] = A
 
-    for_each(len(theta), threads, member)
+    parallel_for(len(theta), threads, member)
     return found if good.all() else None
 
 
@@ -187,5 +162,5 @@ def losses(
         if cost is not None and np.isfinite(cost):
             found[i] = cost
 
-    for_each(len(theta), threads, member)
+    parallel_for(len(theta), threads, member)
     return found

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastxor import initialization
+from fastxor.backends.parallel import parallel_for
 from fastxor.state import shuffled as shuffled_by_numpy
 from fastxor.views import Array
 
 from . import choices
 from ._jit import inlined, kernel
 from .choices import STREAMS, WORDS_PER_BLOCK
-from .threads import parallel_for
 
 WORDS, MIDDLE = 624, 397  # of a state
 

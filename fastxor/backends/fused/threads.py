@@ -1,20 +1,17 @@
-"""Threads that share the steps of a run: how many, where they begin, and how they are started and ended."""
+"""Threads that share the steps of a run: how many there are, and their calls of the engine."""
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from itertools import cycle
+from functools import cache, partial
 
 import numpy as np
 
 from fastxor import validation
 from fastxor.architecture import Architecture
+from fastxor.backends.parallel import call_together
 
 from . import choices, sync, update
 from .cores import available_cores
@@ -81,88 +78,18 @@ def run_threads(engine: Callable, threads: int, lockstep: bool, arguments: tuple
     hyper = arguments[-1]
     tiles = (int(hyper[update.RATES]) or hyper.size) - update.TILE_COSTS
     shared = sync.new_shared(threads, tiles, lockstep, _address_of_yield())
-    calls = [(*arguments, *steps, shared, number) for number in range(threads)]
-    begins = zip(cycle(_round_robin_cores() or [None]), calls[1:], strict=False)
-    others = [threading.Thread(target=_call_on_core, args=(engine, *begin), daemon=True) for begin in begins]
-    begun = []
-    try:
-        for other in others:
-            try:
-                other.start()
-            except RuntimeError:  # no more threads are to be had: those that are there do the work
-                break
-            begun.append(other)
-        hyper[update.SCHEDULE_PARTS] = 1 + len(begun) if lockstep else 1
-        engine(*calls[0])
-    finally:
-        if shared[sync.SCHEDULE] == 0:  # this thread has not come to the engine, and will not
+    calls = [partial(engine, *arguments, *steps, shared, number) for number in range(threads)]
+
+    def first(others: int) -> None:
+        hyper[update.SCHEDULE_PARTS] = 1 + others if lockstep else 1
+        calls[0]()
+
+    def release() -> None:
+        if shared[sync.SCHEDULE] == 0:  # the first thread has not come to the engine, and will not
             shared[sync.SCHEDULE] = sync.ABORTED
-        for other in begun:  # they come to their end without this one, too
-            other.join()
+
+    call_together(first, calls[1:], release)
     return int(shared[sync.GOOD_STEPS])
-
-
-def parallel_for(count: int, threads: int, work: Callable[[int], None]) -> None:
-    """Do something for each number below `count`, which threads take in turn; whatever interrupts it, none goes on."""
-    numbers, stopped = iter(range(count)), threading.Event()  # whose `next` is atomic
-    errors: list[BaseException] = []
-
-    def some() -> None:
-        try:
-            for number in numbers:
-                if stopped.is_set():
-                    break
-                work(number)
-        except BaseException as error:
-            errors.append(error)
-            stopped.set()
-
-    begins = zip(cycle(_round_robin_cores() or [None]), range(1, min(threads, count)), strict=False)
-    others = [threading.Thread(target=_call_on_core, args=(some, core, ()), daemon=True) for core, _ in begins]
-    begun = []
-    try:
-        for other in others:
-            try:
-                other.start()
-            except RuntimeError:  # no more threads are to be had: those that are there do the work
-                break
-            begun.append(other)
-        some()
-    finally:
-        stopped.set()
-        for other in begun:
-            other.join()
-    if errors:
-        raise errors[0]
-
-
-def _round_robin_cores() -> list[int]:
-    """The cores that this thread may use, the next one first and its own last; none where a thread cannot choose."""
-    if not hasattr(os, "sched_setaffinity"):
-        return []
-    here = _current_core()
-    return sorted(os.sched_getaffinity(0), key=lambda core: (core <= here, core))
-
-
-def _current_core() -> int:
-    """The one that this thread is running on."""
-    import ctypes
-
-    return ctypes.CDLL(None).sched_getcpu()
-
-
-def _call_on_core(engine: Callable, core: int | None, call: tuple) -> None:
-    """A further thread's call, begun on that core; from then on the system may move it as it likes.
-
-    Left to itself, the system often has a thread begin on the core of the one that started it, and leaves both there
-    for many milliseconds: whoever waits for the other lets it run, and what has just been running is not moved.
-    """
-    if core is not None:
-        allowed = os.sched_getaffinity(0)
-        with suppress(OSError):  # it may have been taken from the process
-            os.sched_setaffinity(0, {core})
-            os.sched_setaffinity(0, allowed)
-    engine(*call)
 
 
 @cache

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastxor.architecture import Architecture
+from fastxor.backends.parallel import parallel_for
 from fastxor.views import Array
 
 from .. import choices
 from .._jit import inlined, kernel
 from ..simd import get, lanes, put, transpose
-from ..threads import parallel_for
 from ..tracing import steps, traced, traced_inline
 from . import step
 from .kernel import (

@@ -12,13 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from fastxor.architecture import Architecture
+from fastxor.backends.parallel import parallel_for
 from fastxor.cohort import Cohort, CohortProgress, CohortState, Integers
 from fastxor.optimizers import schedule_of
 from fastxor.state import InOrder, Orders, Shuffle
 from fastxor.views import Array
 
 from .. import choices, update
-from ..threads import parallel_for
 from ..workspace import zeros
 from . import exact, kernel
 from .layout import COUNT, LANES, MOMENTS, SAMPLES, layout
