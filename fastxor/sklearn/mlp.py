@@ -161,11 +161,14 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         given = X, y, sample_weight
         X, Y, labels = self._checked(X, y, incremental, first)
         weights = self._weights(sample_weight, X, labels, incremental)
-        self.n_outputs_ = Y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if first:
-            self._begin((X.shape[1], *hidden, self.n_outputs_), X.dtype)
+            self._begin((X.shape[1], *hidden, Y.shape[1]), X.dtype)
         parameters = self._parameters()
+        _check_features(parameters.network, X)
+        outputs = parameters.network.sizes[-1]
+        if Y.shape[1] != outputs:
+            raise ValueError(f"y must have as many outputs as in the fit before, {outputs}, got {Y.shape[1]}")
         if isinstance(self.solver, Optimizer):
             self._check_optimizer(parameters)
         core, passed = resolve(self.backend), self._reports(*given)
@@ -192,7 +195,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
     def _begin(self, sizes: tuple[int, ...], dtype: Any) -> None:
         """First parameters, and an empty record."""
         self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(sizes)
+        self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
         self.out_activation_ = self._out_activation()
         hidden = self._hidden(len(sizes) - 2)
         net = networks.network(sizes, hidden, self.out_activation_)
@@ -200,11 +203,18 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         self._best_theta: Array | None = self._shown.theta.copy()
         self.__dict__.pop("_optimizer", None)
         if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+            self._begin_record()
+
+    def _begin_record(self) -> None:
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _has_record(self) -> bool:
+        """Whether there is one to go on with: "lbfgs" leaves none, and what counts changes with `early_stopping`."""
+        return hasattr(self, "loss_curve_") and (self.best_loss_ is None) == self.early_stopping
 
     def _descend(
         self,
@@ -220,6 +230,9 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         """The parameters after epochs of training, or the best of them."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = solving.solver_of(self, theta)
+        if not self._has_record():
+            self._begin_record()
+            self._best_theta = theta.copy()
         score = None
         if self.early_stopping:
             if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
@@ -374,37 +387,42 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _show(self, parameters: Parameters) -> None:
         """Let these be the fitted ones."""
-        self._shown = parameters
+        self._shown, self._shown_activation = parameters, self.activation
         self.coefs_, self.intercepts_ = [*parameters.coefs], [*parameters.intercepts]
 
     def _parameters(self) -> Parameters:
         """The fitted ones: whatever stands in ``coefs_`` and ``intercepts_``, which a user may have changed."""
-        shown = self.__dict__.get("_shown")
-        if shown is not None and _same(self.coefs_, shown.coefs) and _same(self.intercepts_, shown.intercepts):
+        shown = self._unchanged()
+        if shown is not None:
             return shown
         sizes = (len(self.coefs_[0]), *(np.shape(W)[1] for W in self.coefs_))
         net = networks.network(sizes, self._hidden(len(sizes) - 2), self.out_activation_)
         self._show(networks.packed(net, self.coefs_, self.intercepts_))
         return self._shown
 
+    def _unchanged(self) -> Parameters | None:
+        """Those that were shown; None if a user has changed them, or the activation, which holds at once."""
+        shown = self.__dict__.get("_shown")
+        if shown is None or self.activation is not self._shown_activation:
+            return None
+        return shown if _same(self.coefs_, shown.coefs) and _same(self.intercepts_, shown.intercepts) else None
+
     def __getstate__(self) -> Any:
         """Without the views, which would be copies where they are read."""
         state = super().__getstate__().copy()
         state.pop("_shown", None)
+        state.pop("_shown_activation", None)
         return state
 
     # ------------------------------------------------------------ predictions
 
     def _quick_outputs(self, X: Any) -> Array | None:
         """The outputs (n_y, m) of a plain array of the fitted dtype; None for all else, which takes longer."""
-        state = self.__dict__
-        shown = state.get("_shown")
-        if shown is None or type(X) is not np.ndarray or X.ndim != 2 or "feature_names_in_" in state:
+        shown = self._unchanged()
+        if shown is None or type(X) is not np.ndarray or X.ndim != 2 or "feature_names_in_" in self.__dict__:
             return None
-        net, theta, coefs, intercepts = shown
+        net, theta, _coefs, _intercepts = shown
         if X.dtype != theta.dtype or X.shape[1] != net.sizes[0] or not len(X):
-            return None
-        if not (_same(self.coefs_, coefs) and _same(self.intercepts_, intercepts)):
             return None
         return resolve(self.backend).outputs(net, theta, X.T)  # None, too, if a value is not finite
 
@@ -415,6 +433,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             check_is_fitted(self)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             net, theta, _coefs, _intercepts = self._parameters()
+            _check_features(net, X)
             core = resolve(self.backend)
             A = np.concatenate([_outputs(core, net, theta, part) for part in _dense_parts(X)], axis=1)
         return A
@@ -454,6 +473,12 @@ def _is_ready(X: Any, y: Any) -> bool:
 def _same(there: Any, shown: list[Array]) -> bool:
     """Whether the arrays are those that were shown."""
     return len(there) == len(shown) and all(a is b for a, b in zip(there, shown, strict=True))
+
+
+def _check_features(net: Any, X: Any) -> None:
+    """``coefs_`` may be the user's own, and a core does not ask how large its arrays are."""
+    if X.shape[1] != net.sizes[0]:
+        raise ValueError(f"X has {X.shape[1]} features, and coefs_ are for {net.sizes[0]}")
 
 
 def _balance(y: Array, weights: Array) -> Array:

@@ -185,9 +185,8 @@ def job_of(core: Backend, estimator: Any, net: Architecture, data: Data, optimiz
         batch_size = min(200, samples)
     else:
         if estimator.batch_size > samples:
-            warnings.warn(
-                f"batch_size is {estimator.batch_size}, and there are {samples} samples: they are one batch",
-                stacklevel=2,
+            warnings.warn(  # in scikit-learn's words, which users may filter
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
             )
         batch_size = min(int(estimator.batch_size), samples)
     orders: Orders = InOrder(samples)
