@@ -280,7 +280,7 @@ def _axes(ax: Any) -> Any:
 
 def _checked(ax: Any) -> Any:
     if not hasattr(ax, "imshow"):
-        hint = "; pass one of them" if isinstance(ax, (np.ndarray, Sequence)) else ""
+        hint = "; pass one of them" if isinstance(ax, (np.ndarray, list, tuple)) else ""
         raise TypeError(f"ax must be a matplotlib.axes.Axes, got {type(ax).__name__}{hint}")
     return ax
 

@@ -310,6 +310,23 @@ def test_class_weight():
         fair.partial_fit(points, rare)
 
 
+def test_a_class_with_a_weight_need_not_be_in_every_part():
+    weighted, plain = (MLPClassifier(**QUICK, class_weight=weight) for weight in ({2: 5.0}, None))
+    for part in (y < 2, y > 0):
+        weighted.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        plain.partial_fit(X[part], y[part], np.where(y[part] == 2, 5.0, 1.0), classes=[0, 1, 2])
+    assert weighted.loss_curve_ == plain.loss_curve_
+
+
+def test_weights_of_the_classes_of_each_label():
+    Y = np.c_[y == 0, y > 0].astype(int)
+    wanted = MLPClassifier(**QUICK).fit(X, Y, np.where(y == 0, 6.0, 1.0))
+    weights = [{0: 1.0, 1: 2.0}, {0: 3.0, 1: 1.0}]
+    assert MLPClassifier(**QUICK, class_weight=weights).fit(X, Y).loss_curve_ == wanted.loss_curve_
+    with pytest.raises(ValueError, match="class_weight"):
+        MLPClassifier(**QUICK, class_weight=weights).fit(X, y)
+
+
 def test_validation_data_of_ones_own():
     model = MLPClassifier(**QUICK, early_stopping=True).fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
     assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[1::2], y[1::2])

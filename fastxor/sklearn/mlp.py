@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
@@ -373,8 +373,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
                 raise ValueError(
                     "class_weight='balanced' is not for partial_fit, which does not see all data; pass a dict"
                 )
-            balanced = class_weight == "balanced" and y.ndim == 1
-            weights = weights * (_balance(y, weights) if balanced else compute_sample_weight(class_weight, y))
+            weights = weights * self._class_factors(y, weights)
         return weights.astype(X.dtype, copy=False)
 
     # ------------------------------------------------------------ parameters
@@ -544,8 +543,9 @@ class MLPClassifier(ClassifierMixin, _MLP):
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun
         As in scikit-learn.
-    class_weight : dict or "balanced", optional
-        How much the samples of each class count, beside `sample_weight`.
+    class_weight : dict, list of dict or "balanced", optional
+        How much the samples of each class count, beside `sample_weight`; classes that a dict has not count once. For
+        several labels, a dict for each of them. Validation data of one's own have `sample_weight_val` alone.
     threads : int, optional
         Threads that share a batch. Default: one where a batch is little work, else as many as there are free cores.
         The numbers are the same for any of them.
@@ -569,7 +569,7 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's way
         **_MLP._parameter_constraints,
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     loss = "log_loss"
 
@@ -661,6 +661,15 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
         return self._fit(X, y, sample_weight, incremental=True)
+
+    def _class_factors(self, y: Array, weights: Array) -> Array:
+        """How much the class of each sample makes it count, beside its weight."""
+        if y.ndim > 1:
+            return compute_sample_weight(self.class_weight, y)
+        if isinstance(self.class_weight, str):
+            return _balance(y, weights)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)  # of which y may have some alone
+        return factors[np.searchsorted(self.classes_, y)]
 
     def _learn_classes(self, y: Array, incremental: bool) -> None:
         """Which classes there are; or, of a model that goes on, whether they are the same."""
