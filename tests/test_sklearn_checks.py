@@ -252,6 +252,26 @@ def test_optimizers_of_ones_own(solver):
     assert clone(model).get_params()["solver"] == solver
 
 
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("rate", [fx.schedules.step(0.3, every=7, factor=0.5), np.linspace(0.3, 0.1, 20)])
+def test_partial_fits_go_on_with_a_schedule(rate, backend):
+    settings = QUICK | {"solver": fx.SGD(rate, 0.9), "shuffle": False, "batch_size": 40, "backend": backend}
+    whole, parts = MLPClassifier(**settings | {"max_iter": 5}).fit(X, y), MLPClassifier(**settings)
+    for _ in range(5):
+        parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-12)
+
+
+def test_an_array_of_rates_has_one_for_each_step():
+    model = MLPClassifier(**QUICK | {"solver": fx.SGD([0.3, 0.2, 0.1]), "max_iter": 4})
+    with pytest.raises(ValueError, match="learning_rate must have an entry for each of the 4 steps"):
+        model.fit(X, y)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="learning_rate must have an entry for each of the 4 steps"):
+        model.partial_fit(X, y)
+
+
 @pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt(), fx.Rprop()])
 def test_optimizers_of_all_samples(solver):
     model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver=solver, random_state=0).fit(X, y)

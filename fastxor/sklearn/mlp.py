@@ -23,8 +23,9 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
-from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run, schedule_of
 from fastxor.result import DivergenceWarning, users_level
+from fastxor.schedules import check_length
 from fastxor.sklearn import batching, networks, solving
 from fastxor.sklearn.cohorts import CohortMember
 from fastxor.sklearn.labels import Labels, found, is_plain
@@ -239,6 +240,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
         job = solving.job_of(core, self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        check_length(schedule_of(self._optimizer.optimizer), self._optimizer.steps + job.iterations)
         batching_backend = None if passed is not None else batching.current_backend(job)
         kind: Any = Epochs if batching_backend is None else CohortMember
         running = kind(core, job, self._optimizer, theta)
