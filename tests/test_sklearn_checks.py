@@ -353,6 +353,8 @@ def test_validation_data_of_ones_own():
     assert len(model.validation_scores_) == model.n_iter_
     with pytest.raises(ValueError, match="early_stopping"):
         MLPClassifier(**QUICK).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match="not for solver='lbfgs'"):
+        MLPClassifier(**QUICK, early_stopping=True, solver="lbfgs").fit(X, y, X_val=X, y_val=y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X, y_val=y[1:])
     with pytest.raises(ValueError, match="go together"):

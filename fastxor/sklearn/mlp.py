@@ -144,6 +144,8 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         if X_val is not None or y_val is not None:
             if not self.early_stopping:
                 raise ValueError("X_val and y_val are for early_stopping=True, got early_stopping=False")
+            if self.solver == "lbfgs":
+                raise ValueError("X_val and y_val are not for solver='lbfgs', which has no epochs to stop after")
             if X_val is None or y_val is None:
                 raise ValueError("X_val and y_val go together, got one of them alone")
             held = X_val, y_val, sample_weight_val
