@@ -152,6 +152,20 @@ def met(monkeypatch):
     return counts
 
 
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_block_of_a_backend_holds_in_every_fit(n_jobs):
+    seen = []
+
+    class Noting(MLPClassifier):
+        def fit(self, X, y):
+            seen.append(fx.get_backend())
+            return super().fit(X, y)
+
+    with fx.use_backend("numpy"):
+        GridSearchCV(Noting((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(X, y)
+    assert seen == ["numpy"] * 5
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=repr)
 def test_fits_that_meet_are_those_of_each_by_itself(kind, met):
     """With folds of two sizes, and two kinds of networks."""
