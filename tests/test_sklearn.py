@@ -10,10 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 import fastxor as fx
 import fastxor.sklearn as ours
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # which scikit-learn 1.7 uses
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, y = load_iris(return_X_y=True)
 X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -335,9 +332,13 @@ def test_labels_that_no_fit_has_seen_are_wrong_answers():
     one, other = both("MLPClassifier", COMMON | ADAM, X, y)
     for seen in (y + 1, y.astype(np.uint8), y == 1, np.where(y == 2, 9, y)):
         assert other.score(X, seen) == one.score(X, seen)
+    of_text = []
     for model in (one, other):
-        with pytest.raises(ValueError, match="Mix of label input types"):
-            model.score(X, THREE["text"])
+        try:
+            of_text.append(model.score(X, THREE["text"]))
+        except ValueError as error:  # since scikit-learn 1.9
+            of_text.append(str(error))
+    assert of_text[0] == of_text[1]
     one, other = both("MLPClassifier", COMMON | ADAM, X, THREE["text"])
     assert other.score(X, np.char.upper(THREE["text"])) == one.score(X, np.char.upper(THREE["text"])) == 0
 

@@ -19,10 +19,7 @@ from fastxor import choices
 from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, batching, cohorts
 from fastxor.state import Job
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # which scikit-learn 1.7 uses
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, y = load_iris(return_X_y=True)
 MODEL = MLPClassifier((5,), learning_rate_init=0.02, max_iter=12, random_state=0)
