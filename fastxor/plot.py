@@ -64,12 +64,13 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
     ax = _axes(ax)
     positive, many = True, len(histories) > _NAMED
     for name, history in histories.items():
-        (line,) = ax.plot(history.iteration, history.cost, label=name, linewidth=0.5 if many else None)
+        style: dict[str, Any] = {"linewidth": 0.5 if many else None, "marker": _marker(history.cost)}
+        (line,) = ax.plot(history.iteration, history.cost, label=name, **style)
         known = ~np.isnan(history.validation_cost)
         if known.any():
             label = f"{name}, validation" if len(histories) > 1 else "validation cost"
-            style = {"linestyle": "--", "color": line.get_color(), "label": label, "linewidth": line.get_linewidth()}
-            ax.plot(history.iteration[known], history.validation_cost[known], **style)
+            style |= {"linestyle": "--", "color": line.get_color(), "marker": _marker(history.validation_cost[known])}
+            ax.plot(history.iteration[known], history.validation_cost[known], label=label, **style)
         positive = positive and bool((history.cost > 0).all() and (history.validation_cost[known] > 0).all())
     ax.set_xlabel("iteration")
     ax.set_ylabel("cost")
@@ -280,7 +281,7 @@ def _axes(ax: Any) -> Any:
 
 def _checked(ax: Any) -> Any:
     if not hasattr(ax, "imshow"):
-        hint = "; pass one of them" if isinstance(ax, (np.ndarray, Sequence)) else ""
+        hint = "; pass one of them" if isinstance(ax, (np.ndarray, list, tuple)) else ""
         raise TypeError(f"ax must be a matplotlib.axes.Axes, got {type(ax).__name__}{hint}")
     return ax
 
@@ -303,6 +304,11 @@ def _histories(runs: Any) -> dict[str, Any]:
     if not histories:
         raise TypeError("runs must be a Result or a History, or several of them, got none")
     return histories
+
+
+def _marker(costs: Array) -> str | None:
+    """A line of one point would not be seen."""
+    return "." if len(costs) == 1 else None
 
 
 def _is_history(value: Any) -> bool:

@@ -127,6 +127,12 @@ def test_cost():
     assert legend(ax) == ["cost"]
 
 
+def test_a_single_cost_is_a_point():
+    run = fx.train(NET, X, Y, iterations=5, interval=10, random_state=0, validation=(X, Y))
+    assert [line.get_marker() for line in fx.plot.cost(run).get_lines()] == [".", "."]
+    assert {line.get_marker() for line in fx.plot.cost(TREES).get_lines()} == {"None"}
+
+
 @pytest.mark.parametrize("draw", [lambda: fx.plot.cost(TREES), lambda: TREES.history.plot()])
 def test_cost_with_validation(draw):
     ax = draw()

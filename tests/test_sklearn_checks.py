@@ -252,6 +252,26 @@ def test_optimizers_of_ones_own(solver):
     assert clone(model).get_params()["solver"] == solver
 
 
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("rate", [fx.schedules.step(0.3, every=7, factor=0.5), np.linspace(0.3, 0.1, 20)])
+def test_partial_fits_go_on_with_a_schedule(rate, backend):
+    settings = QUICK | {"solver": fx.SGD(rate, 0.9), "shuffle": False, "batch_size": 40, "backend": backend}
+    whole, parts = MLPClassifier(**settings | {"max_iter": 5}).fit(X, y), MLPClassifier(**settings)
+    for _ in range(5):
+        parts = pickle.loads(pickle.dumps(parts)).partial_fit(X, y, classes=[0, 1, 2])
+    np.testing.assert_allclose(parts.loss_curve_, whole.loss_curve_, rtol=1e-12)
+
+
+def test_an_array_of_rates_has_one_for_each_step():
+    model = MLPClassifier(**QUICK | {"solver": fx.SGD([0.3, 0.2, 0.1]), "max_iter": 4})
+    with pytest.raises(ValueError, match="learning_rate must have an entry for each of the 4 steps"):
+        model.fit(X, y)
+    for _ in range(3):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="learning_rate must have an entry for each of the 4 steps"):
+        model.partial_fit(X, y)
+
+
 @pytest.mark.parametrize("solver", [fx.LBFGS(), fx.LevenbergMarquardt(), fx.Rprop()])
 def test_optimizers_of_all_samples(solver):
     model = MLPRegressor(hidden_layer_sizes=(4,), activation="tanh", solver=solver, random_state=0).fit(X, y)
@@ -310,12 +330,31 @@ def test_class_weight():
         fair.partial_fit(points, rare)
 
 
+def test_a_class_with_a_weight_need_not_be_in_every_part():
+    weighted, plain = (MLPClassifier(**QUICK, class_weight=weight) for weight in ({2: 5.0}, None))
+    for part in (y < 2, y > 0):
+        weighted.partial_fit(X[part], y[part], classes=[0, 1, 2])
+        plain.partial_fit(X[part], y[part], np.where(y[part] == 2, 5.0, 1.0), classes=[0, 1, 2])
+    assert weighted.loss_curve_ == plain.loss_curve_
+
+
+def test_weights_of_the_classes_of_each_label():
+    Y = np.c_[y == 0, y > 0].astype(int)
+    wanted = MLPClassifier(**QUICK).fit(X, Y, np.where(y == 0, 6.0, 1.0))
+    weights = [{0: 1.0, 1: 2.0}, {0: 3.0, 1: 1.0}]
+    assert MLPClassifier(**QUICK, class_weight=weights).fit(X, Y).loss_curve_ == wanted.loss_curve_
+    with pytest.raises(ValueError, match="class_weight"):
+        MLPClassifier(**QUICK, class_weight=weights).fit(X, y)
+
+
 def test_validation_data_of_ones_own():
     model = MLPClassifier(**QUICK, early_stopping=True).fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
     assert model.best_validation_score_ == max(model.validation_scores_) == model.score(X[1::2], y[1::2])
     assert len(model.validation_scores_) == model.n_iter_
     with pytest.raises(ValueError, match="early_stopping"):
         MLPClassifier(**QUICK).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match="not for solver='lbfgs'"):
+        MLPClassifier(**QUICK, early_stopping=True, solver="lbfgs").fit(X, y, X_val=X, y_val=y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MLPClassifier(**QUICK, early_stopping=True).fit(X, y, X_val=X, y_val=y[1:])
     with pytest.raises(ValueError, match="go together"):

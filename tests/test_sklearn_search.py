@@ -19,10 +19,7 @@ from fastxor import choices
 from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, batching, cohorts
 from fastxor.state import Job
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp`"),  # which scikit-learn 1.7 uses
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 X, y = load_iris(return_X_y=True)
 MODEL = MLPClassifier((5,), learning_rate_init=0.02, max_iter=12, random_state=0)
@@ -150,6 +147,20 @@ def met(monkeypatch):
 
     monkeypatch.setattr(cohorts, "train", counted)
     return counts
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_block_of_a_backend_holds_in_every_fit(n_jobs):
+    seen = []
+
+    class Noting(MLPClassifier):
+        def fit(self, X, y):
+            seen.append(fx.get_backend())
+            return super().fit(X, y)
+
+    with fx.use_backend("numpy"):
+        GridSearchCV(Noting((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(X, y)
+    assert seen == ["numpy"] * 5
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=repr)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from copy import copy
 from typing import Any
 
@@ -71,6 +72,7 @@ class BatchingBackend(ParallelBackendBase):
         self._search: Any = None  # joblib's `Parallel`
         self._is_open = self._is_cancelled = False
         self._jobs = 1
+        self._context = copy_context()
         self._lock = threading.Lock()  # for what follows
         self._free_threads = 1  # that nobody has
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # that have not begun
@@ -150,15 +152,20 @@ class BatchingBackend(ParallelBackendBase):
             if self._resumable:
                 self._resumable.popleft().ready.release()
             else:
-                _start_thread(self._run_tasks, *self._tasks.popleft())
+                self._start_thread(self._run_tasks, *self._tasks.popleft())
 
     def _train_if_all_wait(self) -> None:
         """Train those who wait, if nobody else is to come."""
         if self._all_submitted and self._waiting and len(self._waiting) == self._unfinished:
             fits, self._waiting = self._waiting, []
-            _start_thread(self._train_cohorts, fits)
+            self._start_thread(self._train_cohorts, fits)
 
     # ------------------------------------------------------------ threads
+
+    def _start_thread(self, work: Callable[..., None], *arguments: Any) -> None:
+        """In the search's context, where the block of a `use_backend` holds."""
+        run = self._context.copy().run
+        threading.Thread(target=run, args=(work, *arguments), daemon=True, name="fastxor-search").start()
 
     def _run_tasks(self, *task: Any) -> None:
         """Do a task, and then others."""
@@ -211,10 +218,6 @@ class BatchingBackend(ParallelBackendBase):
         with self._lock:
             self._resumable.extend(fits)
             self._schedule()
-
-
-def _start_thread(work: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True, name="fastxor-search").start()
 
 
 def _thread_count(n_jobs: int | None) -> int:

@@ -45,6 +45,8 @@ class Labels:
         if self.several is not None:
             rows = self.several.transform(y)
             return (rows if isinstance(rows, np.ndarray) else rows.toarray()).astype(dtype)
+        if y.ndim > 1:
+            raise ValueError("y has several labels for each sample, and what was fitted before had one")
         numbers = np.searchsorted(self.classes, y)
         if len(self.classes) <= 2:
             return numbers[:, None].astype(dtype)

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_array, check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, Options, StrOptions, validate_parameter_constraints
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
@@ -23,8 +23,9 @@ from sklearn.utils.validation import _check_sample_weight, check_consistent_leng
 from fastxor import validation
 from fastxor.backends import resolve
 from fastxor.names import Activation, BackendName
-from fastxor.optimizers import Optimizer, SecondOrder, check_run
+from fastxor.optimizers import Optimizer, SecondOrder, check_run, schedule_of
 from fastxor.result import DivergenceWarning, users_level
+from fastxor.schedules import check_length
 from fastxor.sklearn import batching, networks, solving
 from fastxor.sklearn.cohorts import CohortMember
 from fastxor.sklearn.labels import Labels, found, is_plain
@@ -143,6 +144,8 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         if X_val is not None or y_val is not None:
             if not self.early_stopping:
                 raise ValueError("X_val and y_val are for early_stopping=True, got early_stopping=False")
+            if self.solver == "lbfgs":
+                raise ValueError("X_val and y_val are not for solver='lbfgs', which has no epochs to stop after")
             if X_val is None or y_val is None:
                 raise ValueError("X_val and y_val go together, got one of them alone")
             held = X_val, y_val, sample_weight_val
@@ -161,11 +164,14 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         given = X, y, sample_weight
         X, Y, labels = self._checked(X, y, incremental, first)
         weights = self._weights(sample_weight, X, labels, incremental)
-        self.n_outputs_ = Y.shape[1]
         self._random_state = check_random_state(self.random_state)
         if first:
-            self._begin((X.shape[1], *hidden, self.n_outputs_), X.dtype)
+            self._begin((X.shape[1], *hidden, Y.shape[1]), X.dtype)
         parameters = self._parameters()
+        _check_features(parameters.network, X)
+        outputs = parameters.network.sizes[-1]
+        if Y.shape[1] != outputs:
+            raise ValueError(f"y must have as many outputs as in the fit before, {outputs}, got {Y.shape[1]}")
         if isinstance(self.solver, Optimizer):
             self._check_optimizer(parameters)
         core, passed = resolve(self.backend), self._reports(*given)
@@ -192,7 +198,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
     def _begin(self, sizes: tuple[int, ...], dtype: Any) -> None:
         """First parameters, and an empty record."""
         self.n_iter_ = self.t_ = 0
-        self.n_layers_ = len(sizes)
+        self.n_layers_, self.n_outputs_ = len(sizes), sizes[-1]
         self.out_activation_ = self._out_activation()
         hidden = self._hidden(len(sizes) - 2)
         net = networks.network(sizes, hidden, self.out_activation_)
@@ -200,11 +206,18 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         self._best_theta: Array | None = self._shown.theta.copy()
         self.__dict__.pop("_optimizer", None)
         if self.solver != "lbfgs":
-            self.loss_curve_: list[float] = []
-            self._no_improvement_count = 0
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-            self.best_validation_score_ = -np.inf if self.early_stopping else None
-            self.best_loss_ = None if self.early_stopping else np.inf
+            self._begin_record()
+
+    def _begin_record(self) -> None:
+        self.loss_curve_: list[float] = []
+        self._no_improvement_count = 0
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _has_record(self) -> bool:
+        """Whether there is one to go on with: "lbfgs" leaves none, and what counts changes with `early_stopping`."""
+        return hasattr(self, "loss_curve_") and (self.best_loss_ is None) == self.early_stopping
 
     def _descend(
         self,
@@ -220,12 +233,16 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         """The parameters after epochs of training, or the best of them."""
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = solving.solver_of(self, theta)
+        if not self._has_record():
+            self._begin_record()
+            self._best_theta = theta.copy()
         score = None
         if self.early_stopping:
             if self.loss_curve_:  # a warm start: scikit-learn's best go along with it, until there are better ones
                 self._best_theta = None
             data, score = self._held_out(core, net, data, labels, held)
         job = solving.job_of(core, self, net, data, self._optimizer.optimizer, 1 if incremental else self.max_iter)
+        check_length(schedule_of(self._optimizer.optimizer), self._optimizer.steps + job.iterations)
         batching_backend = None if passed is not None else batching.current_backend(job)
         kind: Any = Epochs if batching_backend is None else CohortMember
         running = kind(core, job, self._optimizer, theta)
@@ -360,8 +377,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
                 raise ValueError(
                     "class_weight='balanced' is not for partial_fit, which does not see all data; pass a dict"
                 )
-            balanced = class_weight == "balanced" and y.ndim == 1
-            weights = weights * (_balance(y, weights) if balanced else compute_sample_weight(class_weight, y))
+            weights = weights * self._class_factors(y, weights)
         return weights.astype(X.dtype, copy=False)
 
     # ------------------------------------------------------------ parameters
@@ -374,37 +390,42 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
 
     def _show(self, parameters: Parameters) -> None:
         """Let these be the fitted ones."""
-        self._shown = parameters
+        self._shown, self._shown_activation = parameters, self.activation
         self.coefs_, self.intercepts_ = [*parameters.coefs], [*parameters.intercepts]
 
     def _parameters(self) -> Parameters:
         """The fitted ones: whatever stands in ``coefs_`` and ``intercepts_``, which a user may have changed."""
-        shown = self.__dict__.get("_shown")
-        if shown is not None and _same(self.coefs_, shown.coefs) and _same(self.intercepts_, shown.intercepts):
+        shown = self._unchanged()
+        if shown is not None:
             return shown
         sizes = (len(self.coefs_[0]), *(np.shape(W)[1] for W in self.coefs_))
         net = networks.network(sizes, self._hidden(len(sizes) - 2), self.out_activation_)
         self._show(networks.packed(net, self.coefs_, self.intercepts_))
         return self._shown
 
+    def _unchanged(self) -> Parameters | None:
+        """Those that were shown; None if a user has changed them, or the activation, which holds at once."""
+        shown = self.__dict__.get("_shown")
+        if shown is None or self.activation is not self._shown_activation:
+            return None
+        return shown if _same(self.coefs_, shown.coefs) and _same(self.intercepts_, shown.intercepts) else None
+
     def __getstate__(self) -> Any:
         """Without the views, which would be copies where they are read."""
         state = super().__getstate__().copy()
         state.pop("_shown", None)
+        state.pop("_shown_activation", None)
         return state
 
     # ------------------------------------------------------------ predictions
 
     def _quick_outputs(self, X: Any) -> Array | None:
         """The outputs (n_y, m) of a plain array of the fitted dtype; None for all else, which takes longer."""
-        state = self.__dict__
-        shown = state.get("_shown")
-        if shown is None or type(X) is not np.ndarray or X.ndim != 2 or "feature_names_in_" in state:
+        shown = self._unchanged()
+        if shown is None or type(X) is not np.ndarray or X.ndim != 2 or "feature_names_in_" in self.__dict__:
             return None
-        net, theta, coefs, intercepts = shown
+        net, theta, _coefs, _intercepts = shown
         if X.dtype != theta.dtype or X.shape[1] != net.sizes[0] or not len(X):
-            return None
-        if not (_same(self.coefs_, coefs) and _same(self.intercepts_, intercepts)):
             return None
         return resolve(self.backend).outputs(net, theta, X.T)  # None, too, if a value is not finite
 
@@ -415,6 +436,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             check_is_fitted(self)
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
             net, theta, _coefs, _intercepts = self._parameters()
+            _check_features(net, X)
             core = resolve(self.backend)
             A = np.concatenate([_outputs(core, net, theta, part) for part in _dense_parts(X)], axis=1)
         return A
@@ -454,6 +476,12 @@ def _is_ready(X: Any, y: Any) -> bool:
 def _same(there: Any, shown: list[Array]) -> bool:
     """Whether the arrays are those that were shown."""
     return len(there) == len(shown) and all(a is b for a, b in zip(there, shown, strict=True))
+
+
+def _check_features(net: Any, X: Any) -> None:
+    """``coefs_`` may be the user's own, and a core does not ask how large its arrays are."""
+    if X.shape[1] != net.sizes[0]:
+        raise ValueError(f"X has {X.shape[1]} features, and coefs_ are for {net.sizes[0]}")
 
 
 def _balance(y: Array, weights: Array) -> Array:
@@ -519,8 +547,9 @@ class MLPClassifier(ClassifierMixin, _MLP):
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
 n_iter_no_change, max_fun
         As in scikit-learn.
-    class_weight : dict or "balanced", optional
-        How much the samples of each class count, beside `sample_weight`.
+    class_weight : dict, list of dict or "balanced", optional
+        How much the samples of each class count, beside `sample_weight`; classes that a dict has not count once. For
+        several labels, a dict for each of them. Validation data of one's own have `sample_weight_val` alone.
     threads : int, optional
         Threads that share a batch. Default: one where a batch is little work, else as many as there are free cores.
         The numbers are the same for any of them.
@@ -544,7 +573,7 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's way
         **_MLP._parameter_constraints,
-        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "class_weight": [StrOptions({"balanced"}), dict, list, None],
     }
     loss = "log_loss"
 
@@ -636,6 +665,15 @@ n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_nam
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
         return self._fit(X, y, sample_weight, incremental=True)
+
+    def _class_factors(self, y: Array, weights: Array) -> Array:
+        """How much the class of each sample makes it count, beside its weight."""
+        if y.ndim > 1:
+            return compute_sample_weight(self.class_weight, y)
+        if isinstance(self.class_weight, str):
+            return _balance(y, weights)
+        factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)  # of which y may have some alone
+        return factors[np.searchsorted(self.classes_, y)]
 
     def _learn_classes(self, y: Array, incremental: bool) -> None:
         """Which classes there are; or, of a model that goes on, whether they are the same."""

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fastxor import second_order
 from fastxor.architecture import Architecture
 from fastxor.backends import Backend, Session
-from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer, SecondOrder
+from fastxor.optimizers import SGD, EpsilonHatAdam, Optimizer, SecondOrder, schedule_of
 from fastxor.penalties import Penalties
 from fastxor.state import InOrder, Job, Orders, State
 from fastxor.time_slice import SLICE_SECONDS
@@ -72,6 +72,14 @@ class Solver:
     def __init__(self, optimizer: Optimizer, theta: Array) -> None:
         self.optimizer = optimizer
         self.memory = State.beginning(theta, optimizer).memory
+        self.steps = 0  # that were taken
+
+    def going_on(self) -> Optimizer:
+        """The optimizer, for steps that count from 0: a schedule goes on from those that were taken."""
+        schedule, steps = schedule_of(self.optimizer), self.steps
+        if schedule is None or not steps:
+            return self.optimizer
+        return replace(self.optimizer, learning_rate=lambda step: schedule(steps + step))  # type: ignore[arg-type]
 
     @property
     def learning_rate(self) -> Any:
@@ -108,7 +116,8 @@ class Epochs:
     """Epochs of an estimator's training, in the hands of a backend."""
 
     def __init__(self, core: Backend, job: Job, solver: Solver, theta: Array) -> None:
-        self._core, self._job, self._solver = core, job, solver
+        self._core, self._solver, self._before = core, solver, solver.steps
+        self._job = replace(job, optimizer=solver.going_on())
         memory = solver.memory._replace(rows=solver.memory.rows.astype(theta.dtype, copy=False))
         self._state = State(theta, memory)
         self._session: Session | None = None
@@ -125,8 +134,7 @@ class Epochs:
         On Ctrl-C the losses of the epochs that are over are the exception's.
         """
         if self._session is None:
-            job = replace(self._job, optimizer=self._solver.optimizer)
-            self._session = second_order.open(self._core, job, self._state)
+            self._session = second_order.open(self._core, self._job, self._state)
         began, steps = time.perf_counter(), self._job.steps_per_epoch
         seconds = self._seconds or steps / self._session.speed
         count = max(1, min(most, int(SLICE_SECONDS / seconds)))
@@ -144,7 +152,7 @@ class Epochs:
         """Take over where the session is; the losses of its epochs, from the costs of its steps."""
         assert self._session is not None
         self._state = self._session.state()
-        self._solver.memory = self._state.memory
+        self._solver.memory, self._solver.steps = self._state.memory, self._before + self._state.completed
         return epoch_losses(self._job, costs)
 
     @property
@@ -156,6 +164,7 @@ class Epochs:
         """Another learning rate from the next epoch on."""
         self.close()
         self._solver.change_rate(rate)
+        self._job = replace(self._job, optimizer=self._solver.optimizer)
         self._state = replace(self._state, memory=self._solver.memory)
 
     def close(self) -> None:
@@ -185,9 +194,8 @@ def job_of(core: Backend, estimator: Any, net: Architecture, data: Data, optimiz
         batch_size = min(200, samples)
     else:
         if estimator.batch_size > samples:
-            warnings.warn(
-                f"batch_size is {estimator.batch_size}, and there are {samples} samples: they are one batch",
-                stacklevel=2,
+            warnings.warn(  # in scikit-learn's words, which users may filter
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
             )
         batch_size = min(int(estimator.batch_size), samples)
     orders: Orders = InOrder(samples)
