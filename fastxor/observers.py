@@ -126,7 +126,8 @@ class _LiveRun:
     """
 
     def __init__(self, run: Run, costs: Mapping[int, float]) -> None:
-        self.run, self.base, self.steps_per_epoch, self.costs = run, run.before, run.job.steps_per_epoch, costs
+        self.run, self.steps_per_epoch, self.costs = run, run.job.steps_per_epoch, costs
+        self.base = run.state if run.state.completed == next(iter(costs)) else run.before
 
     def parameters(self, iteration: int) -> dict[str, Array]:
         return self.run.job.network._views(self.run.state_at(iteration, self.base).theta.copy())
@@ -171,6 +172,8 @@ class Observers(Observer):
 
     def begin(self, run: Run) -> None:
         self.needs_states = run.held_out is not None or self.norm  # are wanted
+        if not run.job.optimizer._goes_by_state:  # nor are they found again, where a run stops or parameters are wanted
+            self.needs_states = True
         self.needs_records = self.needs_states or self.target > -inf
         if run.held_out is not None:
             self.loss = run.core.loss_on(run.job.network, *run.held_out)

@@ -357,6 +357,36 @@ def test_where_lbfgs_pauses_changes_nothing(cuts, interval):
     assert recorded == costs[::interval]
 
 
+@pytest.mark.parametrize("rhythm", [{"interval": 7}, {"interval": None, "iterations": None, "epochs": 400}])
+def test_who_looks_on_sees_the_path_of_lbfgs(core, rhythm):
+    """Also in spans after the first one, where a state does not tell what is known of the curvature."""
+    net, X, Y = curve(hidden=20)
+    arguments = {"optimizer": fx.LBFGS(), "iterations": 400, "parameters": net.initialize(0), "backend": core} | rhythm
+    parameters, kept = {}, []
+
+    def callback(moment):
+        kept.append(moment)
+        if moment.iteration % 3 == 0:
+            parameters[moment.iteration] = moment.parameters
+
+    whole = fx.train(net, X, Y, **arguments)
+    watched = fx.train(net, X, Y, callback=callback, **arguments)
+    assert_same_dict(watched.parameters, whole.parameters, rtol=0)
+    assert watched.history == whole.history == {moment.iteration: moment.cost for moment in kept}
+    shift = 1 if "epochs" in rhythm else 0  # an epoch's cost is that before its step
+    for before, moment in zip(kept, kept[shift:], strict=False):
+        assert net.cost(before.parameters, X, Y) == pytest.approx(moment.cost, rel=1e-9)
+    for moment in kept[::3]:
+        if moment.iteration in parameters:
+            assert_same_dict(moment.parameters, parameters[moment.iteration], rtol=0)
+    last = kept[-5]
+    stops = {"callback": lambda moment: moment.iteration == last.iteration}, {"target_cost": last.cost}
+    for stop in stops:
+        run = fx.train(net, X, Y, **arguments, **stop)
+        assert run.iterations == last.iteration
+        assert_same_dict(run.parameters, last.parameters, rtol=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_lbfgs_of_both_cores_agrees(dtype):
     job = job_of(("softplus",), m=40, dtype=dtype)
