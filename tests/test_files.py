@@ -64,6 +64,20 @@ def test_a_run_comes_back_as_it_was(path, core, optimizer, dtype, length):
     assert {name: array.dtype for name, array in again.parameters.items()} == dict.fromkeys(run.parameters, dtype)
 
 
+@pytest.mark.parametrize("optimizer", [fx.Adam(), fx.RMSprop(0.01, momentum=0.9)])
+def test_a_gradient_whose_square_overflows_does_not_spoil_the_file(path, core, optimizer):
+    net, X = fx.Network([1, 1], output="identity", loss="huber"), np.array([[1e22, -2e22]], np.float32)
+    how = {"optimizer": optimizer, "random_state": 0, "backend": core}
+    run = fx.train(net, X, X[::-1], iterations=5, **how)
+    assert np.isinf(run._state.memory.rows).any()
+    run.save(path)
+    again = fx.train(net, X, X[::-1], resume=fx.load(path), iterations=5, backend=core)
+    assert_same_run(again, fx.train(net, X, X[::-1], iterations=10, **how))
+    pop = fx.train_population(net, X, X[::-1], members=2, iterations=5, **how)
+    pop.save(path)
+    assert len(fx.load(path)) == 2
+
+
 @pytest.mark.parametrize("sizes", [[1, 1], [3, 4, 2], [2, 3, 3, 3, 2]])
 def test_numpy_alone_opens_it(path, sizes):
     net = fx.Network(sizes, "relu", "identity", "huber")
@@ -194,12 +208,14 @@ BAD_ARRAYS = {
     "memory of a wrong shape": (lambda a: a | {"memory.rows": np.zeros((1, 13))}, "'memory.rows' must be"),
     "memory of a wrong dtype": (lambda a: a | {"memory.rows": np.zeros((2, 13), np.float32)}, "'memory.rows' must be"),
     "memory of NaN": (lambda a: a | {"memory.rows": np.full((2, 13), np.nan)}, "'memory.rows' must be finite"),
+    "memory of infinity": (lambda a: a | {"memory.rows": np.full((2, 13), np.inf)}, "'memory.rows' must be finite"),
     "a mean of squares below 0": (
         lambda a: a | {"memory.rows": a["memory.rows"] - np.array([[0.0], [1.0]])},
-        "'memory.rows' must not be negative",
+        "'memory.rows' must be finite, and not negative where it has means of squares",
     ),
-    "powers above 1": (lambda a: a | {"memory.powers": np.array([0.5, 1.5])}, "'memory.powers' must not be negative"),
-    "powers below 0": (lambda a: a | {"memory.powers": np.array([-0.5, 0.5])}, "'memory.powers' must not be negative"),
+    "powers above 1": (lambda a: a | {"memory.powers": np.array([0.5, 1.5])}, "'memory.powers' must be finite, not"),
+    "powers of NaN": (lambda a: a | {"memory.powers": np.full(2, np.nan)}, "'memory.powers' must be finite"),
+    "powers below 0": (lambda a: a | {"memory.powers": np.array([-0.5, 0.5])}, "'memory.powers' must be finite, not"),
     "powers": (lambda a: a | {"memory.powers": np.zeros(3)}, "'memory.powers' must be"),
     "history of unlike lengths": (lambda a: a | {"history.cost": np.zeros(9)}, "'history.cost' must be"),
     "history of NaN": (lambda a: a | {"history.cost": np.full(4, np.nan)}, "'history.cost' must be finite"),
