@@ -310,6 +310,18 @@ def test_it_is_no_step_by_the_gradient():
             resolve(core).open(Training(net, X, Y, optimizer, 3), state).advance(3, 0, 1)
 
 
+def test_damping_that_is_as_good_as_0_may_rise(core):
+    """As it has to where the equations have no single solution."""
+    net, X, Y = fx.Network([1, 1], output="sigmoid", loss="squared_error"), np.zeros((1, 2)), np.zeros((1, 2))
+    start = {"W1": [[0.0]], "b1": [[30.0]]}  # where the output is flat
+    how = {"iterations": 1, "backend": core}
+    run = fx.train(net, X, Y, optimizer=fx.LevenbergMarquardt(1e-300), parameters=start, **how)
+    assert run.cost(X, Y) < 1e-20
+    run._state.memory.powers[:] = 0  # as a file may have it
+    run.parameters["b1"][:] = 30
+    assert fx.train(net, X, Y, resume=run, **how).cost(X, Y) < 1e-20
+
+
 # ---------------------------------------------------------------- L-BFGS
 
 
