@@ -220,8 +220,11 @@ def _history(arrays: Known) -> dict[str, Array]:
     for name in ("open", "clock"):
         shape = (arrays[f"history.{name}"].size // 2, 2)
         columns[name] = array(arrays, f"history.{name}", shape, np.dtype(np.float64))
-    if not len(columns["clock"]):
+    clock = columns["clock"]
+    if not len(clock):
         raise ValueError("its array 'history.clock' must have a row")
+    if clock[0, 0] != 0 or clock[-1, 0] > validation.MOST or (np.diff(clock, axis=0) < 0).any():
+        raise ValueError("its array 'history.clock' must go up from 0")
     return columns
 
 

@@ -222,6 +222,9 @@ BAD_ARRAYS = {
     "history backwards": (lambda a: a | {"history.iteration": a["history.iteration"][::-1]}, "must go up"),
     "history of floats": (lambda a: a | {"history.iteration": np.arange(4.0)}, "'history.iteration' must be int64"),
     "history without a clock": (lambda a: a | {"history.clock": np.zeros((0, 2))}, "'history.clock' must have a row"),
+    "a clock that begins late": (lambda a: a | {"history.clock": a["history.clock"] + 99}, "must go up from 0"),
+    "a clock backwards": (lambda a: a | {"history.clock": a["history.clock"] * [[1, -1]]}, "must go up from 0"),
+    "a clock gone mad": (lambda a: a | {"history.clock": a["history.clock"] * [[1e300, 1]]}, "must go up from 0"),
     "a clock without hands": (lambda a: a | {"history.clock": np.zeros(())}, "history.clock"),
 }
 BAD_ENTRIES = {
