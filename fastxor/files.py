@@ -105,7 +105,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             raise ValueError(f"{refusal(path)}: {error or type(error).__name__}") from error
     try:
         entry = json.loads(str(arrays.pop(ENTRY, "")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{refusal(path)}: its entry {ENTRY!r} is missing or is no JSON") from error
     version = entry.get("format") if isinstance(entry, dict) else None
     if type(version) is not int or version < 1:

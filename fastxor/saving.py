@@ -53,7 +53,7 @@ def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> Fie
     """A run from what stands in its file; a ValueError that names the file says what is wrong with it."""
     try:
         return _fields(Known(arrays, "array"), Known(entry, "entry"))
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{files.refusal(path)}: {error}") from error
 
 

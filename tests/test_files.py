@@ -276,6 +276,7 @@ BAD_ENTRIES = {
     "a list": (lambda e: json.dumps([e]), "names no format"),
     "no JSON": (lambda e: json.dumps(e)[:-1], "is no JSON"),
     "nothing": (lambda e: "", "is no JSON"),
+    "more brackets than fit": (lambda e: "[" * 100_000, "is no JSON"),
 }
 
 
