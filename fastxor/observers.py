@@ -253,6 +253,7 @@ def _theta(run: Run, iteration: int) -> Array:
     return run.state_at(iteration).theta if theta is None else theta
 
 
+@np.errstate(all="ignore")
 def _gradient_norm(run: Run, theta: Array) -> float:
     job, data = run.job, (run.job.X, run.job.Y)
     if job.weights is None:

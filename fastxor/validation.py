@@ -450,7 +450,7 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in a dtype that holds its numbers."""
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         result = array.astype(dtype)
     if dtype == FLOAT32 and np.isinf(result).any():
         where = np.argwhere(np.isinf(result) & np.isfinite(array))
