@@ -179,6 +179,8 @@ class Observers(Observer):
             self.loss = run.core.loss_on(run.job.network, *run.held_out)
         if self.patience is not None:
             self.patience.begin(run)
+        if run.interval is None and run.history._costs.get(run.state.completed, inf) <= self.target:
+            run.over = True  # as where a callback raised at that record; others are of now, and still to come
         for part in self.spans:
             part.begin(run)
 
