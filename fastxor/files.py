@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastxor.time_slice import run_interruptible
 from fastxor.views import Array
 
 Path = str | os.PathLike[str]
@@ -29,8 +30,8 @@ def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
     import json  # most programs have no such file, and importing takes its time
 
     text = json.dumps({"format": FORMAT} | entry)
-    with whole(path) as file:
-        np.savez(file, **{ENTRY: np.array(text)}, **arrays)  # type: ignore[arg-type]
+    with whole(path) as file:  # zipfile, broken off by Ctrl-C, might raise another error in its stead
+        run_interruptible(lambda: np.savez(file, **{ENTRY: np.array(text)}, **arrays))  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import stat
 import zipfile
 from contextlib import suppress
@@ -164,6 +165,26 @@ def test_what_goes_wrong_leaves_the_old_file_and_no_other(path, monkeypatch):
             patch.setattr(os, function, full)
             with pytest.raises(OSError, match="no space left"):
                 RUN.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_a_file_is_written(path, monkeypatch):
+    """Where zipfile has begun with an entry, and nobody knows of it yet."""
+    RUN.save(path)
+    before, left = path.read_bytes(), [None]
+
+    def begun(*arguments, begin=zipfile.ZipFile.open, **more):
+        entry = begin(*arguments, **more)
+        if left:
+            left.pop()
+            signal.raise_signal(signal.SIGINT)
+        return entry
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", begun)
+    with pytest.raises(KeyboardInterrupt):
+        RUN.save(path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
