@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fastxor.time_slice import run_interruptible
 from fastxor.views import Array
 
 Path = str | os.PathLike[str]
@@ -29,8 +30,8 @@ def write(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> None:
     import json  # most programs have no such file, and importing takes its time
 
     text = json.dumps({"format": FORMAT} | entry)
-    with whole(path) as file:
-        np.savez(file, **{ENTRY: np.array(text)}, **arrays)  # type: ignore[arg-type]
+    with whole(path) as file:  # zipfile, broken off by Ctrl-C, might raise another error in its stead
+        run_interruptible(lambda: np.savez(file, **{ENTRY: np.array(text)}, **arrays))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             raise ValueError(f"{refusal(path)}: {error or type(error).__name__}") from error
     try:
         entry = json.loads(str(arrays.pop(ENTRY, "")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{refusal(path)}: its entry {ENTRY!r} is missing or is no JSON") from error
     version = entry.get("format") if isinstance(entry, dict) else None
     if type(version) is not int or version < 1:

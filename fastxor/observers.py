@@ -126,7 +126,8 @@ class _LiveRun:
     """
 
     def __init__(self, run: Run, costs: Mapping[int, float]) -> None:
-        self.run, self.base, self.steps_per_epoch, self.costs = run, run.before, run.job.steps_per_epoch, costs
+        self.run, self.steps_per_epoch, self.costs = run, run.job.steps_per_epoch, costs
+        self.base = run.state if run.state.completed == next(iter(costs)) else run.before
 
     def parameters(self, iteration: int) -> dict[str, Array]:
         return self.run.job.network._views(self.run.state_at(iteration, self.base).theta.copy())
@@ -171,11 +172,15 @@ class Observers(Observer):
 
     def begin(self, run: Run) -> None:
         self.needs_states = run.held_out is not None or self.norm  # are wanted
+        if not run.job.optimizer._goes_by_state:  # nor are they found again, where a run stops or parameters are wanted
+            self.needs_states = True
         self.needs_records = self.needs_states or self.target > -inf
         if run.held_out is not None:
             self.loss = run.core.loss_on(run.job.network, *run.held_out)
         if self.patience is not None:
             self.patience.begin(run)
+        if run.interval is None and run.history._costs.get(run.state.completed, inf) <= self.target:
+            run.over = True  # as where a callback raised at that record; others are of now, and still to come
         for part in self.spans:
             part.begin(run)
 
@@ -250,6 +255,7 @@ def _theta(run: Run, iteration: int) -> Array:
     return run.state_at(iteration).theta if theta is None else theta
 
 
+@np.errstate(all="ignore")
 def _gradient_norm(run: Run, theta: Array) -> float:
     job, data = run.job, (run.job.X, run.job.Y)
     if job.weights is None:

@@ -68,6 +68,7 @@ class _ByGradient:
     _full_batches: ClassVar[bool] = False  # whether each step wants all samples
     _not_negative: ClassVar[tuple[int, ...]] = ()  # rows of the memory: means of squares, and step sizes
     _spares_biases: ClassVar[bool] = False  # whether a step asks which parameters are weights
+    _goes_by_state: ClassVar[bool] = True  # whether the steps from a state, taken again, are the same
 
 
 @validation.hinted
@@ -576,6 +577,7 @@ class LBFGS(_NoStep):
     _kind = "l-bfgs"
     _rows = 0
     _full_batches = True
+    _goes_by_state = False
 
     @property
     def _numbers(self) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ class Penalties(NamedTuple):
     l1: float = 0.0
     clip_norm: float = inf
 
+    @np.errstate(all="ignore")
     def value(self, theta: Array, weights: Array) -> float:
         """What the cost is raised by. `weights` is 1 for each, 0 for biases."""
         if not (self.l2 or self.l1):
@@ -28,6 +29,7 @@ class Penalties(NamedTuple):
         real = theta.dtype.type
         return float(np.sum((real(self.l2 / 2) * weights * theta) * theta + real(self.l1) * weights * np.abs(theta)))
 
+    @np.errstate(all="ignore")
     def applied(self, theta: Array, gradient: Array, weights: Array) -> Array:
         """The objective's gradient from that of the cost, clipped."""
         real = theta.dtype.type

@@ -83,8 +83,9 @@ class Result(Trained):
         ------
         OSError
             If it cannot be written.
-        TypeError
-            If the optimizer's learning rate is a function that is not one of `fastxor.schedules`.
+        TypeError, ValueError
+            If the optimizer's learning rate is a function that is not one of `fastxor.schedules`, or if parameters have
+            been changed to what a run cannot have; the message names it.
 
         Examples
         --------
@@ -98,9 +99,15 @@ class Result(Trained):
         >>> again.iterations, bool((again.parameters["W1"] == run.parameters["W1"]).all())
         (250, True)
         """
-        theta = validation.parameters(self.parameters, self.network)
+        theta = self._theta()
+        validation.check_values(parameters=self.network._views(theta))  # or nobody could load it
         state = replace(self._state, theta=theta)
         saving.save(path, self.network, self.history, state, self._settings, self._best)
+
+    def _theta(self) -> Array:
+        """The parameters, which a user may have changed, in the dtype of the run."""
+        theta = validation.parameters(self.parameters, self.network)
+        return validation.cast("parameters", theta, self._state.theta.dtype)
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -95,7 +95,7 @@ def resumed_run(network: Network, X: Array, Y: Array, run: Result, request: RunR
     """A run from where another one is."""
     settings = run._settings
     _refuse_changes(network, run, request)
-    theta = checks.parameters(run.parameters, network)
+    theta = run._theta()
     if X.shape[1] != settings["given"]:
         raise ValueError(f"X must be that of the run that is resumed, of {settings['given']} samples; got {X.shape}")
     X, Y = _weighted_samples(X, Y, settings)

@@ -14,7 +14,7 @@ from fastxor.architecture import Architecture
 from fastxor.files import Path
 from fastxor.history import History
 from fastxor.network import Network
-from fastxor.optimizers import Adam, Memory, Optimizer, check_fit
+from fastxor.optimizers import Adam, Memory, Optimizer, Rprop, check_fit
 from fastxor.penalties import Penalties, checked, held
 from fastxor.state import State, steps_per_epoch
 from fastxor.views import Array, Views
@@ -53,7 +53,7 @@ def restored(path: Path, arrays: dict[str, Array], entry: dict[str, Any]) -> Fie
     """A run from what stands in its file; a ValueError that names the file says what is wrong with it."""
     try:
         return _fields(Known(arrays, "array"), Known(entry, "entry"))
-    except (TypeError, ValueError, KeyError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{files.refusal(path)}: {error}") from error
 
 
@@ -186,7 +186,7 @@ def _theta(arrays: Known, network: Network) -> Array:
 def _state(arrays: Known, theta: Array, prefix: str, completed: int, optimizer: Optimizer) -> State:
     beginning = State.beginning(theta, optimizer)
     memory = {
-        name: array(arrays, f"{prefix}.{name}", like.shape, like.dtype)
+        name: array(arrays, f"{prefix}.{name}", like.shape, like.dtype, finite=False)
         for name, like in beginning.memory._asdict().items()
     }
     check_memory(optimizer, *((f"{prefix}.{name}", memory[name]) for name in Memory._fields))
@@ -196,11 +196,16 @@ def _state(arrays: Known, theta: Array, prefix: str, completed: int, optimizer: 
 def check_memory(optimizer: Optimizer, rows: tuple[str, Array], powers: tuple[str, Array]) -> None:
     """Refuse what an optimizer cannot have come to remember: the names and arrays (…, rows, count) and (…, 2)."""
     name, array = rows
-    if (array[..., optimizer._not_negative, :] < 0).any():
-        raise ValueError(f"its array {name!r} must not be negative where it has means of squares, or step sizes")
+    fine, positive = np.isfinite(array), array[..., optimizer._not_negative, :]
+    most = np.finfo(array.dtype).max if isinstance(optimizer, Rprop) else inf  # a square may have overflowed
+    fine[..., optimizer._not_negative, :] = (positive >= 0) & (positive <= most)
+    if not fine.all():
+        raise ValueError(
+            f"its array {name!r} must be finite, and not negative where it has means of squares, or step sizes"
+        )
     name, array = powers
-    if (array < 0).any() or (isinstance(optimizer, Adam) and (array > 1).any()):
-        raise ValueError(f"its array {name!r} must not be negative, nor above 1 for powers of decays")
+    if not ((array >= 0) & (array < inf)).all() or (isinstance(optimizer, Adam) and (array > 1).any()):
+        raise ValueError(f"its array {name!r} must be finite, not negative, nor above 1 for powers of decays")
 
 
 def _history(arrays: Known) -> dict[str, Array]:
@@ -215,8 +220,11 @@ def _history(arrays: Known) -> dict[str, Array]:
     for name in ("open", "clock"):
         shape = (arrays[f"history.{name}"].size // 2, 2)
         columns[name] = array(arrays, f"history.{name}", shape, np.dtype(np.float64))
-    if not len(columns["clock"]):
+    clock = columns["clock"]
+    if not len(clock):
         raise ValueError("its array 'history.clock' must have a row")
+    if clock[0, 0] != 0 or clock[-1, 0] > validation.MOST or (np.diff(clock, axis=0) < 0).any():
+        raise ValueError("its array 'history.clock' must go up from 0")
     return columns
 
 

@@ -153,7 +153,7 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
 
 def _state(arrays: Known, prefix: str, theta: Array, optimizer: Optimizer) -> CohortState:
     k, count = theta.shape
-    memory = array(arrays, prefix + "memory", (k, optimizer._rows, count), theta.dtype)
-    powers = array(arrays, prefix + "powers", (k, 2), _FLOAT)
+    memory = array(arrays, prefix + "memory", (k, optimizer._rows, count), theta.dtype, finite=False)
+    powers = array(arrays, prefix + "powers", (k, 2), _FLOAT, finite=False)
     check_memory(optimizer, (prefix + "memory", memory), (prefix + "powers", powers))
     return CohortState(theta, memory, powers, array(arrays, prefix + "completed", (k,), _INT))

@@ -25,6 +25,9 @@ from fastxor.views import Array
 _NEAR = 0.1
 _MOST_BENT = 0.75
 
+# From 0, to which it may have fallen, damping could not be raised.
+_LEAST_DAMPING = float(np.finfo(np.float64).smallest_normal)
+
 
 def open(core: Backend, job: Job, state: State) -> Session:
     """Go on with a run from this state: the backend's session, or that of the optimizer."""
@@ -37,8 +40,8 @@ class LevenbergMarquardtSession(NoSnapshots):
 
     An l2 penalty is as good as further residuals, one for each weight: it adds to the matrix's diagonal.
 
-    Of the state's memory, `powers` hold the damping and its growth: by how much it is raised at the next failure. They
-    begin with the first step, for the damping is in proportion to the matrix there.
+    Of the state's memory, `powers` hold the damping and its growth: by how much it is raised at the next failure, which
+    is 2 after each step. They begin with the first step, for the damping is in proportion to the matrix there.
     """
 
     def __init__(self, core: Backend, job: Job, state: State) -> None:
@@ -81,7 +84,7 @@ class LevenbergMarquardtSession(NoSnapshots):
         matrix, gradient = self._equations(theta)
         if not math.isfinite(matrix.sum()):
             return False
-        damping, growth = self._damping(matrix)
+        damping, growth = self._damping(matrix), 2.0
         while damping < math.inf:
             factor = _factor(matrix, damping)
             if factor is not None:
@@ -100,14 +103,14 @@ class LevenbergMarquardtSession(NoSnapshots):
         self.finished = True
         return False
 
-    def _damping(self, matrix: Array) -> tuple[float, float]:
-        """It and its growth, after Nielsen, "Damping parameter in Marquardt's method" (1999)."""
+    def _damping(self, matrix: Array) -> float:
+        """As in Nielsen, "Damping parameter in Marquardt's method" (1999)."""
         if self._state.completed:
-            damping, growth = self._state.memory.powers.tolist()
-            return damping, growth
-        (damping,) = self._job.optimizer._numbers
-        largest = float(matrix.diagonal().max())
-        return damping * (largest or 1.0), 2.0
+            damping = float(self._state.memory.powers[0])
+        else:
+            (damping,) = self._job.optimizer._numbers
+            damping *= float(matrix.diagonal().max()) or 1.0
+        return max(damping, _LEAST_DAMPING)
 
     def _equations(self, theta: Array) -> tuple[Array, Array]:
         """J J' / m and J r / m, in float64, with the penalty's part."""

@@ -341,7 +341,8 @@ def inputs(X: ArrayLike, n_x: int) -> Array:
     if X.ndim != 2 or len(X) != n_x or not X.size:
         hint = ""
         if X.ndim == 1 and X.size:
-            hint = "; for one feature, pass X[None, :]" if n_x == 1 else "; for one sample, pass X[:, None]"
+            as_one = "; for one sample, pass X[:, None]" * (X.size == n_x)
+            hint = "; for one feature, pass X[None, :]" if n_x == 1 else as_one
         matrix("X", X, "(n_x, m), features down and samples across", hint)
         hint = "; X looks transposed, pass X.T" if X.shape[1] == n_x else ""
         raise ValueError(f"X must have n_x = {n_x} rows, one for each feature, got shape {X.shape}{hint}")
@@ -450,7 +451,7 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """The array in a dtype that holds its numbers."""
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         result = array.astype(dtype)
     if dtype == FLOAT32 and np.isinf(result).any():
         where = np.argwhere(np.isinf(result) & np.isfinite(array))

@@ -64,6 +64,7 @@ def _check_table(table: Array) -> None:
         raise ValueError(f"sample_weight must be above 0 for a sample at least, got 0 for all of member {empty[0]}")
 
 
+@np.errstate(under="ignore")
 def relative(weights: Array, dtype: np.dtype[Any]) -> Array | None:
     """Weights divided by their mean; None if all are alike, for then there is nothing to weigh."""
     weights = weights / weights.max()
@@ -108,6 +109,7 @@ def _classes(network: Architecture, Y: Array, numbers: Array) -> tuple[Array, in
     return (Y[0].astype(np.intp), 2) if n_y == 1 else (Y.argmax(axis=0), n_y)
 
 
+@np.errstate(under="ignore")
 def _of_classes(class_weight: Any, classes: Array, count: int, weights: Array) -> Array:
     """The weight of each class, (count,)."""
     if isinstance(class_weight, str):

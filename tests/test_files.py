@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import stat
 import zipfile
 from contextlib import suppress
@@ -62,6 +63,20 @@ def test_a_run_comes_back_as_it_was(path, core, optimizer, dtype, length):
     np.testing.assert_array_equal(again.history.seconds, run.history.seconds)
     np.testing.assert_array_equal(again.predict(data[0]), run.predict(data[0]))
     assert {name: array.dtype for name, array in again.parameters.items()} == dict.fromkeys(run.parameters, dtype)
+
+
+@pytest.mark.parametrize("optimizer", [fx.Adam(), fx.RMSprop(0.01, momentum=0.9)])
+def test_a_gradient_whose_square_overflows_does_not_spoil_the_file(path, core, optimizer):
+    net, X = fx.Network([1, 1], output="identity", loss="huber"), np.array([[1e22, -2e22]], np.float32)
+    how = {"optimizer": optimizer, "random_state": 0, "backend": core}
+    run = fx.train(net, X, X[::-1], iterations=5, **how)
+    assert np.isinf(run._state.memory.rows).any()
+    run.save(path)
+    again = fx.train(net, X, X[::-1], resume=fx.load(path), iterations=5, backend=core)
+    assert_same_run(again, fx.train(net, X, X[::-1], iterations=10, **how))
+    pop = fx.train_population(net, X, X[::-1], members=2, iterations=5, **how)
+    pop.save(path)
+    assert len(fx.load(path)) == 2
 
 
 @pytest.mark.parametrize("sizes", [[1, 1], [3, 4, 2], [2, 3, 3, 3, 2]])
@@ -154,6 +169,26 @@ def test_what_goes_wrong_leaves_the_old_file_and_no_other(path, monkeypatch):
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_while_a_file_is_written(path, monkeypatch):
+    """Where zipfile has begun with an entry, and nobody knows of it yet."""
+    RUN.save(path)
+    before, left = path.read_bytes(), [None]
+
+    def begun(*arguments, begin=zipfile.ZipFile.open, **more):
+        entry = begin(*arguments, **more)
+        if left:
+            left.pop()
+            signal.raise_signal(signal.SIGINT)
+        return entry
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", begun)
+    with pytest.raises(KeyboardInterrupt):
+        RUN.save(path)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
 # ---------------------------------------------------------------- refused
 
 
@@ -194,18 +229,23 @@ BAD_ARRAYS = {
     "memory of a wrong shape": (lambda a: a | {"memory.rows": np.zeros((1, 13))}, "'memory.rows' must be"),
     "memory of a wrong dtype": (lambda a: a | {"memory.rows": np.zeros((2, 13), np.float32)}, "'memory.rows' must be"),
     "memory of NaN": (lambda a: a | {"memory.rows": np.full((2, 13), np.nan)}, "'memory.rows' must be finite"),
+    "memory of infinity": (lambda a: a | {"memory.rows": np.full((2, 13), np.inf)}, "'memory.rows' must be finite"),
     "a mean of squares below 0": (
         lambda a: a | {"memory.rows": a["memory.rows"] - np.array([[0.0], [1.0]])},
-        "'memory.rows' must not be negative",
+        "'memory.rows' must be finite, and not negative where it has means of squares",
     ),
-    "powers above 1": (lambda a: a | {"memory.powers": np.array([0.5, 1.5])}, "'memory.powers' must not be negative"),
-    "powers below 0": (lambda a: a | {"memory.powers": np.array([-0.5, 0.5])}, "'memory.powers' must not be negative"),
+    "powers above 1": (lambda a: a | {"memory.powers": np.array([0.5, 1.5])}, "'memory.powers' must be finite, not"),
+    "powers of NaN": (lambda a: a | {"memory.powers": np.full(2, np.nan)}, "'memory.powers' must be finite"),
+    "powers below 0": (lambda a: a | {"memory.powers": np.array([-0.5, 0.5])}, "'memory.powers' must be finite, not"),
     "powers": (lambda a: a | {"memory.powers": np.zeros(3)}, "'memory.powers' must be"),
     "history of unlike lengths": (lambda a: a | {"history.cost": np.zeros(9)}, "'history.cost' must be"),
     "history of NaN": (lambda a: a | {"history.cost": np.full(4, np.nan)}, "'history.cost' must be finite"),
     "history backwards": (lambda a: a | {"history.iteration": a["history.iteration"][::-1]}, "must go up"),
     "history of floats": (lambda a: a | {"history.iteration": np.arange(4.0)}, "'history.iteration' must be int64"),
     "history without a clock": (lambda a: a | {"history.clock": np.zeros((0, 2))}, "'history.clock' must have a row"),
+    "a clock that begins late": (lambda a: a | {"history.clock": a["history.clock"] + 99}, "must go up from 0"),
+    "a clock backwards": (lambda a: a | {"history.clock": a["history.clock"] * [[1, -1]]}, "must go up from 0"),
+    "a clock gone mad": (lambda a: a | {"history.clock": a["history.clock"] * [[1e300, 1]]}, "must go up from 0"),
     "a clock without hands": (lambda a: a | {"history.clock": np.zeros(())}, "history.clock"),
 }
 BAD_ENTRIES = {
@@ -257,6 +297,7 @@ BAD_ENTRIES = {
     "a list": (lambda e: json.dumps([e]), "names no format"),
     "no JSON": (lambda e: json.dumps(e)[:-1], "is no JSON"),
     "nothing": (lambda e: "", "is no JSON"),
+    "more brackets than fit": (lambda e: "[" * 100_000, "is no JSON"),
 }
 
 

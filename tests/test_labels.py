@@ -216,6 +216,8 @@ def test_x_of_one_axis(core):
             call(net, np.arange(4.0))
         with pytest.raises(ValueError, match=r"X must .* got shape \(4,\); for one sample, pass X\[:, None\]$"):
             call(fx.Network([4, 1]), [1, 2, 3, 4])
+        with pytest.raises(ValueError, match=r"X must .* got shape \(4,\)$"):  # which is neither
+            call(fx.Network([2, 1]), [1, 2, 3, 4])
         with pytest.raises(ValueError, match=r"X must .* n_x = 2 .* got shape \(4, 2\); X looks transposed, pass X.T$"):
             call(fx.Network([2, 1]), X.T)
 

@@ -339,6 +339,23 @@ def test_an_exception_at_the_record_that_was_to_be_the_last_one(core, length, re
     assert_same_run(run, whole)
 
 
+def test_an_exception_at_the_record_that_reaches_the_target(core, length):
+    costs = [*train(backend=core, **length).history.values()]
+    options, seen = {"target_cost": costs[2], "backend": core}, []
+    whole = train(**length, **options)
+    assert whole.iterations in whole.history
+
+    def leave(moment):
+        seen.append(moment.iteration)
+        if seen.count(whole.iterations) == 1 and moment.iteration == whole.iterations:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError) as raised:
+        train(**length, **options, callback=leave)
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, **options, callback=leave), whole)
+    assert fx.train(NET, X, Y, resume=whole, iterations=9, **options).iterations == whole.iterations
+
+
 # ---------------------------------------------------------------- Ctrl-C
 
 

@@ -10,6 +10,7 @@ import pytest
 from engine_cases import FULL_BATCHES, OPTIMIZERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import assert_same_dict
 
 import fastxor as fx
 from fastxor.backends.fused import choices, specialised
@@ -164,6 +165,22 @@ def test_changed_parameters_are_gone_on_from():
     run.parameters["W1"] = np.full((3, 2), np.nan)
     with pytest.raises(ValueError, match=r'parameters\["W1"\] must be finite'):
         resumed(run)
+    with pytest.raises(ValueError, match=r'parameters\["W1"\] must be finite'):
+        through_a_file(run)
+
+
+@pytest.mark.parametrize(("dtype", "other"), [("float32", "float64"), ("float64", "float32")])
+def test_changed_parameters_have_the_dtype_of_the_run(dtype, other):
+    """As of a mask in float64 on weights in float32."""
+    data = X.astype(dtype), Y.astype(dtype)
+    run = fx.train(NET, *data, iterations=10, **ADAM)
+    run.parameters.update({name: array.astype(other) for name, array in run.parameters.items()})
+    wanted = {name: array.astype(dtype) for name, array in run.parameters.items()}
+    again = through_a_file(run)
+    assert_same_dict(again.parameters, wanted, rtol=0)
+    ends = [fx.train(NET, *data, resume=one, iterations=5) for one in (run, again)]
+    assert_same_run(*ends)
+    assert ends[0].parameters["W1"].dtype == ends[0]._state.memory.rows.dtype == dtype
 
 
 # ---------------------------------------------------------------- refused

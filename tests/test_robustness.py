@@ -407,3 +407,17 @@ def test_a_long_loop_of_single_calls_keeps_no_memory(core):
     finally:
         tracemalloc.stop()
     assert grown < 8192
+
+
+@pytest.mark.parametrize("optimizer", [fx.SGD(), fx.LevenbergMarquardt(), fx.LBFGS()])
+def test_numpy_may_be_told_to_raise_at_every_rounding(core, optimizer):
+    """As a user may tell it, to find out about code of their own: a number that is rounded to 0 is no error."""
+    net, one = fx.Network([2, 3, 1], output="identity"), np.float32(1e-30)
+    start = {name: np.full_like(array, one, np.float32) for name, array in net.initialize(0).items()}
+    arguments = {"sample_weight": [1e300, 1, 1, 1e-300], "gradient_norm": True, "l2": 0.1, "iterations": 20}
+    arguments |= {"optimizer": optimizer, "parameters": start, "backend": core}
+    with np.errstate(all="raise"):
+        run = fx.train(net, X.astype(np.float32), Y * 1e-60, **arguments)
+    assert np.isfinite(run.history.gradient_norm).all()
+    with np.errstate(all="raise"):
+        fx.train(fx.Network([2, 1]), X, Y, sample_weight=[1, 1e-300, 1e300, 1], class_weight="balanced", backend=core)

@@ -310,6 +310,18 @@ def test_it_is_no_step_by_the_gradient():
             resolve(core).open(Training(net, X, Y, optimizer, 3), state).advance(3, 0, 1)
 
 
+def test_damping_that_is_as_good_as_0_may_rise(core):
+    """As it has to where the equations have no single solution."""
+    net, X, Y = fx.Network([1, 1], output="sigmoid", loss="squared_error"), np.zeros((1, 2)), np.zeros((1, 2))
+    start = {"W1": [[0.0]], "b1": [[30.0]]}  # where the output is flat
+    how = {"iterations": 1, "backend": core}
+    run = fx.train(net, X, Y, optimizer=fx.LevenbergMarquardt(1e-300), parameters=start, **how)
+    assert run.cost(X, Y) < 1e-20
+    run._state.memory.powers[:] = 0  # as a file may have it
+    run.parameters["b1"][:] = 30
+    assert fx.train(net, X, Y, resume=run, **how).cost(X, Y) < 1e-20
+
+
 # ---------------------------------------------------------------- L-BFGS
 
 
@@ -355,6 +367,36 @@ def test_where_lbfgs_pauses_changes_nothing(cuts, interval):
         assert session.state().completed == done
     np.testing.assert_array_equal(session.state().theta, whole.state().theta)
     assert recorded == costs[::interval]
+
+
+@pytest.mark.parametrize("rhythm", [{"interval": 7}, {"interval": None, "iterations": None, "epochs": 400}])
+def test_who_looks_on_sees_the_path_of_lbfgs(core, rhythm):
+    """Also in spans after the first one, where a state does not tell what is known of the curvature."""
+    net, X, Y = curve(hidden=20)
+    arguments = {"optimizer": fx.LBFGS(), "iterations": 400, "parameters": net.initialize(0), "backend": core} | rhythm
+    parameters, kept = {}, []
+
+    def callback(moment):
+        kept.append(moment)
+        if moment.iteration % 3 == 0:
+            parameters[moment.iteration] = moment.parameters
+
+    whole = fx.train(net, X, Y, **arguments)
+    watched = fx.train(net, X, Y, callback=callback, **arguments)
+    assert_same_dict(watched.parameters, whole.parameters, rtol=0)
+    assert watched.history == whole.history == {moment.iteration: moment.cost for moment in kept}
+    shift = 1 if "epochs" in rhythm else 0  # an epoch's cost is that before its step
+    for before, moment in zip(kept, kept[shift:], strict=False):
+        assert net.cost(before.parameters, X, Y) == pytest.approx(moment.cost, rel=1e-9)
+    for moment in kept[::3]:
+        if moment.iteration in parameters:
+            assert_same_dict(moment.parameters, parameters[moment.iteration], rtol=0)
+    last = kept[-5]
+    stops = {"callback": lambda moment: moment.iteration == last.iteration}, {"target_cost": last.cost}
+    for stop in stops:
+        run = fx.train(net, X, Y, **arguments, **stop)
+        assert run.iterations == last.iteration
+        assert_same_dict(run.parameters, last.parameters, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
