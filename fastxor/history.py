@@ -194,7 +194,7 @@ class History(Mapping[int, float]):
         for values in (self._costs, self._validation, self._norms):
             while values and next(reversed(values)) > completed:
                 values.popitem()
-        begun = completed - completed % self._steps
+        begun = (completed - 1) // self._steps * self._steps  # of the epoch that ends now, too: it may be cut further
         self._open = {i: cost for i, cost in self._open.items() if begun <= i < completed}
         while self._clock[-1][0] > completed:
             self._clock.pop()

@@ -22,6 +22,7 @@ import fastxor as fx
 from fastxor import observers, tutorial, validation
 from fastxor.backends import resolve
 from fastxor.history import History
+from fastxor.loop import Run
 from fastxor.run_setup import held_out
 
 NET = fx.Network([2, 3, 1])
@@ -379,6 +380,23 @@ def test_an_interrupt_in_a_callback_is_made_up_for(core, length):
     assert_same_run(run, whole)
     assert list(dict.fromkeys(seen)) == list(whole.history)
     assert len(seen) == len(whole.history) + sum(iteration > 12 for iteration in whole.history)
+
+
+def test_an_interrupt_where_a_run_is_being_stopped(monkeypatch, core, length):
+    left = [None]
+
+    def interrupted(run, state, rewind=Run.rewind_to):
+        if left:
+            left.pop()
+            raise KeyboardInterrupt
+        rewind(run, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "rewind_to", interrupted)
+        with pytest.raises(fx.TrainingInterrupted) as raised:
+            train(**length, callback=lambda moment: moment.iteration >= 12, backend=core)
+    assert raised.value.result.iterations > 10
+    assert_same_run(fx.train(NET, X, Y, resume=raised.value.result, backend=core), train(**length, backend=core))
 
 
 def test_an_interrupt_when_the_parameters_have_been_asked_for(core, length):
