@@ -181,7 +181,8 @@ def train_population(
     rules, observe = _rules(early_stopping, callback)
     if executor is not None:
         executor = _executor(executor, callback)
-    options = _Options(executor, _place(checkpoint), checks.rate("checkpoint_every", checkpoint_every), progress)
+    every = checks.rate("checkpoint_every", checkpoint_every)
+    options = _Options(executor, _place(checkpoint), every, checks.flag("progress", progress))
     for each in networks:
         kept = kept_settings(each, optimizer, batch_size, shuffle, drop_last)
     if isinstance(optimizer, LBFGS):
@@ -497,25 +498,40 @@ def _place(checkpoint: Any) -> Path | None:
 
 def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:
     """How many entries those have that are arrays."""
-    return {name: len(value) if value is not None and np.ndim(value) else None for name, value in values.items()}
+    return {name: len(value) if checks.axes(name, value) else None for name, value in values.items()}
 
 
 def _entries(
     parameters: Any, sample_weight: Any, validation: Any, random_state: Any, data: tuple[Any, Any]
 ) -> dict[str, int | None]:
     """How many members the data and the starts are of, where they say so."""
-    first = next(iter(parameters.values()), None) if isinstance(parameters, Mapping) else parameters
-    seeds = random_state if isinstance(random_state, Sequence | np.ndarray) else None
     pair = validation if _is_pair(validation) else ()
-    mask = None if pair or np.ndim(validation) != 2 else validation
-    apart = [len(array) for array in pair if np.ndim(array) == 3]
+    mask = None if pair or checks.axes("validation", validation) != 2 else validation
+    apart = [
+        len(array) for name, array in zip("XY", pair, strict=False) if checks.axes(f"validation: {name}", array) == 3
+    ]
     return {
-        "parameters": None if first is None else len(first),
-        **{name: len(array) if np.ndim(array) == 3 else None for name, array in zip("XY", data, strict=True)},
-        "sample_weight": len(sample_weight) if np.ndim(sample_weight) == 2 else None,
+        "parameters": _starts(parameters),
+        **{name: len(array) if checks.axes(name, array) == 3 else None for name, array in zip("XY", data, strict=True)},
+        "sample_weight": len(sample_weight) if checks.axes("sample_weight", sample_weight) == 2 else None,
         "validation": len(mask) if mask is not None else apart[0] if apart else None,
-        "random_state": None if seeds is None or not np.ndim(seeds) else len(seeds),
+        "random_state": len(random_state) if checks.are_several(random_state) else None,
     }
+
+
+def _starts(parameters: Any) -> int | None:
+    """How many members there are parameters for, as far as they say so."""
+    if parameters is None:
+        return None
+    if isinstance(parameters, Mapping):
+        rows = [len(value) for name, value in parameters.items() if checks.axes(f'parameters["{name}"]', value)]
+        return rows[0] if rows else None
+    if checks.are_several(parameters):
+        return len(parameters)
+    raise TypeError(
+        "parameters must be a dict of arrays, each with an axis more of the members in front, or a list of dicts, one "
+        f"for each member; got {type(parameters).__name__}"
+    )
 
 
 def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
@@ -534,13 +550,13 @@ def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
 
 def _each(name: str, value: Any) -> Any:
     """A number for all members, or an array with one for each."""
-    return checks.rates(name, value, "members") if np.ndim(value) else checks.rate(name, value)
+    return checks.rates(name, value, "members") if checks.axes(name, value) else checks.rate(name, value)
 
 
 def _is_pair(validation: Any) -> bool:
     """Whether this is (X, Y), or was meant to be."""
     return isinstance(validation, tuple) or (
-        isinstance(validation, list) and len(validation) == 2 and np.ndim(validation[0]) > 1
+        isinstance(validation, list) and len(validation) == 2 and checks.axes("validation: X", validation[0]) > 1
     )
 
 
@@ -552,7 +568,7 @@ def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None,
         if len(value) != 2:
             raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
         return None, None, tuple(value)
-    if not np.ndim(value):
+    if not checks.axes("validation", value):
         fraction = checks.rate("validation", value, below=1.0)
         if not fraction:
             raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")

@@ -71,7 +71,7 @@ def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
 
 def seeds(random_state: Any, K: int) -> Integers:
     """A seed for each member. It follows from that of all and the member's number alone, and no two are the same."""
-    if isinstance(random_state, Sequence | np.ndarray) and np.ndim(random_state):
+    if checks.are_several(random_state):
         given = checks.numeric("random_state", random_state)
         if given.ndim != 1:
             raise ValueError(f"random_state, as an array, must have shape (members,), got shape {given.shape}")

@@ -362,9 +362,11 @@ def _settings(grid: Any) -> list[dict[str, Any]]:
 
 
 def _values(name: str, value: Any) -> list[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [*value]
+    if not checks.are_several(value):
         raise TypeError(f"grid[{name!r}] must be a sequence of values, got {value!r}")
-    return value.tolist() if isinstance(value, np.ndarray) else [*value]
+    return np.asarray(value).tolist()
 
 
 def _asked(

@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -252,6 +253,7 @@ def test_random_states(core):
     np.testing.assert_array_equal(first, start(None))
     np.testing.assert_array_equal(start(np.random.default_rng(1)), start(np.random.default_rng(1)))
     assert not np.array_equal(start(np.random.RandomState(1)), start(np.random.RandomState(2)))
+    np.testing.assert_array_equal(start(pd.Series([5, 2])), start([5, 2]))
     np.testing.assert_array_equal(start(4)[1], TINY.flatten(TINY.initialize(int(start_seeds(4)[1]))))
 
 
@@ -740,6 +742,19 @@ REFUSALS = {
     "resume": ({"members": 2, "resume": 3}, "resume must be a Population"),
     "interval": ({"members": 2, "interval": 0}, "interval must be at least 1"),
     "checkpoint": ({"members": 2, "checkpoint": 3}, "checkpoint must be a path"),
+    "progress": ({"members": 2, "progress": 0}, "progress must be True or False, got 0"),
+    "rows of weights": ({"sample_weight": [[1.0, 2.0], [1.0]]}, "sample_weight must be a rectangular array"),
+    "rows of l2": ({"members": 2, "l2": [[1.0, 2.0], [1.0]]}, "l2 must be a rectangular array"),
+    "rows of Y": ({"members": 2, "Y": [[1.0, 2.0], [1.0]]}, "Y must be a rectangular array"),
+    "rows of validation": (
+        {"members": 2, "validation": ([[1.0], [1.0, 2.0]], Y)},
+        "validation: X must be a rectangular",
+    ),
+    "kind of parameters": (
+        {"parameters": 3},
+        "parameters must be a dict of arrays, .* or a list of dicts, .*; got int",
+    ),
+    "number as parameters": ({"members": 2, "parameters": {"W1": 3}}, "parameters must be a dict with the keys"),
     "lbfgs": ({"members": 2, "optimizer": fx.LBFGS()}, "LBFGS, whose steps are SciPy's, is not for populations"),
     "callback": ({"members": 2, "callback": 3}, "callback must be a function"),
     "rate": ({"members": 2, "learning_rate": 0.1}, "the learning rate is the optimizer's"),

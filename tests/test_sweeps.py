@@ -165,6 +165,10 @@ def test_pandas_takes_it_either_way():
     frame = pandas.DataFrame(table)
     assert list(frame.columns) == list(table.columns)
     pandas.testing.assert_frame_equal(frame, pandas.DataFrame(table.to_dict()))
+    grid = {"hidden": pandas.Series([2, 3]), "learning_rate": pandas.Series([0.1, 0.2])}
+    given = fx.sweep(NET, X, Y, grid, backend="numpy", **ASKED)
+    assert [row["hidden"] for row in given] == [2, 2, 3, 3]
+    assert given["learning_rate"].tolist() == [0.1, 0.2, 0.1, 0.2]
     table.to_dict()["cost"][:] = 0
     assert (table["cost"] > 0).all()
 
