@@ -23,7 +23,7 @@ from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
 from fastxor.observers import Bar, EarlyStopping
-from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
+from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of, with_numbers
 from fastxor.penalties import NONE
 from fastxor.population_loop import PopulationLoop, Rules
 from fastxor.population_result import Population, load
@@ -36,7 +36,7 @@ from fastxor.population_setup import (
     resumed_population,
     seeds,
 )
-from fastxor.population_state import PopulationState
+from fastxor.population_state import Group, PopulationState
 from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.run_setup import DEFAULT_ITERATIONS, DEFAULT_OPTIMIZER
 from fastxor.time_slice import undisturbed
@@ -622,9 +622,8 @@ def _kept(request: PopulationRequest, population: PopulationState) -> Population
     _refuse_other("validation", request.fraction, population.fraction, None)
     table, penalties = member_numbers(request.optimizer, len(population)), np.array(NONE)
     for group in population.groups:
-        same = type(group.cohort.optimizer) is type(request.optimizer)
-        if request.optimizer is not DEFAULT_OPTIMIZER and not (
-            same and np.array_equal(table[group.members], group.cohort.numbers)
+        if request.optimizer is not DEFAULT_OPTIMIZER and not _has_optimizer(
+            group, request.optimizer, table[group.members]
         ):
             raise ValueError("optimizer comes from the population that is resumed, and stays; got another one")
         asked = request.penalties[group.members]
@@ -639,6 +638,14 @@ def _kept(request: PopulationRequest, population: PopulationState) -> Population
         fraction=population.fraction,
         weights=population.weights,
     )
+
+
+def _has_optimizer(group: Group, optimizer: Optimizer, numbers: Array) -> bool:
+    """Whether it is that of a group's members, for whom it has these numbers; with its flags and its schedule."""
+    has = group.cohort.optimizer
+    if type(optimizer) is not type(has) or not np.array_equal(numbers, group.cohort.numbers):
+        return False
+    return with_numbers(optimizer, numbers[0]) == with_numbers(has, numbers[0])
 
 
 def _refuse_other(name: str, value: Any, has: Any, default: Any) -> None:

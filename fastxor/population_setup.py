@@ -145,9 +145,11 @@ def resumed_population(
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
     groups, iterations = [], np.empty(K, np.int64)
     for old in population.groups:
-        network = networks[int(old.members[0]) % len(networks)]
-        if network != old.cohort.network:
-            raise ValueError(f"network must be that of the run that is resumed, {old.cohort.network}; got {network}")
+        for network in (networks[i % len(networks)] for i in old.members.tolist()):
+            if network != old.cohort.network:
+                raise ValueError(
+                    f"network must be that of the run that is resumed, {old.cohort.network}; got {network}"
+                )
         dtype = old.state.theta.dtype
         if np.result_type(X, dtype) != dtype:
             raise ValueError(f"X must be {dtype}, as in the run that is resumed; got {X.dtype}")

@@ -800,6 +800,44 @@ def test_what_a_population_has_nobody_may_say_otherwise(name):
         fx.train_population(arguments.pop("network"), arguments.pop("X"), arguments.pop("Y"), resume=begun, **arguments)
 
 
+def test_an_optimizer_stays_with_its_flags_and_its_schedule():
+    rate = fx.schedules.cosine
+    for one, other in (
+        (fx.SGD(0.1, 0.9), fx.SGD(0.1, 0.9, nesterov=True)),
+        (fx.SGD(rate(0.1, 20)), fx.SGD(rate(0.1, 30))),
+        (fx.SGD(rate(0.1, 20)), fx.SGD(0.0)),
+    ):
+        asked = {"iterations": 2, "backend": "numpy"}
+        begun = fx.train_population(NET, X, Y, members=3, optimizer=one, random_state=0, **asked)
+        fx.train_population(NET, X, Y, optimizer=one, resume=begun[[2, 0]], **asked)
+        with pytest.raises(ValueError, match="optimizer comes from the population that is resumed"):
+            fx.train_population(NET, X, Y, optimizer=other, resume=begun, **asked)
+    rates = np.array([0.1, 0.2, 0.3])
+    begun = fx.train_population(NET, X, Y, optimizer=fx.SGD(rates), random_state=0, **asked)
+    fx.train_population(NET, X, Y, optimizer=fx.SGD(rates[[2, 0]]), resume=begun[[2, 0]], **asked)
+
+
+def test_each_member_goes_on_as_the_network_that_it_is():
+    asked = {"iterations": 2, "backend": "numpy"}
+    begun = fx.train_population([NET, fx.Network([3, 2, 1]), NET], X, Y, random_state=0, **asked)
+    networks = [NET, fx.Network([3, 2, 1]), fx.Network([3, 4, 1], "relu")]
+    with pytest.raises(ValueError, match="network must be that of the run that is resumed"):
+        fx.train_population(networks, X, Y, resume=begun, **asked)
+
+
+def test_a_schedule_that_has_no_more_rates_ends_the_run(core):
+    rates = [0.5] * 60
+    asked = {"optimizer": fx.SGD(rates.__getitem__), "iterations": 90, "interval": 10, "random_state": 0}
+    for more in ({"members": 12}, {"members": 3, "batch_size": 7}):
+        with pytest.raises(IndexError) as caught:
+            fx.train_population(NET, X, Y, backend=core, **asked, **more)
+        assert caught.value.__notes__ == ["in working out the learning_rate of step 60"]
+        assert (caught.value.result.iterations <= 60).all()
+    plain = asked | {"iterations": 60, "backend": core, "members": 12}
+    whole = fx.train_population(NET, X, Y, **plain)
+    assert_same(whole, fx.train_population(NET, X, Y, **plain | {"optimizer": fx.SGD(0.5)}))
+
+
 def test_numbers_of_members_are_no_business_of_train():
     with pytest.raises(ValueError, match="momentum must be one number, got 2; those are for"):
         fx.train(NET, X, Y, optimizer=fx.SGD(0.1, [0.5, 0.6]))
