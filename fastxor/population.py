@@ -181,8 +181,7 @@ def train_population(
     rules, observe = _rules(early_stopping, callback)
     if executor is not None:
         executor = _executor(executor, callback)
-    every = checks.rate("checkpoint_every", checkpoint_every)
-    options = _Options(executor, _place(checkpoint), every, checks.flag("progress", progress))
+    options = _options(executor, checkpoint, checkpoint_every, progress)
     for each in networks:
         kept = kept_settings(each, optimizer, batch_size, shuffle, drop_last)
     if isinstance(optimizer, LBFGS):
@@ -477,6 +476,11 @@ def _rules(early_stopping: Any, callback: Any) -> tuple[Rules, Any]:
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of one argument, got {callback!r}")
     return Rules(early_stopping), callback
+
+
+def _options(executor: Any, checkpoint: Any, every: Any, progress: Any) -> _Options:
+    every = checks.rate("checkpoint_every", every)
+    return _Options(executor, _place(checkpoint), every, checks.flag("progress", progress))
 
 
 def _executor(executor: Any, callback: Any) -> Any:
