@@ -163,8 +163,11 @@ def resumed_population(
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
         iterations[old.members] = end
-    history = population.history.extended(iterations, _records_validation(groups, request))
+    is_validated = _records_validation(groups, request)
+    history = population.history.extended(iterations, is_validated)
     history.until(population.completed())
+    if history.validation is not None and not is_validated:
+        history.validation[np.arange(len(history.validation))[:, None] >= history.count] = np.nan
     fresh: dict[str, Any] = {
         "reached": population.reached.copy(),
         "diverged": np.zeros(K, bool),

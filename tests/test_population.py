@@ -180,6 +180,25 @@ def test_who_goes_on_has_waited_before(core, length):
     assert gone_on.iterations.max() < 11 * begun.iterations.max()
 
 
+@pytest.mark.parametrize("length", [{"epochs": 4, "batch_size": 8}, {"iterations": 40, "interval": 9}])
+def test_who_goes_on_need_not_be_validated_again(core, length, tmp_path):
+    (name, count), rest = next(iter(length.items())), dict([*length.items()][1:])
+    stop = {"early_stopping": fx.EarlyStopping(patience=2)}
+    asked = {"optimizer": fx.Adam(0.3), "validation": (X[:, :9], Y[:, :9]), "backend": core} | stop | rest
+    begun = fx.train_population(NET, X, Y, members=5, random_state=1, **asked, **{name: 5 * count})
+    assert (begun.iterations < (begun.history.iteration[-1])).any()  # who has gone back to a better state
+    begun.save(tmp_path / "population.npz")
+    gone_on = fx.train_population(NET, X, Y, resume=begun, backend=core, **{name: count})
+    assert np.isnan(gone_on.validation_cost).all()
+    for i, member in enumerate(gone_on):
+        run = fx.train(NET, X, Y, random_state=int(begun.seeds[i]), **asked, **{name: 5 * count})
+        run = fx.train(NET, X, Y, resume=run, backend=core, **{name: count})
+        np.testing.assert_allclose(NET.flatten(member.parameters), NET.flatten(run.parameters), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(member.history.validation_cost, run.history.validation_cost, rtol=1e-6)
+    loaded = fx.load(tmp_path / "population.npz", fx.Population)
+    assert_same(fx.train_population(NET, X, Y, resume=loaded, backend=core, **{name: count}), gone_on)
+
+
 def test_folds_are_which_samples_to_validate_on(core):
     folds = np.arange(40) % 5 == np.arange(5)[:, None]
     asked = {"iterations": 80, "optimizer": fx.Adam(0.02)}
