@@ -339,14 +339,30 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         fx.load(path)
 
 
-def test_a_file_with_penalties_that_there_are_not_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("penalties", np.nan, "'penalties' must not be negative"),
+        ("sample_weight", -1, "'sample_weight' must not be negative, nor 0 for all of a member"),
+        ("numbers", -1, "learning_rate must be finite and not negative, got -1.0 at 1"),
+        ("samples", 0, "'samples' must be at least 1, got 0"),
+        ("samples", 5, "'history.steps' must be those of an epoch of its samples"),
+        ("samples", 1, "'history.steps' must be those of an epoch of its samples"),
+        ("orders", -1, "'orders' must be at least 0, got -1"),
+        ("state.completed", -1, "'state.completed' must be at least 0, got -1"),
+        ("state.completed", 2**62, "'state.completed' must not be above 'iterations'"),
+    ],
+)
+def test_a_file_with_values_that_there_are_not_is_refused(tmp_path, name, value, message):
     path = tmp_path / "population.npz"
-    fx.train_population(TINY, *XOR, members=2, random_state=0, iterations=10, backend="numpy").save(path)
+    asked = {"random_state": 0, "iterations": 10, "batch_size": 3, "backend": "numpy"}
+    fx.train_population(TINY, *XOR, sample_weight=np.ones((2, 4)), **asked).save(path)
+    fx.load(path)
     with np.load(path) as file:
         arrays = dict(file)
-    arrays["penalties"][1, 0] = np.nan
+    arrays[name][1] = value
     np.savez(path, **arrays)
-    with pytest.raises(ValueError, match="'penalties' must not be negative"):
+    with pytest.raises(ValueError, match=f"is not a whole run of fastxor: .*{message}"):
         fx.load(path)
 
 
