@@ -68,7 +68,7 @@ class PopulationLoop:
     def execute(self) -> None:
         """Train to the end."""
         began = time.perf_counter() - self.history.seconds
-        self.first = self._first_costs()
+        self._note_first_costs()
         self.step_weights = [] if self.history.interval else _step_weights(self.population)
         parts = []
         for group in self.population.groups:
@@ -309,11 +309,11 @@ class PopulationLoop:
             self.history.until(self.population.completed())
         self.population.stopped |= stop
 
-    def _first_costs(self) -> Array | None:
-        """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
-        if self.population.groups[0].cohort.batch_size is None:
-            return None
-        return self._costs(of_some=True)
+    def _note_first_costs(self) -> None:
+        """With mini-batches, the costs before the first step, of some samples that are spread over all."""
+        first = self.population.first
+        if self.population.groups[0].cohort.batch_size is not None and (first != first).any():
+            first[:] = np.where(first == first, first, self._costs(of_some=True))
 
     def _costs(self, of_some: bool = False) -> Array:
         """What the members' objective is on their own data, (K,), or on some of their samples: see `probe_stride`."""
@@ -335,8 +335,8 @@ class PopulationLoop:
         for group in population.groups:
             if group.held is not None:
                 population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
-        first = self.first
-        if first is None:
+        first = population.first
+        if population.groups[0].cohort.batch_size is None:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
         with np.errstate(invalid="ignore"):

@@ -173,7 +173,7 @@ def resumed_population(
         "diverged": np.zeros(K, bool),
         "stopped": np.zeros(K, bool),
     }
-    costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
+    costs: dict[str, Any] = {name: np.full(K, np.nan) for name in ("first", "cost", "validation_cost")}
     return replace(population, groups=groups, history=history, target=request.target, digest=None, **fresh, **costs)
 
 

@@ -19,7 +19,8 @@ from fastxor.views import Array
 _FLOAT, _INT, _BOOL = (np.dtype(kind) for kind in (np.float64, np.int64, np.bool_))
 _STATE = ("memory", "powers", "completed")
 # Columns of the members, whose values may be other than finite.
-_MEMBERS = {"stopped": _BOOL, "diverged": _BOOL, "reached": _FLOAT, "cost": _FLOAT, "validation_cost": _FLOAT}
+_MEMBERS = {"stopped": _BOOL, "diverged": _BOOL}
+_MEMBERS |= dict.fromkeys(("reached", "first", "cost", "validation_cost"), _FLOAT)
 
 
 def save(path: Path, population: PopulationState) -> None:

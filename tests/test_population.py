@@ -393,6 +393,26 @@ def test_a_member_that_diverges_spoils_nobody(core):
     assert run.iterations == population.iterations[1]
 
 
+def test_a_checkpoint_has_where_members_began(tmp_path):
+    """What ends ten times above that diverged, wherever the run was gone on with."""
+    asked = {"members": 3, "optimizer": fx.SGD(2.0), "batch_size": 20, "iterations": 40, "interval": 10}
+    asked |= {"parameters": {name: np.stack([value * 1e-3] * 3) for name, value in NET.initialize(0).items()}}
+    asked |= {"checkpoint": tmp_path / "population.npz", "random_state": 0, "backend": "numpy"}
+
+    def stop(moment):
+        if moment.iteration.max() == 20:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        fx.train_population(NET, X, Y, callback=stop, **asked)
+    begun = caught.value.result._state.first
+    assert np.isfinite(begun).all()
+    ended = fx.train_population(NET, X, Y, **asked)
+    np.testing.assert_array_equal(ended._state.first, begun)
+    again = fx.train_population(NET, X, Y, resume=ended, iterations=1, backend="numpy")  # a run that begins there
+    assert (again._state.first != begun).all()
+
+
 def test_one_that_blows_up_is_named():
     with pytest.warns(fx.DivergenceWarning, match="1 of 2 members diverged: 1 "):
         fx.train_population(
