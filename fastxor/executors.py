@@ -28,7 +28,9 @@ Work = Callable[[Any], Any]
 
 def check(executor: Any) -> Any:
     """An executor that `train_population` takes."""
-    if executor is None or isinstance(executor, Executor) or executor == "joblib" or _is_client(executor):
+    if isinstance(executor, Executor) or _is_client(executor):
+        return executor
+    if isinstance(executor, str) and executor == "joblib":
         return executor
     if callable(getattr(executor, "submit", None)) and callable(getattr(executor, "shutdown", None)):
         return executor  # another library's, of the same kind

@@ -23,7 +23,7 @@ from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
 from fastxor.observers import Bar, EarlyStopping
-from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of
+from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of, with_numbers
 from fastxor.penalties import NONE
 from fastxor.population_loop import PopulationLoop, Rules
 from fastxor.population_result import Population, load
@@ -36,7 +36,7 @@ from fastxor.population_setup import (
     resumed_population,
     seeds,
 )
-from fastxor.population_state import PopulationState
+from fastxor.population_state import Group, PopulationState
 from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.run_setup import DEFAULT_ITERATIONS, DEFAULT_OPTIMIZER
 from fastxor.time_slice import undisturbed
@@ -181,7 +181,7 @@ def train_population(
     rules, observe = _rules(early_stopping, callback)
     if executor is not None:
         executor = _executor(executor, callback)
-    options = _Options(executor, _place(checkpoint), checks.rate("checkpoint_every", checkpoint_every), progress)
+    options = _options(executor, checkpoint, checkpoint_every, progress)
     for each in networks:
         kept = kept_settings(each, optimizer, batch_size, shuffle, drop_last)
     if isinstance(optimizer, LBFGS):
@@ -478,6 +478,11 @@ def _rules(early_stopping: Any, callback: Any) -> tuple[Rules, Any]:
     return Rules(early_stopping), callback
 
 
+def _options(executor: Any, checkpoint: Any, every: Any, progress: Any) -> _Options:
+    every = checks.rate("checkpoint_every", every)
+    return _Options(executor, _place(checkpoint), every, checks.flag("progress", progress))
+
+
 def _executor(executor: Any, callback: Any) -> Any:
     from fastxor import executors  # which few need
 
@@ -497,25 +502,40 @@ def _place(checkpoint: Any) -> Path | None:
 
 def _lengths(values: Mapping[str, Any]) -> dict[str, int | None]:
     """How many entries those have that are arrays."""
-    return {name: len(value) if value is not None and np.ndim(value) else None for name, value in values.items()}
+    return {name: len(value) if checks.axes(name, value) else None for name, value in values.items()}
 
 
 def _entries(
     parameters: Any, sample_weight: Any, validation: Any, random_state: Any, data: tuple[Any, Any]
 ) -> dict[str, int | None]:
     """How many members the data and the starts are of, where they say so."""
-    first = next(iter(parameters.values()), None) if isinstance(parameters, Mapping) else parameters
-    seeds = random_state if isinstance(random_state, Sequence | np.ndarray) else None
     pair = validation if _is_pair(validation) else ()
-    mask = None if pair or np.ndim(validation) != 2 else validation
-    apart = [len(array) for array in pair if np.ndim(array) == 3]
+    mask = None if pair or checks.axes("validation", validation) != 2 else validation
+    apart = [
+        len(array) for name, array in zip("XY", pair, strict=False) if checks.axes(f"validation: {name}", array) == 3
+    ]
     return {
-        "parameters": None if first is None else len(first),
-        **{name: len(array) if np.ndim(array) == 3 else None for name, array in zip("XY", data, strict=True)},
-        "sample_weight": len(sample_weight) if np.ndim(sample_weight) == 2 else None,
+        "parameters": _starts(parameters),
+        **{name: len(array) if checks.axes(name, array) == 3 else None for name, array in zip("XY", data, strict=True)},
+        "sample_weight": len(sample_weight) if checks.axes("sample_weight", sample_weight) == 2 else None,
         "validation": len(mask) if mask is not None else apart[0] if apart else None,
-        "random_state": None if seeds is None or not np.ndim(seeds) else len(seeds),
+        "random_state": len(random_state) if checks.are_several(random_state) else None,
     }
+
+
+def _starts(parameters: Any) -> int | None:
+    """How many members there are parameters for, as far as they say so."""
+    if parameters is None:
+        return None
+    if isinstance(parameters, Mapping):
+        rows = [len(value) for name, value in parameters.items() if checks.axes(f'parameters["{name}"]', value)]
+        return rows[0] if rows else None
+    if checks.are_several(parameters):
+        return len(parameters)
+    raise TypeError(
+        "parameters must be a dict of arrays, each with an axis more of the members in front, or a list of dicts, one "
+        f"for each member; got {type(parameters).__name__}"
+    )
 
 
 def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
@@ -534,13 +554,13 @@ def _penalties(optimizer: Optimizer, own: Mapping[str, Any], K: int) -> Array:
 
 def _each(name: str, value: Any) -> Any:
     """A number for all members, or an array with one for each."""
-    return checks.rates(name, value, "members") if np.ndim(value) else checks.rate(name, value)
+    return checks.rates(name, value, "members") if checks.axes(name, value) else checks.rate(name, value)
 
 
 def _is_pair(validation: Any) -> bool:
     """Whether this is (X, Y), or was meant to be."""
     return isinstance(validation, tuple) or (
-        isinstance(validation, list) and len(validation) == 2 and np.ndim(validation[0]) > 1
+        isinstance(validation, list) and len(validation) == 2 and checks.axes("validation: X", validation[0]) > 1
     )
 
 
@@ -552,7 +572,7 @@ def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None,
         if len(value) != 2:
             raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
         return None, None, tuple(value)
-    if not np.ndim(value):
+    if not checks.axes("validation", value):
         fraction = checks.rate("validation", value, below=1.0)
         if not fraction:
             raise ValueError("validation, as a fraction of the samples, must be above 0, got 0.0")
@@ -606,9 +626,8 @@ def _kept(request: PopulationRequest, population: PopulationState) -> Population
     _refuse_other("validation", request.fraction, population.fraction, None)
     table, penalties = member_numbers(request.optimizer, len(population)), np.array(NONE)
     for group in population.groups:
-        same = type(group.cohort.optimizer) is type(request.optimizer)
-        if request.optimizer is not DEFAULT_OPTIMIZER and not (
-            same and np.array_equal(table[group.members], group.cohort.numbers)
+        if request.optimizer is not DEFAULT_OPTIMIZER and not _has_optimizer(
+            group, request.optimizer, table[group.members]
         ):
             raise ValueError("optimizer comes from the population that is resumed, and stays; got another one")
         asked = request.penalties[group.members]
@@ -623,6 +642,14 @@ def _kept(request: PopulationRequest, population: PopulationState) -> Population
         fraction=population.fraction,
         weights=population.weights,
     )
+
+
+def _has_optimizer(group: Group, optimizer: Optimizer, numbers: Array) -> bool:
+    """Whether it is that of a group's members, for whom it has these numbers; with its flags and its schedule."""
+    has = group.cohort.optimizer
+    if type(optimizer) is not type(has) or not np.array_equal(numbers, group.cohort.numbers):
+        return False
+    return with_numbers(optimizer, numbers[0]) == with_numbers(has, numbers[0])
 
 
 def _refuse_other(name: str, value: Any, has: Any, default: Any) -> None:

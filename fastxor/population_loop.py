@@ -59,6 +59,8 @@ class PopulationLoop:
         self.population, self.core, self.rules = population, core, rules
         self.observe, self.on_progress = observe, on_progress
         self.history = population.history
+        # A population that goes on may have been validated before, and not be now.
+        self.is_validated = self.history.validation is not None and population.groups[0].held is not None
         self.rollback_log: list[tuple[Group, Integers, CohortState]] = []
         self.recorded = np.zeros(len(population), bool)  # who has been, in this round
         self.recorded_now = np.zeros(0, bool)  # in the last call, of those who were in it
@@ -66,7 +68,7 @@ class PopulationLoop:
     def execute(self) -> None:
         """Train to the end."""
         began = time.perf_counter() - self.history.seconds
-        self.first = self._first_costs()
+        self._note_first_costs()
         self.step_weights = [] if self.history.interval else _step_weights(self.population)
         parts = []
         for group in self.population.groups:
@@ -132,9 +134,7 @@ class PopulationLoop:
         """How many steps each is to take in a round. Where this loop looks at records, all go on together."""
         left = group.cohort.iterations[live] - group.state.completed[live]
         stops = self.population.target is not None or self.rules.early_stopping is not None
-        if self.observe is not None or (
-            stops and (self.history.interval is None or self.history.validation is not None)
-        ):
+        if self.observe is not None or (stops and (self.history.interval is None or self.is_validated)):
             return self._steps_to_check(group, live, left)
         return left
 
@@ -143,7 +143,7 @@ class PopulationLoop:
         callback may stop a member, that step is taken by itself, if it pays, and the others by those who go on.
         """
         interval = self.history.interval
-        watched = self.history.validation is not None or self.observe is not None
+        watched = self.is_validated or self.observe is not None
         if interval is None:
             if watched:
                 every = self.history.steps[group.members[which]]
@@ -158,7 +158,7 @@ class PopulationLoop:
     def _take(self, part: _GroupTraining, which: Integers, steps: Integers) -> Array:
         """Take some members further, note what there is to note; who is still in."""
         before, checked = part.group.state.take(which), None
-        if self.history.validation is not None and self.history.interval:
+        if self.is_validated and self.history.interval:
             checked = part.patience.observe(which, before)
             if checked.exhausted.any():  # they take a step, for the cost before it, beside each other
                 order = np.argsort(checked.exhausted, kind="stable")
@@ -197,7 +197,7 @@ class PopulationLoop:
         else:
             at, costs = self._note_epochs(group, which, before.completed, progress.good, progress.costs)
         ends = self._target_iterations(at, interval or self.history.steps[members], costs, members)
-        if self.history.validation is not None:
+        if self.is_validated:
             ends = np.minimum(ends, patience.record(which, before if interval else after, checked))
         stop = ends <= after.completed
         if stop.any():
@@ -309,11 +309,11 @@ class PopulationLoop:
             self.history.until(self.population.completed())
         self.population.stopped |= stop
 
-    def _first_costs(self) -> Array | None:
-        """With mini-batches, the costs before the first step, of some samples that are spread over all; else None."""
-        if self.population.groups[0].cohort.batch_size is None:
-            return None
-        return self._costs(of_some=True)
+    def _note_first_costs(self) -> None:
+        """With mini-batches, the costs before the first step, of some samples that are spread over all."""
+        first = self.population.first
+        if self.population.groups[0].cohort.batch_size is not None and (first != first).any():
+            first[:] = np.where(first == first, first, self._costs(of_some=True))
 
     def _costs(self, of_some: bool = False) -> Array:
         """What the members' objective is on their own data, (K,), or on some of their samples: see `probe_stride`."""
@@ -335,8 +335,8 @@ class PopulationLoop:
         for group in population.groups:
             if group.held is not None:
                 population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
-        first = self.first
-        if first is None:
+        first = population.first
+        if population.groups[0].cohort.batch_size is None:
             known = self.history.count > 0
             first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
         with np.errstate(invalid="ignore"):

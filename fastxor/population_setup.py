@@ -71,7 +71,7 @@ def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
 
 def seeds(random_state: Any, K: int) -> Integers:
     """A seed for each member. It follows from that of all and the member's number alone, and no two are the same."""
-    if isinstance(random_state, Sequence | np.ndarray) and np.ndim(random_state):
+    if checks.are_several(random_state):
         given = checks.numeric("random_state", random_state)
         if given.ndim != 1:
             raise ValueError(f"random_state, as an array, must have shape (members,), got shape {given.shape}")
@@ -145,9 +145,11 @@ def resumed_population(
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
     groups, iterations = [], np.empty(K, np.int64)
     for old in population.groups:
-        network = networks[int(old.members[0]) % len(networks)]
-        if network != old.cohort.network:
-            raise ValueError(f"network must be that of the run that is resumed, {old.cohort.network}; got {network}")
+        for network in (networks[i % len(networks)] for i in old.members.tolist()):
+            if network != old.cohort.network:
+                raise ValueError(
+                    f"network must be that of the run that is resumed, {old.cohort.network}; got {network}"
+                )
         dtype = old.state.theta.dtype
         if np.result_type(X, dtype) != dtype:
             raise ValueError(f"X must be {dtype}, as in the run that is resumed; got {X.dtype}")
@@ -161,14 +163,17 @@ def resumed_population(
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
         iterations[old.members] = end
-    history = population.history.extended(iterations, _records_validation(groups, request))
+    is_validated = _records_validation(groups, request)
+    history = population.history.extended(iterations, is_validated)
     history.until(population.completed())
+    if history.validation is not None and not is_validated:
+        history.validation[np.arange(len(history.validation))[:, None] >= history.count] = np.nan
     fresh: dict[str, Any] = {
         "reached": population.reached.copy(),
         "diverged": np.zeros(K, bool),
         "stopped": np.zeros(K, bool),
     }
-    costs: dict[str, Any] = {"cost": np.full(K, np.nan), "validation_cost": np.full(K, np.nan)}
+    costs: dict[str, Any] = {name: np.full(K, np.nan) for name in ("first", "cost", "validation_cost")}
     return replace(population, groups=groups, history=history, target=request.target, digest=None, **fresh, **costs)
 
 

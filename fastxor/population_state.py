@@ -151,6 +151,9 @@ class PopulationState:
     stopped: Array = field(default_factory=_empty)  # (K,), before its time
     diverged: Array = field(default_factory=_empty)  # (K,)
     reached: Array = field(default_factory=_empty)  # (K,), steps to the target; NaN
+    first: Array = field(
+        default_factory=_empty
+    )  # (K,), cost before the first step of mini-batches, of some samples; NaN
     cost: Array = field(default_factory=_empty)  # (K,), at the end; NaN before
     validation_cost: Array = field(default_factory=_empty)  # (K,), likewise
 
@@ -231,6 +234,7 @@ _MEMBER_FIELDS: dict[str, Any] = {
     "stopped": False,
     "diverged": False,
     "reached": np.nan,
+    "first": np.nan,
     "cost": np.nan,
     "validation_cost": np.nan,
 }

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 
 from fastxor import files, validation
-from fastxor.cohort import Cohort, CohortState
+from fastxor.cohort import Cohort, CohortState, Integers
 from fastxor.files import Path
 from fastxor.optimizers import Optimizer, with_numbers
 from fastxor.population_state import Group, PopulationState, Records
 from fastxor.saving import Known, array, check_memory, described, network_described, network_of
 from fastxor.saving import optimizer_of as described_optimizer
+from fastxor.state import steps_per_epoch
 from fastxor.views import Array
 
 _FLOAT, _INT, _BOOL = (np.dtype(kind) for kind in (np.float64, np.int64, np.bool_))
 _STATE = ("memory", "powers", "completed")
 # Columns of the members, whose values may be other than finite.
-_MEMBERS = {"stopped": _BOOL, "diverged": _BOOL, "reached": _FLOAT, "cost": _FLOAT, "validation_cost": _FLOAT}
+_MEMBERS = {"stopped": _BOOL, "diverged": _BOOL}
+_MEMBERS |= dict.fromkeys(("reached", "first", "cost", "validation_cost"), _FLOAT)
 
 
 def save(path: Path, population: PopulationState) -> None:
@@ -92,10 +94,17 @@ def _population_state(arrays: Known, entry: Known) -> PopulationState:
     if "sample_weight" in arrays:
         shape = (given,) if arrays["sample_weight"].ndim == 1 else (K, given)
         weights = array(arrays, "sample_weight", shape, _FLOAT)
+        if not ((weights >= 0).all() and weights.any(axis=-1).all()):
+            raise ValueError("its array 'sample_weight' must not be negative, nor 0 for all of a member")
     columns = {name: array(arrays, name, (K,), dtype, finite=False) for name, dtype in _MEMBERS.items()}
     fraction = None if entry["fraction"] is None else validation.rate("fraction", entry["fraction"], below=1.0)
     target = array(arrays, "target", (K,), _FLOAT) if "target" in arrays else None
     history = _columns(arrays, entry, K)
+    for group in groups:
+        how = group.cohort.batch_size, group.cohort.drop_last
+        counts = [(steps_per_epoch(samples, *how), samples <= given) for samples in group.samples.tolist()]
+        if counts != [(steps, True) for steps in history.steps[group.members].tolist()]:
+            raise ValueError("its array 'history.steps' must be those of an epoch of its samples")
     return PopulationState(groups, history, seeds, weights, given, fraction, target, entry["digest"], **columns)
 
 
@@ -121,16 +130,17 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"its parameters must be float32 or float64, got {dtype}")
     parts = [array(arrays, prefix + name, (k, *shape), dtype).reshape(k, -1) for name, _place, shape in network._slots]
-    state = _state(arrays, prefix + "state.", np.concatenate(parts, axis=1), like)
+    state = _state(arrays, prefix + "state.", np.concatenate(parts, axis=1), like, 0)
     best = None
     if validation.flag("best", entry["best"]):
         theta = array(arrays, prefix + "best.theta", state.theta.shape, dtype)
-        best = _state(arrays, prefix + "best.", theta, like)
-    integers = {
-        name: array(arrays, prefix + name, (k,), _INT) for name in ("members", "samples", "orders", "iterations")
-    }
+        best = _state(arrays, prefix + "best.", theta, like, -1)  # where it is not known
+    least = {"members": 0, "samples": 1, "orders": 0, "iterations": 0}
+    integers = {name: _counts(arrays, prefix + name, k, lowest) for name, lowest in least.items()}
+    if (state.completed > integers["iterations"]).any():
+        raise ValueError(f"its array '{prefix}state.completed' must not be above '{prefix}iterations'")
     numbers = array(arrays, prefix + "numbers", (k, len(like._numbers)), _FLOAT)
-    with_numbers(like, numbers[0])  # or it is refused
+    with_numbers(like, numbers.T)  # of all members, or they are refused
     penalties = array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False)  # where nothing is clipped, infinite
     if not (penalties >= 0).all():
         raise ValueError("its array 'penalties' must not be negative")
@@ -151,9 +161,16 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     return Group(integers["members"], cohort, state, integers["samples"], best)
 
 
-def _state(arrays: Known, prefix: str, theta: Array, optimizer: Optimizer) -> CohortState:
+def _state(arrays: Known, prefix: str, theta: Array, optimizer: Optimizer, least: int) -> CohortState:
     k, count = theta.shape
     memory = array(arrays, prefix + "memory", (k, optimizer._rows, count), theta.dtype, finite=False)
     powers = array(arrays, prefix + "powers", (k, 2), _FLOAT, finite=False)
     check_memory(optimizer, (prefix + "memory", memory), (prefix + "powers", powers))
-    return CohortState(theta, memory, powers, array(arrays, prefix + "completed", (k,), _INT))
+    return CohortState(theta, memory, powers, _counts(arrays, prefix + "completed", k, least))
+
+
+def _counts(arrays: Known, name: str, k: int, least: int) -> Integers:
+    counts = array(arrays, name, (k,), _INT)
+    if (counts < least).any():
+        raise ValueError(f"its array {name!r} must be at least {least}, got {counts.min()}")
+    return counts

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
-from typing import Any, overload
+from operator import index
+from typing import Any, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +15,7 @@ from fastxor import suggestions
 from fastxor import validation as checks
 from fastxor.cohort import Integers
 from fastxor.network import Network
+from fastxor.optimizers import Optimizer, SecondOrder, number_names
 from fastxor.population import train_population
 from fastxor.population_result import Population
 from fastxor.population_setup import ValidateAtEnd, seeds
@@ -90,7 +92,8 @@ class Table(Sequence[dict[str, Any]]):
             return self.to_dict()[checks.choice("column", which, self.columns)]
         if isinstance(which, slice):
             return [self[i] for i in range(len(self))[which]]
-        return {name: _plain(column[which]) for name, column in self._columns.items()}
+        row = index(which)  # of True, 1, as for lists
+        return {name: _plain(column[row]) for name, column in self._columns.items()}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[i] for i in range(len(self)))
@@ -362,9 +365,11 @@ def _settings(grid: Any) -> list[dict[str, Any]]:
 
 
 def _values(name: str, value: Any) -> list[Any]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [*value]
+    if not checks.are_several(value):
         raise TypeError(f"grid[{name!r}] must be a sequence of values, got {value!r}")
-    return value.tolist() if isinstance(value, np.ndarray) else [*value]
+    return np.asarray(value).tolist()
 
 
 def _asked(
@@ -372,7 +377,9 @@ def _asked(
 ) -> tuple[Network | list[Network], dict[str, Any]]:
     """The networks and the arguments of a population that has each setting `each` times."""
     optimizer = options.get("optimizer", DEFAULT_OPTIMIZER)
-    numbers = [field.name for field in fields(optimizer)] if hasattr(optimizer, "__dataclass_fields__") else []
+    numbers = (
+        [] if isinstance(optimizer, SecondOrder) else number_names(checks.optimizer(optimizer, get_args(Optimizer)))
+    )
     networks: Network | list[Network] = network
     arguments, of_optimizer = dict(options), {}
     for name in settings[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import is_not
 from typing import Any, Literal, Never, get_args
 
 import numpy as np  # noqa: F401 - RandomState has it in quotes
@@ -25,7 +26,7 @@ from fastxor.weights import combined
 
 INTERVAL = 100
 _OPTIMIZERS = get_args(Optimizer)
-_OFF = (None, None, False, None, False, None)  # nobody looks on
+_OFF = (None, None, False, None, False, None, CHECKPOINT_SECONDS)  # nobody looks on
 
 
 def train(
@@ -202,9 +203,8 @@ def train(
     request = RunRequest(settings, *length(iterations, epochs), threads, held, initialization)
     if interval is not None:
         interval = checks.limit("interval", interval)
-    observer, options = None, (early_stopping, target_cost, gradient_norm, callback, progress, checkpoint)
-    if options != _OFF or checkpoint_every != CHECKPOINT_SECONDS:
-        observer = Observers(*options, checkpoint_every)
+    options = early_stopping, target_cost, gradient_norm, callback, progress, checkpoint, checkpoint_every
+    observer = Observers(*options) if any(map(is_not, options, _OFF)) else None
     X = checks.inputs(X, network.sizes[0])
     Y = checks.answers(Y, network, X.shape[1])
     settings["weights"] = combined(network, Y, sample_weight, class_weight)

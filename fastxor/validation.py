@@ -83,7 +83,15 @@ def rates(name: str, value: Any, each: str, below: float = inf) -> Array:
 
 def are_several(value: Any) -> bool:
     """Whether `value` is a list, or an array with axes, numpy's, pandas' or another library's."""
-    return isinstance(value, list | tuple) or bool(getattr(value, "ndim", 0))
+    return isinstance(value, list | tuple | range) or bool(getattr(value, "ndim", 0))
+
+
+def axes(name: str, value: Any) -> int:
+    """How many axes `value` has as an array, 0 for a number or None."""
+    try:
+        return np.ndim(value)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
 
 
 def settings(optimizer: Any, dtype: np.dtype[Any]) -> None:

@@ -22,7 +22,8 @@ OPTIMIZERS = {
     "adam": fx.Adam(0.01),
     "adamw": fx.AdamW(0.003, weight_decay=1.0),
     "rmsprop": fx.RMSprop(0.003),
-    "rmsprop-momentum": fx.RMSprop(0.001, 0.9, momentum=0.8),
+    # Where a sum over many samples is nearly 0 in the first steps, its rounding would be as large as they are.
+    "rmsprop-momentum": fx.RMSprop(0.001, 0.9, epsilon=1e-4, momentum=0.8),
     "rprop": fx.Rprop(1e-3),  # where a unit saturates, the sign of a gradient that is 0 to rounding decides on a step
 }
 FULL_BATCHES = [name for name, optimizer in OPTIMIZERS.items() if optimizer._full_batches]

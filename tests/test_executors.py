@@ -158,8 +158,9 @@ def test_diverged_members_of_shards_are_named_once():
 
 
 def test_refusals():
-    with pytest.raises(TypeError, match="executor must be a concurrent"):
-        fx.train_population(NET, X, Y, members=2, executor=3, **ASKED)
+    for executor in (3, "dask", np.ones(2)):
+        with pytest.raises(TypeError, match="executor must be a concurrent"):
+            fx.train_population(NET, X, Y, members=2, executor=executor, **ASKED)
     with pytest.raises(ValueError, match="callback must be left out with executor"):
         fx.train_population(NET, X, Y, members=2, executor="joblib", callback=print, **ASKED)
 

@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,6 +180,25 @@ def test_who_goes_on_has_waited_before(core, length):
     assert gone_on.iterations.max() < 11 * begun.iterations.max()
 
 
+@pytest.mark.parametrize("length", [{"epochs": 4, "batch_size": 8}, {"iterations": 40, "interval": 9}])
+def test_who_goes_on_need_not_be_validated_again(core, length, tmp_path):
+    (name, count), rest = next(iter(length.items())), dict([*length.items()][1:])
+    stop = {"early_stopping": fx.EarlyStopping(patience=2)}
+    asked = {"optimizer": fx.Adam(0.3), "validation": (X[:, :9], Y[:, :9]), "backend": core} | stop | rest
+    begun = fx.train_population(NET, X, Y, members=5, random_state=1, **asked, **{name: 5 * count})
+    assert (begun.iterations < (begun.history.iteration[-1])).any()  # who has gone back to a better state
+    begun.save(tmp_path / "population.npz")
+    gone_on = fx.train_population(NET, X, Y, resume=begun, backend=core, **{name: count})
+    assert np.isnan(gone_on.validation_cost).all()
+    for i, member in enumerate(gone_on):
+        run = fx.train(NET, X, Y, random_state=int(begun.seeds[i]), **asked, **{name: 5 * count})
+        run = fx.train(NET, X, Y, resume=run, backend=core, **{name: count})
+        np.testing.assert_allclose(NET.flatten(member.parameters), NET.flatten(run.parameters), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(member.history.validation_cost, run.history.validation_cost, rtol=1e-6)
+    loaded = fx.load(tmp_path / "population.npz", fx.Population)
+    assert_same(fx.train_population(NET, X, Y, resume=loaded, backend=core, **{name: count}), gone_on)
+
+
 def test_folds_are_which_samples_to_validate_on(core):
     folds = np.arange(40) % 5 == np.arange(5)[:, None]
     asked = {"iterations": 80, "optimizer": fx.Adam(0.02)}
@@ -252,6 +272,7 @@ def test_random_states(core):
     np.testing.assert_array_equal(first, start(None))
     np.testing.assert_array_equal(start(np.random.default_rng(1)), start(np.random.default_rng(1)))
     assert not np.array_equal(start(np.random.RandomState(1)), start(np.random.RandomState(2)))
+    np.testing.assert_array_equal(start(pd.Series([5, 2])), start([5, 2]))
     np.testing.assert_array_equal(start(4)[1], TINY.flatten(TINY.initialize(int(start_seeds(4)[1]))))
 
 
@@ -318,14 +339,30 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         fx.load(path)
 
 
-def test_a_file_with_penalties_that_there_are_not_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("penalties", np.nan, "'penalties' must not be negative"),
+        ("sample_weight", -1, "'sample_weight' must not be negative, nor 0 for all of a member"),
+        ("numbers", -1, "learning_rate must be finite and not negative, got -1.0 at 1"),
+        ("samples", 0, "'samples' must be at least 1, got 0"),
+        ("samples", 5, "'history.steps' must be those of an epoch of its samples"),
+        ("samples", 1, "'history.steps' must be those of an epoch of its samples"),
+        ("orders", -1, "'orders' must be at least 0, got -1"),
+        ("state.completed", -1, "'state.completed' must be at least 0, got -1"),
+        ("state.completed", 2**62, "'state.completed' must not be above 'iterations'"),
+    ],
+)
+def test_a_file_with_values_that_there_are_not_is_refused(tmp_path, name, value, message):
     path = tmp_path / "population.npz"
-    fx.train_population(TINY, *XOR, members=2, random_state=0, iterations=10, backend="numpy").save(path)
+    asked = {"random_state": 0, "iterations": 10, "batch_size": 3, "backend": "numpy"}
+    fx.train_population(TINY, *XOR, sample_weight=np.ones((2, 4)), **asked).save(path)
+    fx.load(path)
     with np.load(path) as file:
         arrays = dict(file)
-    arrays["penalties"][1, 0] = np.nan
+    arrays[name][1] = value
     np.savez(path, **arrays)
-    with pytest.raises(ValueError, match="'penalties' must not be negative"):
+    with pytest.raises(ValueError, match=f"is not a whole run of fastxor: .*{message}"):
         fx.load(path)
 
 
@@ -354,6 +391,26 @@ def test_a_member_that_diverges_spoils_nobody(core):
     with pytest.warns(fx.DivergenceWarning):
         run = fx.train(net, *wide, backend=core, **alone)
     assert run.iterations == population.iterations[1]
+
+
+def test_a_checkpoint_has_where_members_began(tmp_path):
+    """What ends ten times above that diverged, wherever the run was gone on with."""
+    asked = {"members": 3, "optimizer": fx.SGD(2.0), "batch_size": 20, "iterations": 40, "interval": 10}
+    asked |= {"parameters": {name: np.stack([value * 1e-3] * 3) for name, value in NET.initialize(0).items()}}
+    asked |= {"checkpoint": tmp_path / "population.npz", "random_state": 0, "backend": "numpy"}
+
+    def stop(moment):
+        if moment.iteration.max() == 20:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        fx.train_population(NET, X, Y, callback=stop, **asked)
+    begun = caught.value.result._state.first
+    assert np.isfinite(begun).all()
+    ended = fx.train_population(NET, X, Y, **asked)
+    np.testing.assert_array_equal(ended._state.first, begun)
+    again = fx.train_population(NET, X, Y, resume=ended, iterations=1, backend="numpy")  # a run that begins there
+    assert (again._state.first != begun).all()
 
 
 def test_one_that_blows_up_is_named():
@@ -740,6 +797,19 @@ REFUSALS = {
     "resume": ({"members": 2, "resume": 3}, "resume must be a Population"),
     "interval": ({"members": 2, "interval": 0}, "interval must be at least 1"),
     "checkpoint": ({"members": 2, "checkpoint": 3}, "checkpoint must be a path"),
+    "progress": ({"members": 2, "progress": 0}, "progress must be True or False, got 0"),
+    "rows of weights": ({"sample_weight": [[1.0, 2.0], [1.0]]}, "sample_weight must be a rectangular array"),
+    "rows of l2": ({"members": 2, "l2": [[1.0, 2.0], [1.0]]}, "l2 must be a rectangular array"),
+    "rows of Y": ({"members": 2, "Y": [[1.0, 2.0], [1.0]]}, "Y must be a rectangular array"),
+    "rows of validation": (
+        {"members": 2, "validation": ([[1.0], [1.0, 2.0]], Y)},
+        "validation: X must be a rectangular",
+    ),
+    "kind of parameters": (
+        {"parameters": 3},
+        "parameters must be a dict of arrays, .* or a list of dicts, .*; got int",
+    ),
+    "number as parameters": ({"members": 2, "parameters": {"W1": 3}}, "parameters must be a dict with the keys"),
     "lbfgs": ({"members": 2, "optimizer": fx.LBFGS()}, "LBFGS, whose steps are SciPy's, is not for populations"),
     "callback": ({"members": 2, "callback": 3}, "callback must be a function"),
     "rate": ({"members": 2, "learning_rate": 0.1}, "the learning rate is the optimizer's"),
@@ -783,6 +853,44 @@ def test_what_a_population_has_nobody_may_say_otherwise(name):
     arguments = {"network": NET, "X": X, "Y": Y, "backend": "numpy", "iterations": 2} | arguments
     with pytest.raises(ValueError, match=message):
         fx.train_population(arguments.pop("network"), arguments.pop("X"), arguments.pop("Y"), resume=begun, **arguments)
+
+
+def test_an_optimizer_stays_with_its_flags_and_its_schedule():
+    rate = fx.schedules.cosine
+    for one, other in (
+        (fx.SGD(0.1, 0.9), fx.SGD(0.1, 0.9, nesterov=True)),
+        (fx.SGD(rate(0.1, 20)), fx.SGD(rate(0.1, 30))),
+        (fx.SGD(rate(0.1, 20)), fx.SGD(0.0)),
+    ):
+        asked = {"iterations": 2, "backend": "numpy"}
+        begun = fx.train_population(NET, X, Y, members=3, optimizer=one, random_state=0, **asked)
+        fx.train_population(NET, X, Y, optimizer=one, resume=begun[[2, 0]], **asked)
+        with pytest.raises(ValueError, match="optimizer comes from the population that is resumed"):
+            fx.train_population(NET, X, Y, optimizer=other, resume=begun, **asked)
+    rates = np.array([0.1, 0.2, 0.3])
+    begun = fx.train_population(NET, X, Y, optimizer=fx.SGD(rates), random_state=0, **asked)
+    fx.train_population(NET, X, Y, optimizer=fx.SGD(rates[[2, 0]]), resume=begun[[2, 0]], **asked)
+
+
+def test_each_member_goes_on_as_the_network_that_it_is():
+    asked = {"iterations": 2, "backend": "numpy"}
+    begun = fx.train_population([NET, fx.Network([3, 2, 1]), NET], X, Y, random_state=0, **asked)
+    networks = [NET, fx.Network([3, 2, 1]), fx.Network([3, 4, 1], "relu")]
+    with pytest.raises(ValueError, match="network must be that of the run that is resumed"):
+        fx.train_population(networks, X, Y, resume=begun, **asked)
+
+
+def test_a_schedule_that_has_no_more_rates_ends_the_run(core):
+    rates = [0.5] * 60
+    asked = {"optimizer": fx.SGD(rates.__getitem__), "iterations": 90, "interval": 10, "random_state": 0}
+    for more in ({"members": 12}, {"members": 3, "batch_size": 7}):
+        with pytest.raises(IndexError) as caught:
+            fx.train_population(NET, X, Y, backend=core, **asked, **more)
+        assert caught.value.__notes__ == ["in working out the learning_rate of step 60"]
+        assert (caught.value.result.iterations <= 60).all()
+    plain = asked | {"iterations": 60, "backend": core, "members": 12}
+    whole = fx.train_population(NET, X, Y, **plain)
+    assert_same(whole, fx.train_population(NET, X, Y, **plain | {"optimizer": fx.SGD(0.5)}))
 
 
 def test_numbers_of_members_are_no_business_of_train():

@@ -165,6 +165,10 @@ def test_pandas_takes_it_either_way():
     frame = pandas.DataFrame(table)
     assert list(frame.columns) == list(table.columns)
     pandas.testing.assert_frame_equal(frame, pandas.DataFrame(table.to_dict()))
+    grid = {"hidden": pandas.Series([2, 3]), "learning_rate": pandas.Series([0.1, 0.2])}
+    given = fx.sweep(NET, X, Y, grid, backend="numpy", **ASKED)
+    assert [row["hidden"] for row in given] == [2, 2, 3, 3]
+    assert given["learning_rate"].tolist() == [0.1, 0.2, 0.1, 0.2]
     table.to_dict()["cost"][:] = 0
     assert (table["cost"] > 0).all()
 
@@ -174,6 +178,7 @@ def test_it_is_short_to_look_at():
     assert repr(table).startswith("Table(2 rows, best: hidden ")
     assert len(repr(table)) < 100
     assert table[0:1] == [table[0]]
+    assert table[True] == table[1]
     lines = str(table).split("\n")
     assert [line.split()[0] for line in lines] == ["hidden", "0", "1"]
     assert {line.split()[2] for line in lines[1:]} == {f"{cost:.6g}" for cost in table["cost"]}
@@ -201,6 +206,9 @@ REFUSALS = {
     "network": (fx.cross_validate, {"network": 3}, "network must be a Network, got 3"),
     "unknown": (fx.sweep, {"grid": {"learning_rat": [0.1]}}, "did you mean 'learning_rate'"),
     "other optimizer": (fx.sweep, {"grid": {"beta1": [0.1]}, "optimizer": fx.SGD()}, "grid has no setting 'beta1'"),
+    "flag": (fx.sweep, {"grid": {"amsgrad": [True]}}, "there are learning_rate, beta1, beta2, epsilon, l2, l1, "),
+    "nesterov": (fx.sweep, {"grid": {"nesterov": [True]}, "optimizer": fx.SGD(0.1, 0.9)}, "there are .* momentum, l2,"),
+    "damping": (fx.sweep, {"grid": {"damping": [1]}, "optimizer": fx.LevenbergMarquardt()}, "no setting 'damping'"),
     "scalar": (fx.sweep, {"grid": {"l2": 0.1}}, r"grid\['l2'\] must be a sequence of values"),
     "nothing": (fx.sweep, {"grid": {}}, "grid must have a value of a setting"),
     "no values": (fx.sweep, {"grid": {"l2": []}}, "grid must have a value of a setting"),

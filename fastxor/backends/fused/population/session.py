@@ -146,6 +146,12 @@ class Session:
         cohort, n = self._cohort, len(which)
         records = np.where(first < steps, (steps - 1 - first) // interval + 1, 0)
         most = int(records.max(initial=0))
+        rates, unrated = _NO_NUMBERS, np.zeros(n, np.int64)
+        if schedule_of(cohort.optimizer) is not None and n:
+            begin = int(state.completed.min())
+            rates = cohort.rates(begin, int((state.completed + steps).max()) - begin)
+            rated = np.clip(begin + rates.size - state.completed, 0, steps)
+            unrated, steps = steps - rated, rated  # whoever has come to the end of these asks again, or has stopped
         call, members = np.zeros(kernel.CALL_FIELDS, np.int64), np.zeros((n, kernel.MEMBER_FIELDS), np.int64)
         call[kernel.KIND], call[kernel.PENALIZED] = self._kind[-2:]
         call[kernel.INTERVAL], call[kernel.RECORDS] = interval, most
@@ -158,10 +164,8 @@ class Session:
         numbers = self._numbers(which, state.powers, targets)
         both = np.concatenate([state.theta[:, None], state.memory], axis=1)
         costs = np.full(n * most, np.nan)
-        rates, orders = _NO_NUMBERS, _NO_ORDERS
-        if schedule_of(cohort.optimizer) is not None and n:
-            begin = int(state.completed.min())
-            rates = cohort.rates(begin, int((state.completed + steps).max()) - begin)
+        orders = _NO_ORDERS
+        if rates.size:
             call[kernel.RATES], call[kernel.FIRST_RATE] = 1, begin
         if self._batch and n:
             orders = self._orders(which, state.completed, steps, members)
@@ -172,11 +176,12 @@ class Session:
             int(steps.max(initial=1)),
             members,
         )
-        good = members[:, kernel.GOOD].copy()
+        good, more = members[:, kernel.GOOD].copy(), members[:, kernel.REMAINING].copy()
+        more += unrated * ((good + more == steps) & (members[:, kernel.REACHED] == 0))
         powers = numbers[:, update.POWERS].copy()
         after = CohortState(both[:, 0], both[:, 1:], powers, state.completed + good)
         finished = None if targets is None else members[:, kernel.REACHED] != 0
-        return CohortProgress(after, good, costs.reshape(n, most), finished), members[:, kernel.REMAINING].copy()
+        return CohortProgress(after, good, costs.reshape(n, most), finished), more
 
     def _run(self, arrays: tuple[Array, ...], train: Callable, steps: int, members: Integers) -> None:
         """Have threads take the steps, for some networks at a time."""
