@@ -92,6 +92,7 @@ HALVED = tuple(
     for n, dtype in ((16, "float64"), (64, "float64"), (64, "float32"))
 )
 CALLS = tuple(Case((16, 32, 4), m, iterations=0) for m in (100, 1000, 10_000))
+SINGLE_STEPS = Case((784, 128, 10), 5000, 128, adam=True, iterations=1), Case((784, 128, 10), 1000, iterations=0)
 SQUARES = tuple(
     Case((2, n, 1), m, dtype="float64", iterations=20, least_squares=True)  # so few, for it may end before more
     for n, m in ((5, 200), (20, 2000), (20, 20_000), (100, 2000))
@@ -205,6 +206,7 @@ CHOICES = {
     "RATES_PER_CALL": Choice((64, 65_536), FALLING),
     "MAX_TRANSPOSED_BYTES": Choice((0, 1 << 30), (Case((64, 32, 10), 1797, 32, iterations=50), DIGITS)),
     "MAX_POOLED_WORKSPACE_BYTES": Choice((0, 1 << 30), CALLS),
+    "MAX_RETAINED_WORKSPACE_BYTES": Choice((0,), SINGLE_STEPS),
     "MIN_INTERRUPTIBLE_WORK": Choice((0, 10**6), CALLS),
     "REFERENCE_TILE_VALUES": Choice((2**12, 2**18), READ),
     "MIN_REFERENCE_TILE_SAMPLES": Choice((64, 1024), READ),

@@ -209,7 +209,7 @@ def start(
     theta = None if parameters is None else checks.parameters(parameters, network)
     if theta is not None and not checks.finite(theta):
         checks.refuse_values(parameters=network._views(theta))
-    dtype = X.dtype if theta is None else np.result_type(theta, X)
+    dtype = X.dtype if theta is None or theta.dtype == X.dtype else checks.FLOAT64
     checks.settings(optimizer, dtype)
     held(penalties, dtype)
     Y = checks.cast("Y", Y, dtype)

@@ -167,8 +167,9 @@ class State:
     @classmethod
     def beginning(cls, theta: Array, optimizer: Optimizer) -> State:
         """That of a run that has not taken a step."""
-        rows = np.zeros((optimizer._rows, theta.size), theta.dtype)
-        return cls(theta.copy(), Memory(rows, _ONES.copy()))
+        zeros = np.ndarray((optimizer._rows, theta.size), theta.dtype, _ZERO, strides=(0, 0))  # which take no memory
+        return cls(theta.copy(), Memory(zeros, _ONES.copy()))
 
 
+_ZERO = bytes(8)
 _ONES = np.ones(2)

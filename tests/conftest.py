@@ -14,7 +14,7 @@ import threadpoolctl
 import unjitted
 
 import fastxor as fx
-from fastxor.backends.fused import kernels
+from fastxor.backends.fused import kernels, session
 
 unjitted.install()
 
@@ -73,6 +73,12 @@ def backend_selection_restored():
     before = fx.get_backend()
     yield
     fx.set_backend(before)
+
+
+@pytest.fixture(autouse=True)
+def workspaces_of_its_own():
+    """No test has what another one's runs have left, perhaps with other choices or kernels."""
+    session._pool.clear()
 
 
 @pytest.fixture

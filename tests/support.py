@@ -9,13 +9,16 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
 import numpy as np
+import pytest
 from allpairspy import AllPairs
 
 import fastxor
+from fastxor.backends.fused import choices, session
 from fastxor.bench import tutorial_numpy
 
 ROOT = Path(fastxor.__file__).resolve().parent.parent
@@ -272,3 +275,14 @@ def run(*command, cwd, env, fails=False, timeout=300):
     else:
         assert done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+@contextmanager
+def lockstep(pays=True):
+    """Threads go in lockstep for the smallest step. Other runs' workspaces are not for these, nor theirs for others."""
+    with pytest.MonkeyPatch.context() as patch:
+        if pays:
+            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
+        session._pool.clear()
+        yield patch
+        session._pool.clear()

@@ -459,7 +459,9 @@ def test_a_moment_that_dies_away_arrives_at_zero(core, optimizer, m):
     net = fx.Network([2, 2], output="identity")
     X, Y = np.zeros((2, m), np.float32), np.ones((2, m), np.float32)
     state = State.beginning(np.ones(net.count, np.float32), optimizer)
-    state.memory.rows[0] = 1e-30
+    rows = state.memory.rows.copy()
+    rows[0] = 1e-30
+    state = replace(state, memory=state.memory._replace(rows=rows))
     session = resolve(core).open(Training(net, X, Y, optimizer, 2000), state)
     assert session.advance(2000, 0, 2000)[0] == 2000
     weights = net.layers[0].weight  # the inputs are 0, and so are their gradients

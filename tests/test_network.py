@@ -15,6 +15,8 @@ from support import X, Y, assert_no_alias, assert_same_dict, calls_during
 import fastxor as fx
 from fastxor import validation
 from fastxor.backends import fused
+from fastxor.backends.fused import choices
+from fastxor.backends.fused.pool import Pool
 from fastxor.network import Network, two_layer
 from fastxor.views import Views
 
@@ -264,7 +266,7 @@ def test_a_result_changed_in_place_changes_no_other(core):
 # ---------------------------------------------------------------- what calls share behind the scenes
 
 NET = fx.Network([3, 4, 2], hidden="tanh", output="identity")
-LARGE = fx.Network([3, 600, 120], hidden="tanh", output="identity")  # its workspace is not kept
+LARGE = fx.Network([3, 600, 120], hidden="tanh", output="identity")  # its workspace is large
 
 
 def case(net, m, seed=0, dtype=np.float64):
@@ -342,13 +344,25 @@ def test_eight_threads_call_at_once(core, net):
         assert all((o == outputs).all() and (g == gradient).all() for o, g in results)
 
 
-def test_only_small_workspaces_are_kept():
-    for net, m in ((NET, 5), (LARGE, 5)):
-        fused._buffer_pool.cache_clear()
-        net.gradient(*case(net, m), backend="numba")
-        pool = fused._buffer_pool(net, m, np.dtype(np.float64))
-        assert len(pool) == (net is NET)
-        assert all(buffers.work.nbytes <= fused.choices.MAX_POOLED_WORKSPACE_BYTES for buffers in pool)
+def test_many_small_workspaces_are_kept_and_one_large(monkeypatch):
+    larger, dtype = fx.Network([3, 700, 120], hidden="tanh", output="identity"), np.dtype(np.float64)
+    made, pool = [], Pool(lambda *kind: made.append(kind) or fused._Buffers(*kind))
+    monkeypatch.setattr(fused, "_pool", pool)
+    shelves = {net: pool.shelf(net, 5, dtype) for net in (NET, LARGE, larger)}
+    for net in (NET, LARGE, NET, larger, NET, larger):
+        net.gradient(*case(net, 5), backend="numba")
+    assert made == [(net, 5, dtype) for net in shelves]
+    taken = {net: shelf.take() for net, shelf in shelves.items()}
+    assert len(made) == 4  # the large one was left by the last who had one
+    sizes = [buffers.work.nbytes for buffers in taken.values()]
+    assert sizes[0] <= choices.MAX_POOLED_WORKSPACE_BYTES < min(sizes[1:])
+    assert max(sizes) <= choices.MAX_RETAINED_WORKSPACE_BYTES
+    shelves[larger].give(taken[larger])
+    assert shelves[larger].take() is taken[larger]
+    monkeypatch.setattr(choices, "MAX_RETAINED_WORKSPACE_BYTES", sizes[2] - 1)
+    huge = shelves[larger].take()
+    shelves[larger].give(huge)
+    assert shelves[larger].take() is not huge
 
 
 def test_views_of_a_vector_too_large_for_a_record(monkeypatch):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+import support
 from engine_cases import FULL_BATCHES, OPTIMIZERS, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_resume import assert_same_run, through_a_file
 
 import fastxor as fx
-from fastxor.backends.fused import choices
 from fastxor.penalties import Penalties, clipped
 
 DRAW = np.random.RandomState(8)
@@ -148,9 +148,7 @@ def test_threads_and_cuts_change_no_bit(net, name, more, cut, m, dtype, lockstep
     X, Y = data(net, m, dtype)
     batch = None if name in FULL_BATCHES else m // 2
     arguments = {"optimizer": OPTIMIZERS[name], "random_state": 0, "batch_size": batch, "interval": 2, **more}
-    with pytest.MonkeyPatch.context() as patch:
-        if lockstep:
-            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
+    with support.lockstep(lockstep):
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part

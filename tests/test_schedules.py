@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import support
 from engine_cases import FULL_BATCHES, OPTIMIZERS, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,9 +135,7 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, draw, m, dtype, room, lo
     optimizer = scheduled(name, draw.draw(schedules(OPTIMIZERS[name].learning_rate)))
     batch = None if name in FULL_BATCHES or m == 4 else m // 2
     arguments = {"optimizer": optimizer, "random_state": 0, "batch_size": batch, "interval": 2}
-    with pytest.MonkeyPatch.context() as patch:
-        if lockstep:
-            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
+    with support.lockstep(lockstep) as patch:
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
         patch.setattr(choices, "RATES_PER_CALL", room)  # steps whose rates are worked out at a time
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import support
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_resume import assert_same_run
@@ -52,11 +53,10 @@ def test_states_on_the_way(optimizer, m, batch_size, dtype):
 
 
 @pytest.mark.parametrize("lockstep", [False, True])
-def test_states_on_the_way_of_threads(monkeypatch, lockstep):
-    if lockstep:
-        monkeypatch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
+def test_states_on_the_way_of_threads(lockstep):
     job, state = drawn((3, 50, 2), 200 if lockstep else 1100, "float32", 2, fx.Adam(0.01))
-    assert_kept(job, state, steps=6, every=2)
+    with support.lockstep(lockstep):
+        assert_kept(job, state, steps=6, every=2)
 
 
 def test_states_on_the_way_of_a_specialised_kernel(monkeypatch):
@@ -153,7 +153,7 @@ def test_spans_may_have_any_length(monkeypatch):
         runs = []
         for room in (choices.MAX_SNAPSHOTS, 1, 3):
             monkeypatch.setattr(choices, "MAX_SNAPSHOTS", room)
-            fused.session._buffer_pool.cache_clear()
+            fused.session._pool.clear()
             moments.clear()
             runs.append((fx.train(net, X, Y, parameters=start, **length, **options), [*moments]))
             monkeypatch.undo()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import support
 from engine_cases import OPTIMIZERS, job_with, optimizers_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,8 @@ from support import assert_same_dict, run_python
 import fastxor as fx
 import fastxor.backends.fused as fused
 from fastxor.backends import parallel
-from fastxor.backends.fused import choices, workspace
 from fastxor.backends.fused import threads as sharing
+from fastxor.backends.fused import workspace
 
 # Five tiles, the last two of them smaller, and with mini-batches steps of four tiles and of two.
 JOB = job_with((17, 33, 5, 3), ("tanh", "gelu"), "softmax", "cross_entropy", "adam", None, 1100, "float32")
@@ -32,9 +33,10 @@ STATIC = replace(JOB, m=1000, batch=400)
 
 
 @pytest.fixture
-def lockstep(monkeypatch):
+def lockstep():
     """It pays for the smallest step."""
-    monkeypatch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0.0)
+    with support.lockstep():
+        yield
 
 
 def same(a, b):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import support
 from engine_cases import FULL_BATCHES, OPTIMIZERS, assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,9 +211,7 @@ def test_threads_and_cuts_change_no_bit(net, name, cut, fraction, m, dtype, lock
     weights = np.random.RandomState(m).randint(0, 3, m)
     arguments = {"optimizer": OPTIMIZERS[name], "random_state": 0, "interval": 2, "sample_weight": weights}
     arguments |= {"batch_size": None if name in FULL_BATCHES else m // 2, "validation": 0.2 if fraction else None}
-    with pytest.MonkeyPatch.context() as patch:
-        if lockstep:
-            patch.setattr(choices, "MIN_LOCKSTEP_OPERATIONS", 0)
+    with support.lockstep(lockstep):
         whole = fx.train(net, X, Y, iterations=6, threads=1, backend=core, **arguments)
         part = fx.train(net, X, Y, iterations=cut, threads=2, backend=core, **arguments)
         part = through_a_file(part) if saved else part

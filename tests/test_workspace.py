@@ -8,6 +8,7 @@ from support import assert_same_dict
 import fastxor as fx
 import fastxor.backends.fused as fused
 from fastxor.backends.fused import choices, session, workspace
+from fastxor.backends.fused.pool import Pool
 
 SHAPES = (2, 2, 1), (3, 5, 2), (17, 33, 5, 3), (40, 9, 1)
 
@@ -27,12 +28,14 @@ def spoilt(monkeypatch, request):
     def spoil():
         monkeypatch.setattr(choices, "MAX_CLEARED_BYTES", 0)
         monkeypatch.setattr(workspace, "_aligned", remains)
-        for pool in (session._buffer_pool, fused._buffer_pool):
-            pool.cache_clear()
+        clear()
         return began
 
-    for pool in (session._buffer_pool, fused._buffer_pool):
-        pool.cache_clear()
+    def clear():
+        for pool in (session._pool, fused._pool):
+            pool.clear()
+
+    clear()
     return spoil
 
 
@@ -79,3 +82,20 @@ def test_of_a_pass(spoilt, sizes, m, dtype):
     for found, expected in zip(all_of_them(), wanted, strict=True):
         np.testing.assert_array_equal(found, expected)
     assert began
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2])
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (300, 128, 10)])
+def test_a_run_has_that_of_the_last_one_of_its_kind(monkeypatch, sizes, threads):
+    """However large: a short run would take several steps' time to have another one's pages from the system."""
+    made = []
+    monkeypatch.setattr(session, "_pool", Pool(lambda *kind: made.append(kind) or session._Buffers(*kind)))
+    net, draw = fx.Network(sizes, "relu", "identity"), np.random.RandomState(0)
+    X, Y = draw.randn(sizes[0], 200).astype(np.float32), draw.randn(sizes[-1], 200).astype(np.float32)
+    runs = [
+        fx.train(net, X, Y, optimizer=fx.Adam(rate), batch_size=128, iterations=3, random_state=0, threads=threads)
+        for rate in (0.01, 0.01, 0.02, 0.01)
+    ]
+    assert len(made) == (2 if sizes[0] == 2 else 3)
+    for run in runs[1::2]:
+        assert_same_dict(run.parameters, runs[0].parameters, rtol=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from fastxor.views import Array
 from . import choices, derivatives, draws, evaluation, jacobian, kernels, population, specialised, workspace
 from ._jit import VECTOR_BITS
 from .cores import available_cores
+from .pool import Pool
 from .population import forward as forward_in_lanes
 from .session import ALL, Session, flat, flattened
 from .threads import UNSHARED
@@ -166,7 +166,7 @@ _self = sys.modules[__name__]
 
 
 class _Buffers:
-    """What one pass works on, with the views of it that Python needs. It serves one call at a time, many in turn."""
+    """What one pass works on, with the views of it that Python needs."""
 
     __slots__ = ("cost", "engine", "gradient", "hyper", "plan", "work")
 
@@ -179,10 +179,7 @@ class _Buffers:
         self.engine = kernels.engine[dtype]
 
 
-@lru_cache(maxsize=32)
-def _buffer_pool(network: Architecture, samples: int, dtype: np.dtype) -> list[_Buffers]:
-    """The buffers that no call is using; a call takes one away, which is atomic, or makes one."""
-    return []
+_pool = Pool(_Buffers)
 
 
 def _interruptible(engine: Callable[..., int]) -> Callable[..., int]:
@@ -194,11 +191,8 @@ def _pass(
 ) -> tuple[float, Array] | None:
     """One pass of the engine over all samples: the cost and the gradient, or None if it found a bad value."""
     samples = X.shape[1]
-    pool = _buffer_pool(network, samples, theta.dtype)
-    try:
-        buffers = pool.pop()
-    except IndexError:
-        buffers = _Buffers(network, samples, theta.dtype)
+    shelf = _pool.shelf(network, samples, theta.dtype)
+    buffers = shelf.take()
     X_flat, X_by_sample = flattened(X)
     Y_flat, Y_by_sample = (X_flat, X_by_sample) if Y is X else flattened(Y)
     engine = buffers.engine
@@ -227,6 +221,5 @@ def _pass(
     if not good:
         return None  # and nobody meets the bad value again
     result = buffers.cost.item(), buffers.gradient.copy() if task in _WITH_GRADIENT else theta
-    if buffers.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES:
-        pool.append(buffers)
+    shelf.give(buffers)
     return result

@@ -152,8 +152,10 @@ MAX_SNAPSHOTS = 16
 SNAPSHOT_BYTES = 256 * 1024
 # Bytes of samples for validation up to which they are copied once, and not at every look at them.
 MAX_RESIDENT_VALIDATION_BYTES = 64 * 1024 * 1024
-# Bytes of a workspace that is kept for the next call: to make one takes longer than a small network's pass.
+# Bytes of workspaces that are kept for the next calls, to make one takes longer than a small network's pass; and of the
+# single larger one, which takes as long as some steps, for its pages have to come from the system.
 MAX_POOLED_WORKSPACE_BYTES = 1024 * 1024
+MAX_RETAINED_WORKSPACE_BYTES = 32 * 1024 * 1024
 
 # A single pass over a network of so many parameters times samples may take a tenth of a second: see
 # time_slice.run_interruptible.

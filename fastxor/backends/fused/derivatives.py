@@ -11,9 +11,6 @@ to a number is one product, with the weights W and their direction V side by sid
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 
 from fastxor.architecture import Architecture
@@ -22,6 +19,7 @@ from fastxor.views import Array
 from . import choices, dense, elementwise, workspace
 from ._jit import VECTOR_BITS, inlined, kernel
 from .elementwise import ACTIVATIONS, LOSSES
+from .pool import Pool
 from .samples import load_rows, weigh
 from .session import flattened
 from .simd import lanes
@@ -80,42 +78,26 @@ def _plan(network: Architecture, samples: int, dtype: np.dtype) -> tuple[np.ndar
     return np.array([*numbers, *places, *layers], np.int64), end
 
 
-@lru_cache(maxsize=32)
-def _buffer_pool(network: Architecture, samples: int, dtype: np.dtype) -> list[_Buffers]:
-    """As those of the engine."""
-    return []
-
-
-def _acquire_buffers(pool: list[_Buffers], *kind: Any) -> _Buffers:
-    try:
-        return pool.pop()
-    except IndexError:
-        return _Buffers(*kind)
-
-
-def _release_buffers(buffers: _Buffers, pool: list[_Buffers]) -> None:
-    if buffers.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES:
-        pool.append(buffers)
+_pool = Pool(_Buffers)
 
 
 def input_jacobian(network: Architecture, theta: Array, X: Array) -> Array | None:
     """The derivatives of the outputs by the inputs."""
     (n_x, samples), dtype = X.shape, theta.dtype
-    pool = _buffer_pool(network, samples, dtype)
-    buffers, J = _acquire_buffers(pool, network, samples, dtype), np.empty((network.sizes[-1], n_x, samples), dtype)
+    shelf = _pool.shelf(network, samples, dtype)
+    buffers, J = shelf.take(), np.empty((network.sizes[-1], n_x, samples), dtype)
     buffers.theta[...] = theta
     X_flat, by_sample = flattened(X)
     if not input_derivatives[dtype](buffers.plan, buffers.work, X_flat, by_sample, samples, J.ravel()):
         return None  # and nobody meets the bad value again
-    _release_buffers(buffers, pool)
+    shelf.give(buffers)
     return J
 
 
 def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Array) -> Array | None:
     """The Hessian of the cost times a direction."""
-    kind = network, X.shape[1], theta.dtype
-    pool = _buffer_pool(*kind)
-    buffers = _acquire_buffers(pool, *kind)
+    shelf = _pool.shelf(network, X.shape[1], theta.dtype)
+    buffers = shelf.take()
     buffers.theta[...], buffers.direction[...] = theta, direction
     for number, layer in enumerate(network.layers, 1):
         entries = buffers.plan[LAYERS + STRIDE * number :]
@@ -127,7 +109,7 @@ def hvp(network: Architecture, theta: Array, X: Array, Y: Array, direction: Arra
     if not hessian[theta.dtype](buffers.plan, buffers.work, X_flat, Y_flat, by_sample, X.shape[1]):
         return None
     result = buffers.result.copy()
-    _release_buffers(buffers, pool)
+    shelf.give(buffers)
     return result
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from fastxor.views import Array
 
 from . import choices, kernels, specialised, update, workspace
 from ._jit import VECTOR_BITS
-from .threads import ThreadTuner, is_small_step, run_threads, useful_threads
+from .pool import Pool
+from .threads import ALONE, ThreadTuner, default_threads, run_threads, useful_threads
 
 ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 
@@ -28,7 +28,7 @@ _engine_seconds: dict[tuple, float] = defaultdict(float)
 
 
 class _Buffers:
-    """What a run works on, and all that follows from its kind alone. It serves one run at a time, many in turn."""
+    """What a run works on, and all that follows from its kind alone."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class _Buffers:
         optimizer: Optimizer,
         penalties: Penalties,
         rates: int,
-        threads: int | None,
+        threads: int,
         scikit: bool,
     ) -> None:
         narrow = batch * dtype.itemsize <= VECTOR_BITS // 8
@@ -60,15 +60,9 @@ class _Buffers:
         self.rates = self.hyper[self.hyper.size - rates :]
         self.powers = self.hyper[update.POWERS]
         self.engine = kernels.engine[dtype]
-        # Of larger runs it would take much memory, and the number of threads may be another one next time.
-        small = self.work.nbytes <= choices.MAX_POOLED_WORKSPACE_BYTES and is_small_step(network, batch)
-        self.is_poolable = self.threads == 1 and small
 
 
-@lru_cache(maxsize=32)
-def _buffer_pool(*kind: Hashable) -> list[_Buffers]:
-    """The buffers that no run is using; a run takes one away, which is atomic, or makes one."""
-    return []
+_pool = Pool(_Buffers)
 
 
 class Session:
@@ -85,15 +79,13 @@ class Session:
         optimizer, rates = job.optimizer, 0
         if self._scheduled:
             optimizer, rates = with_rate(optimizer, 0.0), choices.RATES_PER_CALL
-        kind = network, self._batch, dtype, optimizer, job.penalties, rates, job.threads, job.scikit
-        self._pool = _buffer_pool(*kind)
-        try:
-            self._buffers = self._pool.pop()
-        except IndexError:
-            self._buffers = _Buffers(*kind)
+        threads = job.threads or default_threads(network, self._batch)
+        self._shelf = _pool.shelf(network, self._batch, dtype, optimizer, job.penalties, rates, threads, job.scikit)
+        self._buffers = self._shelf.take()
         self.snapshot_capacity = self._buffers.snapshot_capacity
         self._first_snapshot = 0
-        self._tuner = ThreadTuner(self._buffers.threads, job.threads is None)
+        alone = self._buffers.threads == 1
+        self._tuner = ALONE if alone else ThreadTuner(self._buffers.threads, job.threads is None)
         shuffled = job.batch_size is not None
         # Where an epoch leaves samples out, the engine is not told of the others, which rows of all samples would have.
         epochs = (job.iterations - state.completed) / job.steps_per_epoch if shuffled else 0
@@ -120,8 +112,7 @@ class Session:
 
     def close(self) -> None:
         """No more steps are to come: the next run of the kind may have what this one worked on."""
-        if self._buffers.is_poolable:
-            self._pool.append(self._buffers)
+        self._shelf.give(self._buffers)
 
     @property
     def recorded(self) -> dict[int, float]:
@@ -269,11 +260,13 @@ class Session:
 
     def _take_over(self, steps: int) -> None:
         """Take the state, so many steps further, out of the workspace."""
-        buffers = self._buffers
-        memory = self._state.memory  # an optimizer without one has the same at every step
-        if len(buffers.rows):
-            memory = Memory(buffers.rows.copy(), buffers.powers.copy())
-        self._state = State(buffers.theta.copy(), memory, self._state.completed + steps)
+        buffers, completed, memory = self._buffers, self._state.completed + steps, self._state.memory
+        if not len(buffers.rows):  # an optimizer without a memory has the same at every step
+            self._state = State(buffers.theta.copy(), memory, completed)
+            return
+        vectors = np.empty((1 + len(buffers.rows), buffers.theta.size), buffers.theta.dtype)
+        vectors[0], vectors[1:] = buffers.theta, buffers.rows
+        self._state = State(vectors[0], Memory(vectors[1:], buffers.powers.copy()), completed)
 
 
 def flattened(array: Array, transposed: bool = False) -> tuple[Array, bool]:

@@ -20,20 +20,18 @@ from .workspace import WIDTH, Plan
 UNSHARED = np.zeros(0, np.int64)  # as what threads share
 
 
-def is_small_step(network: Architecture, samples: int) -> bool:
-    """Whether a step is too little work for more threads than one, if nobody asks for them."""
-    return 6 * network.count * samples <= choices.MIN_THREADED_OPERATIONS
+def default_threads(network: Architecture, samples: int) -> int:
+    """How many may share a run's steps if nobody says it: one where a step is little work, else one for each core."""
+    return 1 if 6 * network.count * samples <= choices.MIN_THREADED_OPERATIONS else available_cores()
 
 
-def useful_threads(threads: int | None, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
-    """How many threads a run takes, and whether they go in lockstep, or by a static schedule where a step is two tiles.
+def useful_threads(threads: int, network: Architecture, samples: int, plan: Plan) -> tuple[int, bool]:
+    """How many threads of these a run takes, and whether they go in lockstep, or by a static schedule where a step is
+    two tiles.
 
-    No more than a step has tiles, or else its widest layer blocks of neurons to share; and by default one for steps of
-    little work.
+    No more than a step has tiles, or else its widest layer blocks of neurons to share.
     """
     work, tiles = 6 * network.count * samples, -(-samples // int(plan.entries[WIDTH]))
-    if threads is None:
-        threads = 1 if is_small_step(network, samples) else available_cores()
     lockstep = tiles == 1 and not plan.narrow and work > choices.MIN_LOCKSTEP_OPERATIONS
     most = max(network.sizes[1:]) // choices.BLOCK_ROWS if lockstep else tiles
     threads = max(1, min(threads, most))
@@ -69,6 +67,22 @@ class ThreadTuner:
             self.size = next(size for size in self._seconds if size != fastest)
         else:
             self.size = fastest
+
+
+class _Alone:
+    """One thread takes all steps, and there is nothing to find out."""
+
+    size = 1
+
+    def max_steps(self, speed: float) -> int:
+        """As many as there are."""
+        return validation.MOST
+
+    def took(self, steps: int, seconds: float) -> None:
+        """That is of no account."""
+
+
+ALONE = _Alone()
 
 
 def run_threads(engine: Callable, threads: int, lockstep: bool, arguments: tuple, steps: tuple) -> int:
