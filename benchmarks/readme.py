@@ -63,8 +63,8 @@ def short(record: Record) -> str:
     return "\n\n".join(
         [
             brief(record).markdown(),
-            "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** "
-            f"is where fastxor loses. Medians of {record.rounds} interleaved rounds, each peer in its fastest way, "
+            "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and a **bold** "
+            f"one is where fastxor loses. Medians of {record.rounds} interleaved rounds, each peer in its fastest way, "
             f"after every result was compared. [All columns, quartiles, and what is not quite fair]({DETAILS}).",
             f"{cases}.",
             f"{record.machine}. Made by `{record.command}`.",

@@ -257,8 +257,8 @@ def notes(record: Record) -> list[str]:
     }
     missing = "; ".join(f"{name} ({one_line(reason)})" for name, reason in absent.items())
     ratios = (
-        "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and **bold** is "
-        f"where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles."
+        "A figure under a peer is its time over fastxor's: 1 is equal, more is in fastxor's favour, and a **bold** one "
+        f"is where fastxor loses. Medians of {record.rounds} interleaved rounds' own ratios, with their quartiles."
     )
     rules = (
         "Each peer ran warm in a process of its own, on the same cores, and its result was compared before it was "
