@@ -127,6 +127,7 @@ class _LiveRun:
 
     def __init__(self, run: Run, costs: Mapping[int, float]) -> None:
         self.run, self.steps_per_epoch, self.costs = run, run.job.steps_per_epoch, costs
+        # A single record at the span's end has its state there, which not every optimizer comes to again.
         self.base = run.state if run.state.completed == next(iter(costs)) else run.before
 
     def parameters(self, iteration: int) -> dict[str, Array]:

@@ -151,9 +151,7 @@ class PopulationState:
     stopped: Array = field(default_factory=_empty)  # (K,), before its time
     diverged: Array = field(default_factory=_empty)  # (K,)
     reached: Array = field(default_factory=_empty)  # (K,), steps to the target; NaN
-    first: Array = field(
-        default_factory=_empty
-    )  # (K,), cost before the first step of mini-batches, of some samples; NaN
+    first: Array = field(default_factory=_empty)  # (K,), some samples' cost before mini-batches began; NaN
     cost: Array = field(default_factory=_empty)  # (K,), at the end; NaN before
     validation_cost: Array = field(default_factory=_empty)  # (K,), likewise
 

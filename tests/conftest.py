@@ -22,11 +22,12 @@ unjitted.install()
 sys.dont_write_bytecode = False
 
 # Tests of what another program is to compute, where there is that program: PyTorch is large, ONNX Runtime comes later
-# than Python, and not every system has gcc or MPI.
+# than Python, scikit-learn's callbacks than the oldest one that the extra takes, and not every system has gcc or MPI.
 WANTED = {
     "test_mpi.py": find_spec("mpi4py") and support.MPIEXEC,
     "test_torch.py": find_spec("torch"),
     "test_onnx.py": find_spec("onnxruntime"),
+    "test_sklearn_callbacks.py": find_spec("sklearn.callback"),
     "test_exporting_c.py": which("gcc"),
 }
 collect_ignore = [file for file, found in WANTED.items() if not found]

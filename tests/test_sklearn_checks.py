@@ -191,57 +191,6 @@ def test_metadata_routing():
     np.testing.assert_array_equal(routed[-1].coefs_[0], alone.coefs_[0])
 
 
-# ---------------------------------------------------------------- callbacks
-
-
-def test_callbacks_where_scikit_learn_has_them():
-    callback = pytest.importorskip("sklearn.callback")
-    monitor = callback.ScoringMonitor(scoring="accuracy")
-    model = MLPClassifier(**QUICK).set_callbacks(monitor).fit(X, y)
-    (log,) = [monitor.get_logs()] if not isinstance(monitor.get_logs(), list) else monitor.get_logs()
-    scores = [row["accuracy"] for row in log.data if row["task_name"] == "epoch"]
-    assert len(scores) == model.n_iter_
-    assert scores[-1] == model.score(X, y)
-    plain = MLPClassifier(**QUICK).fit(X, y)
-    assert model.loss_curve_ == plain.loss_curve_
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_progress_bars_where_scikit_learn_has_them(solver, capfd):
-    callback = pytest.importorskip("sklearn.callback")
-    MLPClassifier(**QUICK, solver=solver).set_callbacks(callback.ProgressBar()).fit(X, y)
-    out = capfd.readouterr().out
-    assert "MLPClassifier - fit" in out
-    assert "100%" in out
-
-
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_callback_can_end_training(solver):
-    pytest.importorskip("sklearn.callback")
-
-    class Stop:
-        ends = 0
-
-        def setup(self, estimator, context):
-            pass
-
-        def on_fit_task_begin(self, estimator, context):
-            pass
-
-        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-            self.ends += context.task_name == "epoch"
-            self.predicted = fitted_estimator.predict(X)
-            return self.ends == 4
-
-        def teardown(self, estimator, context):
-            self.over = True
-
-    stop = Stop()
-    model = MLPClassifier(**QUICK, solver=solver).set_callbacks(stop).fit(X, y)
-    assert (stop.ends, model.n_iter_, stop.over) == (4, 4, True)
-    np.testing.assert_array_equal(stop.predicted, model.predict(X))
-
-
 # ---------------------------------------------------------------- what is beyond scikit-learn
 
 
