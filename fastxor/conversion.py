@@ -228,4 +228,4 @@ def _trained(network: Network, arrays: Sequence[tuple[Array, Array | None]]) -> 
     for number, (W, b) in enumerate(arrays, 1):
         b = np.zeros(len(W), W.dtype) if b is None else b
         parameters |= {f"W{number}": W, f"b{number}": b.reshape(-1, 1)}
-    return Trained(network, network._views(validation.parameters(parameters, network)))
+    return Trained(network, parameters)
