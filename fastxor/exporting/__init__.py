@@ -50,8 +50,8 @@ def export(
     ``.json``
         Sizes, activations, loss and dtype, and under "parameters" the numbers, W1 as a list of its rows.
 
-    All of them compute in the dtype of the parameters, and Python, as `Network.forward`, in float64 where X is not
-    float32. `Result.save` is for runs that are to go on.
+    All of them compute in the dtype of the parameters, Python in float64 where X is. `Result.save` is for runs that are
+    to go on.
 
     Parameters
     ----------
