@@ -75,7 +75,7 @@ class _Program:
         parts = [
             self._remarks(declared),
             "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n",
-            *[_AS_VECTOR] * any(layer.n_out == _WIDE for layer in self.network.layers),
+            *[_AS_VECTOR] * any(layer.n_out == _WIDE or layer.activation == "softmax" for layer in self.network.layers),
             f"enum {{ @n_x = {self.n_x}, @n_y = {self.n_y} }};\n",
             *[declared] * (not self.kind),
             *self._arrays(),
@@ -219,17 +219,21 @@ class _Program:
     }}"""
 
     def _softmax(self, number: int, layer: Layer) -> str:
-        """What fills vectors counts in no sum."""
+        """What fills vectors counts in no sum.
+
+        With -O3 -ffast-math, gcc 12 takes one class for another where it unrolls these loops and that of `predict`.
+        """
         a, real, width = f"a{number}", self.real, _width(layer)
+        loop = "@AS_VECTOR for (int o ="
         return f"""\
     {real} top = {a}[0], total = 0;
-    for (int o = 1; o < {layer.n_out}; o++)
+    {loop} 1; o < {layer.n_out}; o++)
         top = {a}[o] > top ? {a}[o] : top;
-    for (int o = 0; o < {width}; o++)
+    {loop} 0; o < {width}; o++)
         {a}[o] = @exp({a}[o] - top);
-    for (int o = 0; o < {layer.n_out}; o++)
+    {loop} 0; o < {layer.n_out}; o++)
         total += {a}[o];
-    for (int o = 0; o < {width}; o++)
+    {loop} 0; o < {width}; o++)
         {a}[o] /= total;"""
 
 
