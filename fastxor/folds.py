@@ -26,7 +26,7 @@ class Folds(NamedTuple):
 def folds_of(network: Network, X: Array, Y: Array, folds: Any, random_state: Any, there: Array) -> Folds:
     """What `folds` of `cross_validate` says. Samples that are not there, (m,) bool, are in no fold at all."""
     m = X.shape[1]
-    if callable(getattr(folds, "split", None)) and not isinstance(folds, str | bytes):
+    if callable(getattr(folds, "split", None)) and not isinstance(folds, str | bytes | type):
         folds = folds.split(X.T, _labels(network, Y))
     if isinstance(folds, Iterator):
         folds = list(folds)

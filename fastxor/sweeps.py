@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
 from operator import index
@@ -190,7 +190,7 @@ def sweep(
     network: Network,
     X: ArrayLike,
     Y: ArrayLike,
-    grid: Mapping[str, Sequence[Any] | Array] | Sequence[Mapping[str, Any]],
+    grid: Mapping[str, Sequence[Any] | Array] | Iterable[Mapping[str, Any]],
     *,
     folds: Any = None,
     random_state: Any = None,
@@ -203,7 +203,7 @@ def sweep(
     network : Network
     X : array_like, shape (n_x, m)
     Y : array_like, shape (n_y, m), or (m,)
-    grid : dict, or sequence of dict
+    grid : dict, or iterable of dict
         The values to be tried of each setting, in all combinations; or the settings themselves. A setting is
 
         - a field of the optimizer, as "learning_rate" or "beta1"; "l2", "l1" or "clip_norm"; "random_state", a seed;
@@ -244,11 +244,14 @@ def sweep(
     (1.0, 8)
     """
     rows = _rows(grid)
-    _refuse(options, ("members", "parameters", "resume", *(name for name in rows[0] if name != "random_state")))
+    _refuse(options, ("members", "parameters", "resume"))
     _refuse_each(options)
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, got {network!r}")
     settings = [_setting(network, row, options) for row in rows]
+    for name in rows[0]:
+        if options.get(name) is not None:
+            raise ValueError(f"{name} must be left out, or not be in the grid, which says what to try")
     losses = {setting.network.loss for setting in settings}
     if len(losses) > 1:
         raise ValueError(f"grid['network'] must have one loss, for costs to compare, got {', '.join(sorted(losses))}")
@@ -331,7 +334,10 @@ def _there(sample_weight: Any, m: int) -> Array:
 def _on_folds(folds: Folds, times: int, asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments by which members are trained and validated on folds, each fold so many times."""
     found = {"validation": np.tile(folds.held, (times, 1))}
-    m, own = folds.held.shape[1], asked.get("sample_weight")
+    own: Any = asked.get("sample_weight")
+    m = folds.held.shape[1]
+    if checks.axes("sample_weight", own) == 2 and np.shape(own) != folds.held.shape:
+        raise ValueError(f"sample_weight must have shape (m,) or (folds, m) = {folds.held.shape}, got {np.shape(own)}")
     if asked.get("class_weight") is None and ((folds.kept | folds.held) == _there(own, m)).all():
         return found
     # Who is neither trained on nor held out has to be told; and classes are to be counted where they are trained on.
@@ -406,13 +412,14 @@ def _rows(grid: Any) -> list[dict[str, Any]]:
     if isinstance(grid, Mapping):
         values = {name: _values(name, value) for name, value in grid.items()}
         rows = [dict(zip(values, row, strict=True)) for row in product(*values.values())] if values else []
-    elif isinstance(grid, Sequence) and all(isinstance(row, Mapping) for row in grid):
-        rows = [dict(row) for row in grid]
+    else:
+        given = [*grid] if isinstance(grid, Iterable) else [grid]
+        if not all(isinstance(row, Mapping) for row in given):
+            raise TypeError(f"grid must be a dict of the values to be tried, or dicts of settings, got {grid!r}")
+        rows = [dict(row) for row in given]
         for number, row in enumerate(rows):
             if row.keys() != rows[0].keys():
                 raise ValueError(f"grid must have the same names in each setting, got others in number {number}")
-    else:
-        raise TypeError(f"grid must be a dict of the values to be tried, or a sequence of dicts, got {grid!r}")
     if not rows or not rows[0]:
         raise ValueError("grid must have a value of a setting at least")
     return rows

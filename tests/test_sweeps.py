@@ -274,7 +274,7 @@ def test_settings_that_diverge_cost_the_others_nothing(core):
 
 def test_settings_one_by_one_and_seeds():
     rows = [{"learning_rate": 0.1, "random_state": 3}, {"learning_rate": 0.2, "random_state": 4}]
-    table = fx.sweep(NET, X, Y, rows, target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
+    table = fx.sweep(NET, X, Y, iter(rows), target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
     assert table.population.seeds.tolist() == [3, 4]
     assert table["learning_rate"].tolist() == [0.1, 0.2]
     assert {"converged", "iterations_to_target"} < set(table.columns)
@@ -330,6 +330,11 @@ REFUSALS = {
     "again": (fx.cross_validate, {"folds": [([1, 1], [4])]}, r"folds\[0\]\[0\] must have each sample once, got 1"),
     "no number": (fx.cross_validate, {"folds": [([0.5], [4])]}, r"folds\[0\]\[0\] must be numbers of samples"),
     "seeds": (fx.cross_validate, {"random_state": [1, 2]}, "random_state must be None, an int"),
+    "class": (fx.cross_validate, {"folds": Splitter}, "folds must be how many there are, .* got type"),
+    "unlike folds": (fx.cross_validate, {"sample_weight": np.ones((4, 40))}, "or .folds, m. = .5, 40., got"),
+    "rate": (fx.sweep, {"grid": {"lr": [0.1]}}, "did you mean 'learning_rate'"),
+    "steps": (fx.sweep, {"grid": {"iterations": [3]}, "iterations": 3}, "grid has no setting 'iterations'"),
+    "frame": (fx.sweep, {"grid": pandas.DataFrame({"l2": [0.1]})}, "grid must be a dict of the values"),
     "resume": (fx.sweep, {"resume": 3, "grid": {"l2": [0.1]}}, "resume must be left out"),
     "twice": (fx.sweep, {"grid": {"l2": [0.1]}, "l2": 0.1}, "l2 must be left out"),
     "rates": (fx.sweep, {"grid": {"l2": [0.1]}, "optimizer": fx.SGD([0.1])}, "learning_rate must be one number"),
