@@ -96,7 +96,7 @@ class Table(Sequence[dict[str, Any]]):
 
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, str):
-            return self.to_dict()[checks.choice("column", which, self.columns)]
+            return self._columns[checks.choice("column", which, self.columns)].copy()
         if isinstance(which, slice):
             return [self[i] for i in range(len(self))[which]]
         row = index(which)  # of True, 1, as for lists
@@ -444,7 +444,8 @@ def _setting(network: Network, row: Mapping[str, Any], options: Mapping[str, Any
             raise ValueError(
                 f"grid has no setting {name!r}; there are {', '.join(known)}{suggestions.did_you_mean(name, known)}"
             )
-    optimizer = replace(optimizer, **{name: row[name] for name in own if name in row})
+    its = {name: row[name] for name in own if name in row}
+    optimizer = replace(optimizer, **its) if its else optimizer
     for name, count in each_of(optimizer).items():
         raise ValueError(f"{name} must be one number, or a function, got {count}; values to be tried are for the grid")
     numbers = {name: row[name] for name in _NUMBERS if name in row}
@@ -454,12 +455,15 @@ def _setting(network: Network, row: Mapping[str, Any], options: Mapping[str, Any
         seed = name == "random_state"
         numbers[name] = checks.integer(name, value, 0, 2**32 - 1) if seed else checks.rate(name, value)
     common = {name: row[name] for name in _COMMON if name in row}
-    length(options.get("iterations"), common.get("epochs", options.get("epochs")))  # or it is refused
+    if "epochs" in common:
+        length(options.get("iterations"), common["epochs"])  # or it is refused
     return _Setting(_network(network, row), optimizer, numbers, common)
 
 
 def _network(network: Network, row: Mapping[str, Any]) -> Network:
     """The network of a setting: a whole other one, or one with other hidden layers."""
+    if not any(name in row for name in _NETWORKS):
+        return network
     network = row.get("network", network)
     if not isinstance(network, Network):
         raise TypeError(f"grid['network'] must have Networks, got {network!r}")
