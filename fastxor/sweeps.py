@@ -190,7 +190,7 @@ def sweep(
     network: Network,
     X: ArrayLike,
     Y: ArrayLike,
-    grid: Mapping[str, Sequence[Any] | Array] | Iterable[Mapping[str, Any]],
+    grid: Mapping[str, Sequence[Any] | Array] | Sequence[Mapping[str, Any]],
     *,
     folds: Any = None,
     random_state: Any = None,
@@ -203,7 +203,7 @@ def sweep(
     network : Network
     X : array_like, shape (n_x, m)
     Y : array_like, shape (n_y, m), or (m,)
-    grid : dict, or iterable of dict
+    grid : dict, or sequence of dict
         The values to be tried of each setting, in all combinations; or the settings themselves. A setting is
 
         - a field of the optimizer, as "learning_rate" or "beta1"; "l2", "l1" or "clip_norm"; "random_state", a seed;
@@ -231,6 +231,8 @@ def sweep(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    TrainingInterrupted
+        On Ctrl-C; its ``result`` holds the members of the lots that had begun.
 
     Examples
     --------
