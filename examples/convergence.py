@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -67,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hidden", type=int, nargs="*", default=[3, 4, 8], help="other widths, a tenth of the starts")
     parser.add_argument("--output", default="convergence.svg", help="the picture (default: convergence.svg)")
     asked = parser.parse_args(arguments)
+    if find_spec("matplotlib") is None:  # said before the networks are trained, not after
+        parser.error("the picture needs matplotlib: pip install matplotlib")
     rates = np.geomspace(0.03, 30, asked.rates)
     began = time.perf_counter()
     starts = {2: asked.starts} | dict.fromkeys(asked.hidden, max(1, asked.starts // 10))
