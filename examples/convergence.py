@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     if min(asked.starts, asked.rates, *asked.hidden) < 1:
         parser.error("--starts, --rates and --hidden must be at least 1")
+    if find_spec("matplotlib") is None:  # said before the networks are trained, not after
+        parser.error("the picture needs matplotlib: pip install matplotlib")
     rates = np.geomspace(0.03, 30, asked.rates)
     began = time.perf_counter()
     starts = {2: asked.starts}

@@ -109,7 +109,7 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
     Raises
     ------
     TypeError
-        If `model` is no module.
+        If ``model`` is no module.
     ValueError
         If there is something in it that a `Network` has not; the message says where and what.
     ImportError

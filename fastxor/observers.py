@@ -30,7 +30,7 @@ _REFRESH_SECONDS = 0.1
 @checks.hinted
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop a run when its validation cost gets no better.
+    """Stop a run when its validation cost no longer improves.
 
     Parameters
     ----------
@@ -84,6 +84,16 @@ class Moment:
         As in the history; the latter is NaN where not asked for.
     parameters : dict
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> def learned(moment):  # ends the run where it returns True
+    ...     return moment.cost < 0.1
+    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, callback=learned, iterations=5000, interval=10, random_state=0)
+    >>> run.iterations < 5000
+    True
     """
 
     __slots__ = ("_iteration", "_source", "_value")

@@ -88,7 +88,7 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
 def decision_boundary(
     run: Any, X: ArrayLike | None = None, Y: ArrayLike | None = None, *, ax: Any = None, points: int = 200
 ) -> Any:
-    """Which class a network of two inputs sees where, and how surely, with the boundaries between classes.
+    """Which class a network of two inputs predicts where, and how surely, with the boundaries between classes.
 
     Parameters
     ----------

@@ -273,6 +273,17 @@ class PopulationMoment:
         Who has been recorded; the others had ended.
     cost, validation_cost : ndarray, shape (members,)
         As in the history; NaN for those that had ended, or where not asked for.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> lowest = []
+    >>> def look(moment):
+    ...     lowest.append(moment.cost.min())
+    >>> pop = fx.train_population(fx.Network([2, 2, 1]), X, Y, members=5, callback=look, random_state=0)
+    >>> len(lowest), bool(lowest[-1] < lowest[0])
+    (10, True)
     """
 
     def __init__(self, population: PopulationState, recorded: Integers, iteration: Integers) -> None:

@@ -316,7 +316,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ all members at once
 
     def forward(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m) for one's own each.
+        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m): its own for each.
 
         Parameters
         ----------
@@ -370,11 +370,11 @@ class Population(Sequence[Result]):
         return cast(Array, self.forward(X, backend=backend, threads=threads).mean(axis=0))
 
     def spread(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """How far the members' outputs are apart, (n_y, m): their standard deviation."""
+        """How far apart the members' outputs are, (n_y, m): their standard deviation."""
         return cast(Array, self.forward(X, backend=backend, threads=threads).std(axis=0))
 
     def vote(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; the lower one of equals.
+        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; on a tie, the lower.
 
         Raises
         ------
@@ -400,7 +400,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ files
 
     def save(self, path: Path) -> None:
-        """Write the population to a file, from which `load` reads it again, with all that is needed to go on.
+        """Write the population to a file that `load` reads, with all that is needed to continue.
 
         It is a plain ``.npz``, written whole or not at all, as `Result.save` does.
 
@@ -427,7 +427,7 @@ def load(path: Path, kind: type[Kind]) -> Kind: ...
 
 
 def load(path: Path, kind: Any = None) -> Any:
-    """Read a run or a population that `save`, or ``checkpoint=…``, has written.
+    """Read a run or a population from a file that `save` or ``checkpoint=…`` has written.
 
     Parameters
     ----------

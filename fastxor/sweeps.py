@@ -40,7 +40,7 @@ _COMMON = ("batch_size", "shuffle", "drop_last", "epochs", "initialization", "cl
 
 
 class Table(Sequence[dict[str, Any]]):
-    """What `cross_validate` and `sweep` return: rows of named values, and the population that they are of.
+    """What `cross_validate` and `sweep` return: rows of named values, and the population behind them.
 
     ``table[i]`` is a row, a dict; ``table["cost"]`` a column; ``len(table)`` the number of rows; ``print(table)`` shows
     them. `pandas` makes a frame of it: ``pandas.DataFrame(table)``, or of its columns,
@@ -56,6 +56,18 @@ class Table(Sequence[dict[str, Any]]):
         All members: of each row one, or one for each fold.
     best : dict
         The row of the lowest validation cost, or of the lowest cost if there is no validation.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> table = fx.sweep(fx.Network([2, 4, 1]), X, Y, {"learning_rate": [0.01, 1.0]}, random_state=0)
+    >>> table.columns, len(table)
+    (('learning_rate', 'cost', 'iterations'), 2)
+    >>> table["learning_rate"], table.best["learning_rate"]
+    (array([0.01, 1.  ]), 1.0)
+    >>> table.of(1).predict(X)  # by each member of that row
+    array([[[0, 1, 1, 0]]])
     """
 
     def __init__(self, columns: dict[str, Any], population: Population, folds: int) -> None:
@@ -131,7 +143,7 @@ def cross_validate(
     random_state: Any = None,
     **options: Any,
 ) -> Table:
-    """Train a network on all folds but one, for each of them at once, and look how it does on the one left out.
+    """Train a network on all folds but one, for every fold at once, and evaluate it on the fold left out.
 
     Parameters
     ----------

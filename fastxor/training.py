@@ -121,7 +121,7 @@ def train(
         The cost is recorded at every `interval`-th iteration, from 0. Default: 100; with `epochs`, at the end of each
         epoch, as the mean over its samples.
     validation : (X, Y) or float, optional
-        Data whose cost is looked at at every record; or the fraction of the samples that is to be held out for that,
+        Data whose cost is computed at every record; or the fraction of the samples that is to be held out for that,
         in each class alike where the targets are labels. Which, follows from the seed. Unless they are large, the
         data are copied once.
     early_stopping : EarlyStopping, optional

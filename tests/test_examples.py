@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -48,3 +49,11 @@ def test_the_picture(convergence, tmp_path, capsys):
     kept = (ROOT / "docs" / "images" / "convergence.svg").read_text(encoding="utf-8")
     for svg in (kept, paths[0].read_text(encoding="utf-8")):
         assert re.search("<svg .*</svg>", svg, re.DOTALL)
+
+
+def test_without_matplotlib_no_network_is_trained(convergence, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(convergence, "converged", None)
+    with pytest.raises(SystemExit):
+        convergence.main([])
+    assert "pip install matplotlib" in capsys.readouterr().err
