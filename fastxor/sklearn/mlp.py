@@ -249,8 +249,10 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         coroutine = solving.fit_epochs(
             self, running, job.samples, solving.StoppingRule(self, score), incremental, passed
         )
-        train = solving.run_alone if batching_backend is None else batching_backend.train_batched
-        theta = train(coroutine, running)
+        if batching_backend is None:
+            theta = solving.run_alone(coroutine, running, batching.check_search)
+        else:
+            theta = batching_backend.train_batched(coroutine, running)
         if not self.early_stopping or self._best_theta is None:
             return theta
         if not np.isfinite(theta).all():

@@ -299,11 +299,14 @@ class StoppingRule:
 FitCoroutine = Generator[int, list[float], Array]
 
 
-def run_alone(coroutine: FitCoroutine, running: Epochs) -> Array:
-    """The parameters at the end of a coroutine, whose epochs are taken in a session of its own."""
+def run_alone(coroutine: FitCoroutine, running: Epochs, check: Callable[[], None]) -> Array:
+    """The parameters at the end of a coroutine, whose epochs are taken in a session of its own. `check` is asked from
+    time to time, and may raise an exception.
+    """
     try:
         most = next(coroutine)
         while True:
+            check()
             try:
                 losses = running.run(most)
             except KeyboardInterrupt as error:
@@ -312,6 +315,8 @@ def run_alone(coroutine: FitCoroutine, running: Epochs) -> Array:
                 most = coroutine.send(losses)
     except StopIteration as end:
         return end.value
+    finally:
+        running.close()
 
 
 def fit_epochs(
