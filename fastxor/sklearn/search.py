@@ -54,7 +54,7 @@ class _BatchedSearch:
         grids = vars(self).get("param_grid", vars(self).get("param_distributions"))
         for grid in grids if isinstance(grids, Sequence) else [grids]:
             for values in grid.values() if isinstance(grid, Mapping) else ():
-                if isinstance(values, list | tuple) or getattr(values, "dtype", None) == object:
+                if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.dtype.kind == "O"):
                     yield from values
 
 

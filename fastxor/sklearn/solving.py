@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.optimize import _check_optimize_result
 
 from fastxor import second_order
 from fastxor.architecture import Architecture
@@ -404,12 +405,9 @@ def fit_lbfgs(
     found = minimize(
         objective, theta.astype(np.float64), method="L-BFGS-B", jac=True, options=options, callback=watched
     )
-    if found.status not in (0, 99):
-        warnings.warn(
-            f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): {found.message}. "
-            "Increase max_iter or max_fun, or scale the data.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), np.float64(found.fun)
+    if found.status == 99:  # a callback has ended it
+        model.n_iter_ = int(found.nit)
+    else:
+        model.n_iter_ = int(_check_optimize_result("lbfgs", found, model.max_iter))  # which warns in its own words
+    model.loss_ = np.float64(found.fun)
     return found.x.astype(theta.dtype)
