@@ -103,6 +103,7 @@ KINDS = [
     {},
     {"solver": "sgd"},
     {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling"},
+    {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling", "backend": "numpy", "max_iter": 6},
     {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.01, "n_iter_no_change": 2, "learning_rate_init": 0.3},
     {"solver": fx.RMSprop(0.01)},
     {"early_stopping": True, "n_iter_no_change": 3},
