@@ -395,10 +395,11 @@ class _MemberPatience:
         assert history.validation is not None
         best_at = np.full(len(group.members), -1)
         completed, steps = group.state.completed, history.steps[group.members]
+        over = self.loop.population.stopped[group.members] | (history.interval is None)
         for number in range(int(history.count[group.members].max(initial=0))):
             at = np.full_like(steps, number * history.interval) if history.interval else (number + 1) * steps
             values = history.validation[number, group.members]
-            before = at < completed if history.interval else at <= completed  # that of now is still to come
+            before = (at < completed) | (over & (at == completed))  # else that of now is still to come
             there = np.flatnonzero(before & (number < history.count[group.members]) & (values == values))
             better = self._update_best(there, values[there])
             best_at[there[better]] = at[there[better]]

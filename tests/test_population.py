@@ -414,6 +414,15 @@ def test_a_checkpoint_has_where_members_began(tmp_path):
     assert (again._state.first != begun).all()
 
 
+def test_a_checkpoint_of_a_population_that_has_ended_is_that_population(tmp_path):
+    asked = {"members": 4, "optimizer": fx.Adam([0.001, 0.01, 0.1, 0.3]), "iterations": 60, "interval": 5}
+    asked |= {"validation": 0.25, "early_stopping": fx.EarlyStopping(2), "random_state": 0, "backend": "numpy"}
+    ended, again = (fx.train_population(NET, X, Y, checkpoint=tmp_path / "population.npz", **asked) for _ in range(2))
+    assert_same(ended, again)
+    for one, other in zip(ended, again, strict=True):
+        np.testing.assert_array_equal(one._best.theta, other._best.theta)
+
+
 def test_one_that_blows_up_is_named():
     with pytest.warns(fx.DivergenceWarning, match="1 of 2 members diverged: 1 "):
         fx.train_population(
