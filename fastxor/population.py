@@ -372,8 +372,8 @@ class _Run:
             return np.zeros(len(self.population), bool)
         if isinstance(answer, bool | np.bool_):
             return np.ones(len(self.population), bool)
-        stop = np.asarray(answer)
-        if stop.dtype != np.bool_ or stop.shape != (len(self.population),):
+        stop = np.asarray(answer) if checks.axes("what callback returns", answer) == 1 else np.empty(0)
+        if stop.dtype != np.bool_ or len(stop) != len(self.population):
             raise TypeError(f"callback must return None, True or an array of bool (members,), got {answer!r}")
         return stop
 
@@ -528,7 +528,13 @@ def _starts(parameters: Any) -> int | None:
     if parameters is None:
         return None
     if isinstance(parameters, Mapping):
-        rows = [len(value) for name, value in parameters.items() if checks.axes(f'parameters["{name}"]', value)]
+        axes = {name: checks.axes(f'parameters["{name}"]', value) for name, value in parameters.items()}
+        if axes and set(axes.values()) == {2}:
+            raise ValueError(
+                "parameters must have an axis more, in front, of the members, and are of a single network; one start "
+                "for all is [parameters] * members"
+            )
+        rows = [len(parameters[name]) for name in axes if axes[name]]
         return rows[0] if rows else None
     if checks.are_several(parameters):
         return len(parameters)
@@ -570,7 +576,9 @@ def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None,
         return None, None, None
     if _is_pair(value):
         if len(value) != 2:
-            raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
+            raise TypeError(
+                f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)} entries"
+            )
         return None, None, tuple(value)
     if not checks.axes("validation", value):
         fraction = checks.rate("validation", value, below=1.0)

@@ -554,7 +554,7 @@ def test_a_population_that_goes_on_has_the_target_that_it_is_given(core, length)
 def test_what_a_target_refuses():
     asked = {"members": 3, "iterations": 1}
     for value, message in [
-        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members of members, got 2"),
+        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members, got 2"),
         ([0.1, -0.2, 0.3], "target_cost must be finite and not negative, got -0.2 at 1"),
         ([[0.1, 0.2, 0.3]], r"target_cost, as an array, must have shape \(members,\), got shape \(1, 3\)"),
         (["0.1"] * 3, "target_cost"),
@@ -860,6 +860,7 @@ def test_results_are_nobodys_but_the_callers(core):
 # ---------------------------------------------------------------- what is refused
 
 
+START = NET.initialize(0)
 REFUSALS = {
     "members": ({}, "members must be given"),
     "members 0": ({"members": 0}, "members must be at least 1"),
@@ -885,6 +886,16 @@ REFUSALS = {
     "patience": ({"members": 2, "early_stopping": fx.EarlyStopping()}, "early_stopping needs validation"),
     "parameters": ({"parameters": {"W1": np.ones((2, 4, 3))}}, "parameters must be a dict with the keys"),
     "shape": ({"parameters": {**NET.initialize(0), "W1": np.ones((2, 4, 3))}}, "must have shape .members, 4, 1"),
+    "one start": ({"parameters": START, "members": 3}, r"of the members, .* \[parameters\] \* members"),
+    "starts of several": (
+        {"network": [NET, fx.Network([3, 2, 1])], "parameters": {name: [value] * 2 for name, value in START.items()}},
+        "parameters must be a list of dicts, .* for networks of several sizes",
+    ),
+    "no start": ({"parameters": []}, "parameters must have an entry for each member, and has none"),
+    "no seed": ({"random_state": []}, "random_state must have an entry for each member, and has none"),
+    "half a pair": ({"members": 2, "validation": (X,)}, "validation must be a pair .* got 1 entries"),
+    "answer": ({"members": 2, "callback": lambda moment: [[1], [2, 3]]}, "what callback returns must be a rectangular"),
+    "answer of one": ({"members": 2, "callback": lambda moment: [True]}, "callback must return None, True or an array"),
     "both": ({"members": 2, "iterations": 1, "epochs": 1}, "iterations and epochs both say"),
     "momentum": ({"optimizer": fx.SGD(0.1, [0.1, 0.2]), "members": 3}, "momentum must have an entry for each of the 3"),
     "float32": (
