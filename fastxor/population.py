@@ -420,9 +420,11 @@ class _Run:
             return
         kept = load(path, Population)
         if kept._state.digest != self.population.digest:
+            has_seeds = np.array_equal(kept.seeds, self.population.seeds)
+            other = "data or arguments" if has_seeds else "seeds, which random_state=None draws anew each time"
             raise ValueError(
-                f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
-                "give another path"
+                f"checkpoint {os.fsdecode(path)!r} is of another call, with other {other}: remove it, or give another "
+                "path"
             )
         self.population.put(np.arange(len(self.population)), kept._state)
 

@@ -349,6 +349,7 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         ("samples", 0, "'samples' must be at least 1, got 0"),
         ("samples", 5, "'history.steps' must be those of an epoch of its samples"),
         ("samples", 1, "'history.steps' must be those of an epoch of its samples"),
+        ("members", 0, "'members' must rise"),
         ("orders", -1, "'orders' must be at least 0, got -1"),
         ("state.completed", -1, "'state.completed' must be at least 0, got -1"),
         ("state.completed", 2**62, "'state.completed' must not be above 'iterations'"),
@@ -421,6 +422,13 @@ def test_a_checkpoint_of_a_population_that_has_ended_is_that_population(tmp_path
     assert_same(ended, again)
     for one, other in zip(ended, again, strict=True):
         np.testing.assert_array_equal(one._best.theta, other._best.theta)
+
+
+def test_a_checkpoint_wants_the_seeds_that_it_has(tmp_path):
+    asked = {"members": 2, "iterations": 1, "checkpoint": tmp_path / "population.npz", "backend": "numpy"}
+    fx.train_population(NET, X, Y, **asked)
+    with pytest.raises(ValueError, match="with other seeds, which random_state=None draws anew each time: remove"):
+        fx.train_population(NET, X, Y, **asked)
 
 
 def test_one_that_blows_up_is_named():
