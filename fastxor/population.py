@@ -319,7 +319,13 @@ def _starts(parameters: Any) -> int | None:
     if parameters is None:
         return None
     if isinstance(parameters, Mapping):
-        rows = [len(value) for name, value in parameters.items() if checks.axes(f'parameters["{name}"]', value)]
+        axes = {name: checks.axes(f'parameters["{name}"]', value) for name, value in parameters.items()}
+        if axes and set(axes.values()) == {2}:
+            raise ValueError(
+                "parameters must have an axis more, in front, of the members, and are of a single network; one start "
+                "for all is [parameters] * members"
+            )
+        rows = [len(parameters[name]) for name in axes if axes[name]]
         return rows[0] if rows else None
     if checks.are_several(parameters):
         return len(parameters)
@@ -361,7 +367,9 @@ def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None,
         return None, None, None
     if _is_pair(value):
         if len(value) != 2:
-            raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
+            raise TypeError(
+                f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)} entries"
+            )
         return None, None, tuple(value)
     if not checks.axes("validation", value):
         fraction = checks.rate("validation", value, below=1.0)

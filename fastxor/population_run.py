@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxor import saving
+from fastxor import validation as checks
 from fastxor.backends import Backend, resolve
 from fastxor.cohort import Integers
 from fastxor.files import Path
@@ -172,8 +173,8 @@ class PopulationRun:
             return np.zeros(len(self.population), bool)
         if isinstance(answer, bool | np.bool_):
             return np.ones(len(self.population), bool)
-        stop = np.asarray(answer)
-        if stop.dtype != np.bool_ or stop.shape != (len(self.population),):
+        stop = np.asarray(answer) if checks.axes("what callback returns", answer) == 1 else np.empty(0)
+        if stop.dtype != np.bool_ or len(stop) != len(self.population):
             raise TypeError(f"callback must return None, True or an array of bool (members,), got {answer!r}")
         return stop
 
@@ -220,9 +221,11 @@ class PopulationRun:
             return
         kept = load(path, Population)
         if kept._state.digest != self.population.digest:
+            has_seeds = np.array_equal(kept.seeds, self.population.seeds)
+            other = "data or arguments" if has_seeds else "seeds, which random_state=None draws anew each time"
             raise ValueError(
-                f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
-                "give another path"
+                f"checkpoint {os.fsdecode(path)!r} is of another call, with other {other}: remove it, or give another "
+                "path"
             )
         self.population.put(np.arange(len(self.population)), kept._state)
 

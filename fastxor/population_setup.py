@@ -61,13 +61,18 @@ class PopulationRequest:
 
 def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
     """How many members there are, by what each of the arguments says that has an entry for each."""
-    known = {name: checks.integer(name, count, 1) for name, count in counts_by_argument.items() if count is not None}
+    known = {name: count for name, count in counts_by_argument.items() if count is not None}
     if not known:
         raise ValueError("members must be given, for no other argument has an entry for each of them")
+    if "members" in known:
+        known["members"] = checks.integer("members", known["members"], 1)
     first, count = next(iter(known.items()))
+    of_whom = "" if first == "members" else f" of {first}"
     for name, other in known.items():
+        if not other:
+            raise ValueError(f"{name} must have an entry for each member, and has none")
         if other != count:
-            raise ValueError(f"{name} must have an entry for each of the {count} members of {first}, got {other}")
+            raise ValueError(f"{name} must have an entry for each of the {count} members{of_whom}, got {other}")
     return count
 
 
@@ -106,6 +111,8 @@ def new_population(
     """A population at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
     K = len(request.seeds)
     table = member_numbers(request.optimizer, K)
+    if isinstance(parameters, Mapping) and len({network.sizes for network in networks}) > 1:
+        raise ValueError("parameters must be a list of dicts, one for each member, for networks of several sizes")
     all_of = np.arange(K)
     kinds = _cohort_groups(networks, request.optimizer, table)
     groups = []
