@@ -6,6 +6,7 @@ data and estimators would have to be copied, and Python and the kernels to be lo
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -66,8 +67,12 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _bytes(X: Any) -> int:
-    """About what the samples take."""
-    return int(getattr(X, "nbytes", 0) or 8 * np.size(X))
+    """About what the samples take once they are dense; of a list, by its first row, which may be a text."""
+    if isinstance(X, np.ndarray) and X.dtype == np.float32:
+        return X.nbytes
+    if hasattr(X, "shape"):
+        return 8 * math.prod(X.shape)
+    return 8 * len(X) * np.size(next(iter(X), 0)) if hasattr(X, "__len__") else 0
 
 
 class GridSearchCV(_BatchedSearch, model_selection.GridSearchCV):
