@@ -86,9 +86,10 @@ class GridSearchCV(_BatchedSearch, model_selection.GridSearchCV):
     samples at most, with 2,500 at most as the product of these and the network's parameters, if ``max_iter`` allows
     4,000 steps or more.
     Their scores are those of scikit-learn's search over the same estimator to rounding, which may decide whether a loss
-    is better by ``tol``, and on which side of a boundary a sample is; ``fit_time`` is the time until all that were
-    trained together were fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of
-    larger networks, of ``solver="lbfgs"``, with weights, with a schedule of learning rates, or with callbacks.
+    is better by ``tol``, and on which side of a boundary a sample is. With ``random_state=None``, when all draw from
+    numpy's generator, they draw in another order. ``fit_time`` is the time until all that were trained together were
+    fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of larger networks, of
+    ``solver="lbfgs"``, with weights, with a schedule of learning rates, or with callbacks.
 
     ``pre_dispatch`` limits how many fits are begun, and have their part of the data, at a time. By default these are
     some hundreds, or fewer if the data are large.
