@@ -399,8 +399,8 @@ class _Run:
     def _lowest(self) -> float:
         """The lowest cost of the last records."""
         history = self.population.history
-        known = np.flatnonzero(history.count)
-        return float(history.cost[history.count[known] - 1, known].min()) if len(known) else nan
+        known = history.last(history.cost)
+        return float(np.nanmin(known)) if history.count.any() else nan
 
     # ------------------------------------------------------------ shards
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
@@ -61,7 +61,7 @@ class PopulationLoop:
         self.history = population.history
         # A population that goes on may have been validated before, and not be now.
         self.is_validated = self.history.validation is not None and population.groups[0].held is not None
-        self.rollback_log: list[tuple[Group, Integers, CohortState]] = []
+        self.rollback_log: list[tuple[Group, Integers, CohortState, Array]] = []
         self.recorded = np.zeros(len(population), bool)  # who has been, in this round
         self.recorded_now = np.zeros(0, bool)  # in the last call, of those who were in it
 
@@ -74,6 +74,7 @@ class PopulationLoop:
         for group in self.population.groups:
             session = _open(self.core, group)
             parts.append(_GroupTraining(group, session, TimeSlice(session.speed), _MemberPatience(self, group)))
+        self._stop_those_at_their_end(parts)
         try:
             while self._has_live_members():
                 for part in parts:
@@ -90,15 +91,31 @@ class PopulationLoop:
         self.population.stopped[:] = True
         for part in parts:
             part.patience.end()
+        self.rollback_log.clear()
         self._finish()
 
     def roll_back(self) -> None:
         """After an interrupt: all members at a step that has been looked at."""
-        for group, which, state in reversed(self.rollback_log):
+        population, history = self.population, self.history
+        for group, which, state, opened in reversed(self.rollback_log):
+            members = group.members[which]
             group.state.put(which, state)
-            self.population.stopped[group.members[which]] = self.population.diverged[group.members[which]] = False
+            population.stopped[members] = population.diverged[members] = False
+            history.open[members] = opened
         self.rollback_log.clear()
-        self.history.until(self.population.completed())
+        history.until(population.completed())
+        if population.target is not None:
+            population.reached = history.reached(population.target)
+
+    def _stop_those_at_their_end(self, parts: Sequence[_GroupTraining]) -> None:
+        """Who goes on may have come to its end before, as where another one was interrupted: see `Observers.begin`."""
+        population, history, completed = self.population, self.history, self.population.completed()
+        if history.interval is None and population.target is not None:  # else that of now is still to come
+            at_record = history.count * history.steps == completed
+            population.stopped |= at_record & (history.last(history.cost) <= population.target)
+        for group, _session, _time_slice, patience in parts:
+            if patience.rule is not None:
+                population.stopped[group.members] |= patience.rule._is_enough(patience.stale_records)
 
     def _has_live_members(self) -> bool:
         return any(len(self._live_members(group)) for group in self.population.groups)
@@ -191,7 +208,7 @@ class PopulationLoop:
         bad = failed if progress.finished is None else failed & ~progress.finished
         if self.observe is None:
             self.rollback_log.clear()
-        self.rollback_log.append((group, which, before))
+        self.rollback_log.append((group, which, before, self.history.open[members]))
         if interval:
             at, costs = self._note(members, before.completed, progress.costs)
         else:
@@ -302,7 +319,7 @@ class PopulationLoop:
         if not stop.any():
             return
         if self.history.interval is not None:
-            for group, which, before in reversed(self.rollback_log):
+            for group, which, before, _opened in reversed(self.rollback_log):
                 back = np.flatnonzero(stop[group.members[which]])
                 group.state.put(which[back], before.take(back))
                 self.population.diverged[group.members[which[back]]] = False
@@ -378,10 +395,11 @@ class _MemberPatience:
         assert history.validation is not None
         best_at = np.full(len(group.members), -1)
         completed, steps = group.state.completed, history.steps[group.members]
+        over = self.loop.population.stopped[group.members] | (history.interval is None)
         for number in range(int(history.count[group.members].max(initial=0))):
             at = np.full_like(steps, number * history.interval) if history.interval else (number + 1) * steps
             values = history.validation[number, group.members]
-            before = at < completed if history.interval else at <= completed  # that of now is still to come
+            before = (at < completed) | (over & (at == completed))  # else that of now is still to come
             there = np.flatnonzero(before & (number < history.count[group.members]) & (values == values))
             better = self._update_best(there, values[there])
             best_at[there[better]] = at[there[better]]
@@ -449,9 +467,12 @@ class _MemberPatience:
         return ends
 
     def end(self) -> None:
-        if self.rule is not None and self.rule.restore_best and self.group.best is not None:
-            known = np.flatnonzero(self.group.best.completed >= 0)
-            self.group.state.put(known, self.group.best.take(known))
+        group, history = self.group, self.loop.history
+        if self.rule is not None and self.rule.restore_best and group.best is not None:
+            known = np.flatnonzero(group.best.completed >= 0)
+            last = group.state.take(known)
+            self.loop.rollback_log.append((group, known, last, history.open[group.members[known]]))
+            group.state.put(known, group.best.take(known))
 
 
 _NEVER = np.iinfo(np.int64).max

@@ -112,9 +112,10 @@ class Population(Sequence[Result]):
     parameters : dict
         ``W1, b1, W2, b2, …``, each with an axis more, in front, of the members.
     cost : ndarray, shape (members,)
-        That of each member's own data at the end, penalties and weights included; infinite if it is not finite.
+        That of each member's own data at the end, penalties and weights included; infinite if it is not finite, and NaN
+        where a run was interrupted before a member's end.
     validation_cost : ndarray, shape (members,)
-        That of the data for validation at the end; NaN if there were none.
+        That of the data for validation at the end; NaN if there were none, or as for `cost`.
     history : PopulationHistory
         What was recorded.
     iterations : ndarray of int, shape (members,)
@@ -128,7 +129,8 @@ class Population(Sequence[Result]):
     seeds : ndarray of int, shape (members,)
         ``fx.train(…, random_state=int(pop.seeds[i]))`` begins as member i does.
     best : Result
-        The member of the lowest validation cost, or of the lowest cost if there is no validation.
+        The member of the lowest validation cost, or of the lowest cost if there is no validation: that at the end, or
+        the last that was recorded.
 
     Examples
     --------
@@ -230,9 +232,16 @@ class Population(Sequence[Result]):
         return self[self._order()[: validation.integer("k", k, 1, len(self))]]
 
     def _order(self) -> Integers:
-        validated = self.validation_cost
-        score = validated if (validated == validated).any() else self.cost
+        validated, cost = self._last_costs()
+        score = validated if (validated == validated).any() else cost
         return np.argsort(np.where(score == score, score, np.inf), kind="stable")
+
+    def _last_costs(self) -> tuple[Array, Array]:
+        """Validation costs and costs at the end; of those that have not come to it, the last that were recorded."""
+        history, ended = self._state.history, self.cost == self.cost
+        validated = np.nan if history.validation is None else history.last(history.validation)
+        cost = np.where(ended, self.cost, history.last(history.cost))
+        return np.where(ended, self.validation_cost, validated), cost
 
     def __len__(self) -> int:
         return len(self._state)
@@ -261,7 +270,8 @@ class Population(Sequence[Result]):
     def __repr__(self) -> str:
         shapes = {"-".join(map(str, _network(group).sizes)) for group in self._state.groups}
         network = f"{shapes.pop()} network" if len(shapes) == 1 else f"{len(shapes)} architectures"
-        known = self.cost[np.isfinite(self.cost)]
+        cost = self._last_costs()[1]
+        known = cost[np.isfinite(cost)]
         reached = "" if self._state.target is None else f", {int(self.converged.sum())} converged"
         span = f", cost {known.min():g} to {known.max():g}" if len(known) else ""
         return f"Population({len(self)} member{'s' * (len(self) != 1)}, {network}{reached}{span})"

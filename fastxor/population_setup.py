@@ -144,6 +144,7 @@ def resumed_population(
     if X.shape[-1] != population.given:
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
     groups, iterations = [], np.empty(K, np.int64)
+    is_over = bool((population.completed() >= population.iterations()).all())
     for old in population.groups:
         for network in (networks[i % len(networks)] for i in old.members.tolist()):
             if network != old.cohort.network:
@@ -158,7 +159,7 @@ def resumed_population(
         counts, held = _split_validation(network, x, y, counts, mask, old.cohort.seeds, request, old.members)
         shares = _relative_weights(counts, len(old.members), dtype)
         cohort = replace(old.cohort, X=x, Y=y, weights=shares, threads=request.threads)
-        end = _last_steps(cohort, request, old.state.completed, old.cohort.iterations)
+        end = _last_steps(cohort, request, old.state.completed, None if is_over else old.cohort.iterations)
         best = None if old.best is None else old.best.copy()
         cohort = replace(cohort, iterations=end)
         groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
@@ -169,7 +170,7 @@ def resumed_population(
     if history.validation is not None and not is_validated:
         history.validation[np.arange(len(history.validation))[:, None] >= history.count] = np.nan
     fresh: dict[str, Any] = {
-        "reached": population.reached.copy(),
+        "reached": np.full(K, np.nan) if request.target is None else history.reached(request.target),
         "diverged": np.zeros(K, bool),
         "stopped": np.zeros(K, bool),
     }
@@ -377,8 +378,12 @@ def _relative_weights(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Arr
     return np.broadcast_to(shares, (k, counts.shape[1]))
 
 
-def _last_steps(cohort: Cohort, request: PopulationRequest, completed: Any = 0, wanted: Any = 0) -> Integers:
-    """The step at which each member ends, from those that it has taken, in a population that was to have so many."""
+def _last_steps(
+    cohort: Cohort, request: PopulationRequest, completed: Any = 0, wanted: Integers | None = None
+) -> Integers:
+    """The step at which each member ends, from those that it has taken, in a population that was to have so many, and
+    has not come to its end.
+    """
     steps = cohort.steps_per_epoch()
     if not steps.all():
         fewest = int(cohort.sample_counts().min())
@@ -389,9 +394,9 @@ def _last_steps(cohort: Cohort, request: PopulationRequest, completed: Any = 0, 
     elif request.iterations is not None:
         checks.integer("iterations", request.iterations, 0, checks.MOST - int(np.max(completed)))
         end = completed + np.full(len(cohort), request.iterations)
-    elif np.all(np.less_equal(wanted, completed)):
+    elif wanted is None:
         end = completed + np.full(len(cohort), DEFAULT_ITERATIONS)
     else:
-        end = np.maximum(completed, np.broadcast_to(wanted, len(cohort)))
+        end = np.maximum(completed, wanted)
     check_length(schedule_of(cohort.optimizer), int(np.max(end, initial=0)))
     return end

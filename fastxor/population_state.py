@@ -112,6 +112,20 @@ class Records:
         most = completed // self.interval + 1 if self.interval else completed // self.steps[members]
         self.count[members] = np.minimum(self.count[members], most)
 
+    def last(self, values: Array) -> Array:
+        """Of `cost` or `validation`, each member's last one, (K,); NaN where there is none."""
+        last, there = np.full(len(self.count), np.nan), np.flatnonzero(self.count)
+        last[there] = values[self.count[there] - 1, there]
+        return last
+
+    def reached(self, target: Array) -> Array:
+        """Steps before each member's first record whose cost is not above its target, (K,); NaN where there is none."""
+        rows = int(self.count.max(initial=0))
+        hit = (self.cost[:rows] <= target) & (np.arange(rows)[:, None] < self.count)
+        first = hit.argmax(axis=0) if rows else np.zeros(len(target), np.int64)
+        at = first * self.interval if self.interval else (first + 1) * self.steps
+        return np.where(hit.any(axis=0), at, np.nan)
+
     def take(self, which: Integers) -> Records:
         part = None if self.validation is None else self.validation[:, which]
         cost, count = self.cost[:, which], self.count[which]
@@ -218,6 +232,7 @@ class PopulationState:
             if group.best is not None:
                 if mine.best is None:
                     mine.best = mine.state.copy()
+                    mine.best.completed[:] = -1  # of those that are still to come
                 mine.best.put(inside, group.best)
         self.history.put(which, other.history)
         for name in _MEMBER_FIELDS:

@@ -69,6 +69,9 @@ class Result(Trained):
     _settings: dict[str, Any] = field(repr=False)  # of its job, and `interval`
     _best: State | None = field(default=None, repr=False)  # where the validation cost was lowest, if a run is to know
 
+    def __post_init__(self) -> None:
+        """Nothing: what a run has reached needs no check, nor a copy."""
+
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self.network.sizes))
         records = [*self.history.items()]

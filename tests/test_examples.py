@@ -40,9 +40,12 @@ def test_the_picture(convergence, tmp_path, capsys):
     paths = [tmp_path / "one.svg", tmp_path / "other.svg"]
     with fx.use_backend("numpy"):
         for path in paths:
-            convergence.main(["--starts", "4", "--rates", "2", "--hidden", "3", "--output", str(path)])
+            convergence.main(["--starts", "4", "--rates", "2", "--hidden", "3", "2", "--output", str(path)])
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert "10 networks trained in" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        convergence.main(["--rates", "0"])
+    assert "--rates and --hidden must be at least 1" in capsys.readouterr().err
     kept = (ROOT / "docs" / "images" / "convergence.svg").read_text(encoding="utf-8")
     for svg in (kept, paths[0].read_text(encoding="utf-8")):
         assert re.search("<svg .*</svg>", svg, re.DOTALL)

@@ -27,7 +27,7 @@ FLOORS = [
     ["population_result", "executors", "loop"],
     ["run_setup", "observers"],
     ["population_setup", "population_loop"],
-    ["training"],
+    ["folds", "training"],
     ["population"],
     ["sweeps"],
     ["sklearn", "tutorial"],

@@ -6,6 +6,8 @@ data and estimators would have to be copied, and Python and the kernels to be lo
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,13 +40,29 @@ class _BatchedSearch:
         self
         """
         backend = BatchingBackend(_bytes(X)) if self._has_networks() else "threading"
-        with parallel_config(backend=backend):
+        # scikit-learn sets filters of warnings around each task, and back to what they were before, which in threads
+        # may be those of another task.
+        with warnings.catch_warnings(), parallel_config(backend=backend):
             return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
 
     def _has_networks(self) -> bool:
-        """Whether there are estimators of this package in it, as far as is known before candidates are."""
-        parts = self.estimator.get_params().values() if hasattr(self.estimator, "get_params") else ()
-        return any(isinstance(part, _MLP) for part in (self.estimator, *parts))
+        """Whether there are estimators of this package in it, or among what a candidate may have."""
+        return any(isinstance(part, _MLP) for whole in (self.estimator, *self._values()) for part in _parts(whole))
+
+    def _values(self) -> Iterator[Any]:
+        """Those that are listed for candidates; what is wrong with the lists, scikit-learn says."""
+        grids = vars(self).get("param_grid", vars(self).get("param_distributions"))
+        for grid in grids if isinstance(grids, Sequence) else [grids]:
+            for values in grid.values() if isinstance(grid, Mapping) else ():
+                if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.dtype.kind == "O"):
+                    yield from values
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value, and, if it is an estimator, what it is made of."""
+    yield value
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        yield from value.get_params().values()
 
 
 def _bytes(X: Any) -> int:
