@@ -47,7 +47,8 @@ class Moment:
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> def learned(moment):  # ends the run where it returns True
     ...     return moment.cost < 0.1
-    >>> run = fx.train(fx.Network([2, 4, 1]), X, Y, callback=learned, iterations=5000, interval=10, random_state=0)
+    >>> net = fx.Network([2, 4, 1])
+    >>> run = fx.train(net, X, Y, callback=learned, iterations=5000, interval=10, random_state=0)
     >>> run.iterations < 5000
     True
     """

@@ -156,7 +156,8 @@ def train_population(
     >>> import fastxor as fx
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> rates = np.repeat([0.1, 1.0, 3.0], 100)
-    >>> pop = fx.train_population(fx.Network([2, 2, 1]), X, Y, optimizer=fx.SGD(rates), target_cost=0.1, random_state=0)
+    >>> net = fx.Network([2, 2, 1])
+    >>> pop = fx.train_population(net, X, Y, optimizer=fx.SGD(rates), target_cost=0.1, random_state=0)
     >>> share = pop.converged.reshape(3, 100).mean(axis=1)
     >>> bool(share[0] < share[1] < 1)
     True

@@ -137,7 +137,8 @@ class Population(Sequence[Result]):
     >>> import fastxor as fx
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> net = fx.Network([2, 4, 1])
-    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=fx.Adam(0.05), target_cost=0.01, random_state=0)
+    >>> adam = fx.Adam(0.05)
+    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=adam, target_cost=0.01, random_state=0)
     >>> pop  # doctest: +ELLIPSIS
     Population(20 members, 2-4-1 network, 20 converged, cost 0.00... to 0.00...)
     >>> pop.parameters["W1"].shape
