@@ -105,7 +105,8 @@ if TYPE_CHECKING:
     from fastxor.population import train_population
     from fastxor.population_result import Population, PopulationHistory, load
     from fastxor.population_run import PopulationMoment
-    from fastxor.sweeps import Table, cross_validate, sweep
+    from fastxor.sweeps import cross_validate, sweep
+    from fastxor.table import Table
 else:
     # What few programs need is imported when it is first asked for: to import all takes twice as long.
     _LATER = {
@@ -115,7 +116,8 @@ else:
         "export": "exporting",
         "train_population": "population",
         "PopulationMoment": "population_run",
-        **dict.fromkeys(("Table", "cross_validate", "sweep"), "sweeps"),
+        **dict.fromkeys(("cross_validate", "sweep"), "sweeps"),
+        "Table": "table",
     }
 
     def __getattr__(name: str) -> Any:
