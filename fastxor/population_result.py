@@ -137,7 +137,8 @@ class Population(Sequence[Result]):
     >>> import fastxor as fx
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> net = fx.Network([2, 4, 1])
-    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=fx.Adam(0.05), target_cost=0.01, random_state=0)
+    >>> adam = fx.Adam(0.05)
+    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=adam, target_cost=0.01, random_state=0)
     >>> pop  # doctest: +ELLIPSIS
     Population(20 members, 2-4-1 network, 20 converged, cost 0.00... to 0.00...)
     >>> pop.parameters["W1"].shape
@@ -326,7 +327,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ all members at once
 
     def forward(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m) for one's own each.
+        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m): its own for each.
 
         Parameters
         ----------
@@ -380,11 +381,11 @@ class Population(Sequence[Result]):
         return cast(Array, self.forward(X, backend=backend, threads=threads).mean(axis=0))
 
     def spread(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """How far the members' outputs are apart, (n_y, m): their standard deviation."""
+        """How far apart the members' outputs are, (n_y, m): their standard deviation."""
         return cast(Array, self.forward(X, backend=backend, threads=threads).std(axis=0))
 
     def vote(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; the lower one of equals.
+        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; on a tie, the lower.
 
         Raises
         ------
@@ -410,7 +411,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ files
 
     def save(self, path: Path) -> None:
-        """Write the population to a file, from which `load` reads it again, with all that is needed to go on.
+        """Write the population to a file that `load` reads, with all that is needed to continue.
 
         It is a plain ``.npz``, written whole or not at all, as `Result.save` does.
 
@@ -437,7 +438,7 @@ def load(path: Path, kind: type[Kind]) -> Kind: ...
 
 
 def load(path: Path, kind: Any = None) -> Any:
-    """Read a run or a population that `save`, or ``checkpoint=…``, has written.
+    """Read a run or a population from a file that `save` or ``checkpoint=…`` has written.
 
     Parameters
     ----------

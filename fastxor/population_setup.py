@@ -13,6 +13,7 @@ from fastxor import choices
 from fastxor import validation as checks
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers
+from fastxor.early_stopping import EarlyStopping
 from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
@@ -53,7 +54,8 @@ class PopulationRequest:
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on
-    watched: bool = True  # whether that is done at every record, or only at the end
+    watched: bool  # whether that is done at every record, or only at the end
+    early_stopping: EarlyStopping | None
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
@@ -150,7 +152,7 @@ def resumed_population(
     K = len(population)
     if X.shape[-1] != population.given:
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
-    groups, iterations = [], np.empty(K, np.int64)
+    groups, iterations, looks = [], np.empty(K, np.int64), (request.early_stopping, request.watched)
     is_over = bool((population.completed() >= population.iterations()).all())
     for old in population.groups:
         for network in (networks[i % len(networks)] for i in old.members.tolist()):
@@ -169,7 +171,7 @@ def resumed_population(
         end = _last_steps(cohort, request, old.state.completed, None if is_over else old.cohort.iterations)
         best = None if old.best is None else old.best.copy()
         cohort = replace(cohort, iterations=end)
-        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
+        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held, *looks))
         iterations[old.members] = end
     is_validated = _records_validation(groups, request)
     history = population.history.extended(iterations, is_validated)
@@ -230,7 +232,8 @@ def _group(
     how = request.batch_size, request.shuffled, request.drop_last, _relative_weights(counts, k, dtype), request.threads
     cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
     cohort.iterations[:] = _last_steps(cohort, request)
-    return Group(members, cohort, CohortState.beginning(theta, like), cohort.sample_counts(), None, held)
+    state, looks = CohortState.beginning(theta, like), (request.early_stopping, request.watched)
+    return Group(members, cohort, state, cohort.sample_counts(), None, held, *looks)
 
 
 def _of_members(array: Array, members: Integers, K: int) -> Array:

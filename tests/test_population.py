@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxor as fx
-from fastxor import one_hot
+from fastxor import one_hot, population_run
 from fastxor import population as training
 from fastxor.backends import reference
 from fastxor.backends.fused import choices
@@ -729,14 +729,14 @@ class Unhurried(ThreadPoolExecutor):
 
 def test_an_error_costs_no_shard_that_is_done(monkeypatch):
     """And members that none has come to have no best state."""
-    work = training._work
+    work = population_run._work
 
-    def failing(backend, rules, population):
+    def failing(backend, population):
         if 5 in population.seeds:
             raise RuntimeError("enough")
-        return work(backend, rules, population)
+        return work(backend, population)
 
-    monkeypatch.setattr(training, "_work", failing)
+    monkeypatch.setattr(population_run, "_work", failing)
     asked = {"validation": 0.25, "early_stopping": fx.EarlyStopping(3), "epochs": 4, "backend": "numpy"}
     with Unhurried(1) as executor, pytest.raises(RuntimeError, match="enough") as caught:
         fx.train_population(NET, X, Y, random_state=range(9), executor=executor, **asked)
