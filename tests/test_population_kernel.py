@@ -359,6 +359,15 @@ def test_steps_and_records_of_their_own():
     assert np.isfinite(got.costs).sum(axis=1).tolist() == [5, 0, 2, 0, 3]
 
 
+@pytest.mark.parametrize("of", [in_lanes, lambda cohort: plain().Session(cohort, 1)], ids=["jitted", "unjitted"])
+def test_some_that_wait_have_no_step_to_take(of):
+    """They come into a group that takes its steps one by one."""
+    steps = np.arange(3 * LANES["float64"]) % 4
+    cohort = cohort_of(XOR, X, Y, [fx.Adam(0.01 * (i + 1)) for i in range(len(steps))], batch_size=1)
+    state, settings = beginning(cohort), {"steps": steps, "first": 4, "interval": 8}
+    close(taken(of(cohort), state, **settings), taken(in_numpy(cohort), state, **settings), RUN["float64"])
+
+
 @pytest.mark.parametrize("batch_size", [None, 3])
 def test_several_calls_are_one_run(batch_size):
     cohort = cohort_of(XOR, X, Y, [fx.Adam(0.1 * rate) for rate in RATES], batch_size=batch_size)

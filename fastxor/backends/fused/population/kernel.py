@@ -325,7 +325,7 @@ def make_trainer(advance):
                     )
             until = min(until, next_check, t + wait)
             if t < checked_until or arrays.call[ORDER] or arrays.call[RATES]:
-                until = t + 1
+                until = min(until, t + 1)  # one that has just come in may have no step to take
             if arrays.call[RATES]:
                 _set_rates(group, arrays, t)
             advance(group, arrays, until - t, 0 if period else until - t, max(period, 1))
