@@ -73,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             speed = "not available: numba cannot be imported"
         print(f"{backend}: {speed}")
     if figure is not None:
-        _draw(figure, options, start)
+        try:
+            _draw(figure, options, start)
+        except OSError as error:
+            print(f"fastxor: {options.plot!r} cannot be written: {error}", file=sys.stderr)
+            return 1
         print(f"\nThe run is drawn in {options.plot}")
     return 0
 
@@ -122,12 +126,12 @@ def _figure(parser: argparse.ArgumentParser, path: str) -> Any:
     except ImportError:
         parser.error("argument --plot: needs matplotlib: pip install 'fastxor-nn[plot]'")
     figure = Figure(figsize=(14, 4.5), layout="constrained")
-    known = figure.canvas.get_supported_filetypes()
+    known = [ending for ending in figure.canvas.get_supported_filetypes() if ending != "pgf"]  # which needs TeX
     if _ending(path) not in known:
         parser.error(f"argument --plot: must end in .{', .'.join(known)}, got {path!r}")
     try:
         files.place(path)
-    except FileNotFoundError as error:
+    except OSError as error:
         parser.error(f"argument --plot: {error}")
     return figure
 
@@ -136,7 +140,6 @@ def _ending(path: str) -> str:
     return os.path.splitext(path)[1].removeprefix(".").lower()
 
 
-@np.errstate(over="ignore")  # of axes, whose costs may be close to the largest number
 def _draw(figure: Any, options: argparse.Namespace, start: Parameters) -> None:
     """The same run once more, with the cost of every step, as pictures in a row."""
     with warnings.catch_warnings():

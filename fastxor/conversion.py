@@ -56,7 +56,8 @@ def from_sklearn(mlp: Any) -> Trained:
     --------
     >>> import fastxor as fx
     >>> from sklearn.neural_network import MLPRegressor
-    >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0)
+    >>> mlp = mlp.fit([[0.0], [1.0]], [0.0, 1.0])
     >>> run = fx.from_sklearn(mlp)
     >>> run
     Trained(1-5-1 network)
@@ -93,7 +94,8 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
     model : torch.nn.Sequential
         Linear modules, each but the last with an activation or none behind it: Tanh, Sigmoid, ReLU, LeakyReLU(0.01),
         ELU, Softplus, GELU, Identity, or what `Network.to_torch` makes of "sin". The last may be followed by Sigmoid or
-        Softmax. Sequentials in it are taken apart. Nothing of it is changed or shared.
+        Softmax. Sequentials in it are taken apart, Flatten and, after ``model.eval()``, Dropout are left out. Nothing
+        of it is changed or shared.
     loss : str, optional
         Of the network, see `Network`; default: what goes with its output, "squared_error" where nothing follows the
         last Linear. Of such a model, "cross_entropy", "binary_cross_entropy" and "poisson" say that its outputs are
@@ -108,7 +110,7 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
     Raises
     ------
     TypeError
-        If `model` is no module.
+        If ``model`` is no module.
     ValueError
         If there is something in it that a `Network` has not; the message says where and what.
     ImportError
@@ -154,11 +156,13 @@ def _chain(nn: Any, model: Any) -> tuple[list[Any], list[Any]]:
             continue
         name = _activation(nn, place, module)
         _check_hooks(place, module)
+        if name == "identity":
+            continue
         if not linears:
             raise ValueError(f"{place} is {module}, and a network begins with Linear")
-        if "identity" not in (name, activations[-1]):
+        if activations[-1] != "identity":
             raise ValueError(f"{place} is {module}, a second activation behind one Linear")
-        activations[-1] = activations[-1] if name == "identity" else name
+        activations[-1] = name
     if not linears:
         raise ValueError("model has no Linear")
     return linears, activations
@@ -175,8 +179,8 @@ def _modules(nn: Any, model: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is(kind: Any, module: Any) -> bool:
-    """Whether the module does what that class does: a class derived from it may do something else."""
-    return isinstance(module, kind) and type(module).forward is kind.forward
+    """Whether the module does what that class does: a class derived from it, or one changed, may do something else."""
+    return isinstance(module, kind) and type(module).forward is kind.forward and "forward" not in vars(module)
 
 
 def _check_hooks(place: str, module: Any) -> None:
@@ -185,9 +189,14 @@ def _check_hooks(place: str, module: Any) -> None:
 
 
 def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
-    dtype = str(linear.weight.dtype).removeprefix("torch.")
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"{place} has parameters of {dtype}, and there are float32 and float64: model.float()")
+    for parameter in (linear.weight, linear.bias):
+        if parameter is None:  # as a bias may be
+            continue
+        dtype = str(parameter.dtype).removeprefix("torch.")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"{place} has parameters of {dtype}, and there are float32 and float64: model.float()")
+        if parameter.is_meta:
+            raise ValueError(f"{place} has parameters on the device 'meta', which are no numbers")
     if type(linear).__name__ == "LazyLinear":
         raise ValueError(f"{place} is {linear}, which has no parameters before it has been called")
     if before and before[-1].out_features != linear.in_features:
@@ -195,6 +204,7 @@ def _check_linear(place: str, linear: Any, before: Sequence[Any]) -> None:
 
 
 def _activation(nn: Any, place: str, module: Any) -> str:
+    """The name of it, "identity" for what changes nothing."""
     from fastxor.exporting.to_torch import MODULES, OURS
     from fastxor.exporting.to_torch import __name__ as home
 
@@ -210,10 +220,14 @@ def _activation(nn: Any, place: str, module: Any) -> str:
                 raise ValueError(f"{place} is {module}, and there is no {activation!r} with that {setting}")
         return activation
     hint = ""
-    if "Dropout" in type(module).__name__:
-        hint = "; when trained, it does nothing, and can be left out"
-    elif _is(nn.Flatten, module):
-        hint = "; of samples that are rows, it changes nothing, and can be left out"
+    if _is(nn.Dropout, module) or _is(nn.AlphaDropout, module):
+        if not module.training or module.p == 0:
+            return "identity"
+        hint = "; it does nothing after model.eval()"
+    elif _is(nn.Flatten, module) and module.start_dim == 1:  # of samples that are rows
+        return "identity"
+    elif "forward" in vars(module):
+        hint = "; its forward has been replaced"
     known = [kind for kind, _made_with in MODULES.values()]
     raise ValueError(f"{place} is {module}, and a network has Linear, {', '.join(known)} only{hint}")
 
@@ -228,4 +242,4 @@ def _trained(network: Network, arrays: Sequence[tuple[Array, Array | None]]) -> 
     for number, (W, b) in enumerate(arrays, 1):
         b = np.zeros(len(W), W.dtype) if b is None else b
         parameters |= {f"W{number}": W, f"b{number}": b.reshape(-1, 1)}
-    return Trained(network, network._views(validation.parameters(parameters, network)))
+    return Trained(network, parameters)

@@ -49,9 +49,11 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):  # who may read the old one may read the new one
             os.chmod(passing, stat.S_IMODE(os.stat(last).st_mode))
         os.replace(passing, last)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(passing)
+        if isinstance(error, OSError) and error.filename == passing:  # which nobody has heard of
+            error.filename = named(path)
         raise
     _sync(folder)
 

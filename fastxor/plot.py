@@ -27,10 +27,13 @@ from fastxor.views import Array
 MOST_UNITS = 32  # in a layer of a diagram
 _NAMED = 20  # runs that are told apart by a legend
 _DIVERGING = "RdBu_r"  # red is positive, blue negative
+_LARGEST = 1e200  # that is drawn as it is: of numbers close to the largest one, margins and ticks would overflow
 
 
 def cost(runs: Any, *, ax: Any = None) -> Any:
     """The cost over the iterations, with a logarithmic scale, and that of the validation data, dashed.
+
+    What is above 1e200, as costs of a run that diverged may be, is drawn there.
 
     Parameters
     ----------
@@ -55,36 +58,38 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
     --------
     >>> import fastxor as fx
     >>> net, X, Y = fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]]
-    >>> runs = {f"SGD({rate})": fx.train(net, X, Y, optimizer=fx.SGD(rate), random_state=0) for rate in (0.1, 0.3)}
+    >>> optimizers = fx.SGD(0.1), fx.Adam(0.1)
+    >>> runs = {type(how).__name__: fx.train(net, X, Y, optimizer=how, random_state=0) for how in optimizers}
     >>> axes = fx.plot.cost(runs)
     >>> [line.get_label() for line in axes.get_lines()]
-    ['SGD(0.1)', 'SGD(0.3)']
+    ['SGD', 'Adam']
     """
     histories = _histories(runs)
     ax = _axes(ax)
     positive, many = True, len(histories) > _NAMED
     for name, history in histories.items():
         style: dict[str, Any] = {"linewidth": 0.5 if many else None, "marker": _marker(history.cost)}
-        (line,) = ax.plot(history.iteration, history.cost, label=name, **style)
+        (line,) = ax.plot(history.iteration, np.minimum(history.cost, _LARGEST), label=name, **style)
         known = ~np.isnan(history.validation_cost)
         if known.any():
             label = f"{name}, validation" if len(histories) > 1 else "validation cost"
-            style |= {"linestyle": "--", "color": line.get_color(), "marker": _marker(history.validation_cost[known])}
-            ax.plot(history.iteration[known], history.validation_cost[known], label=label, **style)
+            costs = np.minimum(history.validation_cost[known], _LARGEST)
+            style |= {"linestyle": "--", "color": line.get_color(), "marker": _marker(costs)}
+            ax.plot(history.iteration[known], costs, label=label, **style)
         positive = positive and bool((history.cost > 0).all() and (history.validation_cost[known] > 0).all())
     ax.set_xlabel("iteration")
     ax.set_ylabel("cost")
     if positive and any(map(len, histories.values())):
         ax.set_yscale("log")
     if not many:
-        ax.legend()
+        _legend(ax)
     return ax
 
 
 def decision_boundary(
     run: Any, X: ArrayLike | None = None, Y: ArrayLike | None = None, *, ax: Any = None, points: int = 200
 ) -> Any:
-    """Which class a network of two inputs sees where, and how surely, with the boundaries between classes.
+    """Which class a network of two inputs predicts where, and how surely, with the boundaries between classes.
 
     Parameters
     ----------
@@ -127,14 +132,14 @@ def decision_boundary(
         raise ValueError(f"run must have classes or labels, output 'softmax' or 'sigmoid', got {network.output!r}")
     if X is not None:
         X = validation.inputs(X, 2)
-        validation.check_values(X=X)
         Y = None if Y is None else validation.answers(Y, network, X.shape[1])
+        validation.check_values(network.loss, X=X, **({} if Y is None else {"Y": Y}))
     elif Y is not None:
         raise TypeError("Y goes with X, got Y alone")
-    ax = _axes(ax)
     x1, x2 = (np.linspace(low, high, points) for low, high in _window(X))
     grid = np.stack(np.meshgrid(x1, x2)).reshape(2, -1)
     shares = run.forward(grid.astype(validation.FLOAT64)).reshape(-1, points, points)
+    ax = _axes(ax)
     labels = network.output == "sigmoid" and network.sizes[-1] > 1
     if network.output == "sigmoid" and not labels:
         shares = np.concatenate([1 - shares, shares])
@@ -146,8 +151,7 @@ def decision_boundary(
     _lines(ax, x1, x2, shares, colours, labels)
     if X is not None:
         _samples(ax, X, None if labels else Y, colours)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend()
+    _legend(ax)
     ax.set_xlabel("x1")
     ax.set_ylabel("x2")
     return ax
@@ -196,9 +200,9 @@ def network(run: Any, *, ax: Any = None) -> Any:
     places = [np.stack([np.full(n, layer), (n - 1) / 2 - np.arange(n)], axis=1) for layer, n in enumerate(what.sizes)]
     for number, (before, after) in enumerate(pairwise(places), 1):
         W = np.asarray(parameters[f"W{number}"], np.float64)  # (n_out, n_in)
-        top = float(np.abs(W).max()) or 1.0
+        top = _top(W)
         segments = [(start, end) for end in after for start in before]
-        lines = LineCollection(segments, linewidths=0.3 + 3 * np.abs(W).ravel() / top, cmap=_DIVERGING, zorder=1)
+        lines = LineCollection(segments, linewidths=0.3 + 3 * np.abs(W / top).ravel(), cmap=_DIVERGING, zorder=1)
         lines.set_array(W.ravel())
         lines.set_clim(-top, top)
         ax.add_collection(lines)
@@ -207,7 +211,7 @@ def network(run: Any, *, ax: Any = None) -> Any:
     ax.scatter(*places[0].T, color="white", **style)
     for number, place in enumerate(places[1:], 1):
         b = np.ravel(np.asarray(parameters[f"b{number}"], np.float64))
-        top = float(np.abs(b).max()) or 1.0
+        top = _top(b)
         ax.scatter(*place.T, c=b, cmap=_DIVERGING, vmin=-top, vmax=top, **style)
     _captions(ax, what)
     return ax
@@ -252,7 +256,7 @@ def weights(run: Any, *, ax: Any = None) -> Any:
         axes = np.array([_checked(one) for one in axes], object)
     for number, place in enumerate(axes, 1):
         W = np.asarray(parameters[f"W{number}"], np.float64)
-        top = float(np.abs(W).max()) or 1.0
+        top = _top(W)
         image = place.imshow(W, cmap=_DIVERGING, vmin=-top, vmax=top, aspect="auto", interpolation="nearest")
         place.set_title(f"W{number}")
         for axis in (place.xaxis, place.yaxis):
@@ -280,10 +284,16 @@ def _axes(ax: Any) -> Any:
 
 
 def _checked(ax: Any) -> Any:
-    if not hasattr(ax, "imshow"):
+    if not hasattr(ax, "get_legend_handles_labels"):  # pyplot has most other names
         hint = "; pass one of them" if isinstance(ax, (np.ndarray, list, tuple)) else ""
         raise TypeError(f"ax must be a matplotlib.axes.Axes, got {type(ax).__name__}{hint}")
     return ax
+
+
+def _legend(ax: Any) -> None:
+    """One of what has a name, if anything has: matplotlib warns of an empty one."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
 
 
 def _histories(runs: Any) -> dict[str, Any]:
@@ -313,6 +323,11 @@ def _marker(costs: Array) -> str | None:
 
 def _is_history(value: Any) -> bool:
     return all(hasattr(value, name) for name in ("iteration", "cost", "validation_cost")) and value.cost.ndim == 1
+
+
+def _top(array: Array) -> float:
+    """The end of a scale of colours: the largest absolute value, if there is one."""
+    return min(float(np.abs(array).max()), _LARGEST) or 1.0
 
 
 def _window(X: Array | None) -> list[tuple[float, float]]:

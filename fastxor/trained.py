@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from numpy.typing import ArrayLike
 
+from fastxor import validation
 from fastxor.files import Path
 from fastxor.names import BackendName
 from fastxor.network import Network
@@ -20,7 +21,12 @@ class Trained:
     ----------
     network : Network
     parameters : dict
-        ``W1, b1, W2, b2, …``
+        ``W1, b1, W2, b2, …``; copies of those given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `network` is none, or a parameter is missing, or has the wrong kind or shape; the message names it.
 
     Examples
     --------
@@ -35,6 +41,12 @@ class Trained:
 
     network: Network
     parameters: dict[str, Array]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise TypeError(f"network must be a Network, got {type(self.network).__name__}")
+        theta = validation.parameters(self.parameters, self.network)
+        object.__setattr__(self, "parameters", self.network._views(theta.copy()))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'-'.join(map(str, self.network.sizes))} network)"

@@ -151,7 +151,8 @@ def test_c_is_taken_by_c_plus_plus(tmp_path):
 def test_numbers_in_c_are_exact(tmp_path, dtype):
     net = fx.Network([3, 2], output="identity")
     parameters = net.unflatten(np.array([0.1, -1e-30, 3.0, 1 / 3, 1e30, -0.0, 16777216.0, np.pi], dtype))
-    fx.export(net, tmp_path / "a.c", parameters=parameters)
+    with np.printoptions(legacy="1.13"):  # in which numpy writes fewer digits
+        fx.export(net, tmp_path / "a.c", parameters=parameters)
     text = (tmp_path / "a.c").read_text()
     rows = re.findall(r"= *\{?\n *(\{.*?)\};", text, re.DOTALL)
     numbers = [re.findall(r"-?\d[\d.e+-]*", row) for row in rows]
@@ -169,3 +170,16 @@ def test_prefixes_that_differ_in_case_alone(tmp_path):
     )
     gcc("main.c", "-o", "program", cwd=tmp_path)
     assert subprocess.run([tmp_path / "program"]).returncode == 12
+
+
+def test_a_second_network_of_the_same_name_is_no_silent_first(tmp_path):
+    line = fx.Network([1, 1], output="identity")
+    for name, constant in (("one", 1.0), ("same", 1.0), ("other", 2.0)):
+        fx.export(line, tmp_path / f"{name}.h", parameters=line.unflatten([0.0, constant]))
+    (tmp_path / "main.c").write_text(
+        '#include "one.h"\n#include "same.h"\n#include OTHER\nint main(void) { return 0; }\n'
+    )
+    gcc("-fsyntax-only", "-DOTHER=<stdio.h>", "main.c", cwd=tmp_path)
+    words = "two networks are named network: export one of them with another prefix"
+    with pytest.raises(AssertionError, match=words):
+        gcc("-fsyntax-only", '-DOTHER="other.h"', "main.c", cwd=tmp_path)

@@ -1,9 +1,11 @@
 """Runs in files: plain arrays, whole or not at all, and nothing else is taken for one."""
 
+import errno
 import io
 import json
 import os
 import pickle
+import re
 import signal
 import stat
 import zipfile
@@ -170,6 +172,15 @@ def test_what_goes_wrong_leaves_the_old_file_and_no_other(path, monkeypatch):
 
 
 @pytest.mark.usefixtures("ctrl_c")
+def test_who_may_not_write_is_told_of_the_file_that_he_named(path, monkeypatch):
+    def refused(name, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    monkeypatch.setattr("fastxor.files.open", refused, raising=False)
+    with pytest.raises(PermissionError, match=re.escape(f"Permission denied: {str(path)!r}") + "$"):
+        RUN.save(path)
+
+
 def test_ctrl_c_while_a_file_is_written(path, monkeypatch):
     """Where zipfile has begun with an entry, and nobody knows of it yet."""
     RUN.save(path)

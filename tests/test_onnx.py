@@ -43,8 +43,8 @@ def test_it_says_what_it_is(tmp_path):
     fx.export(net, tmp_path / "net.onnx", parameters=net.initialize(0))
     model = onnx.load(tmp_path / "net.onnx")
     assert model.producer_name == "fastxor"
-    words = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    assert fx.Network(**words) == net
+    words = {entry.key: entry.value for entry in model.metadata_props}
+    assert fx.Network(json.loads(words["sizes"]), json.loads(words["hidden"]), words["output"], words["loss"]) == net
     arrays = {array.name: onnx.numpy_helper.to_array(array) for array in model.graph.initializer}
     for name, array in net.initialize(0).items():
         np.testing.assert_array_equal(arrays[name].reshape(array.shape), array)

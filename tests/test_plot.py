@@ -71,7 +71,9 @@ def test_axes_are_returned_and_may_be_given(name):
     assert len(pyplot.get_fignums()) == 2
 
 
-@pytest.mark.parametrize(("ax", "words"), [(3, "got int"), ([None, None], "got list; pass one of them")])
+@pytest.mark.parametrize(
+    ("ax", "words"), [(3, "got int"), ([None, None], "got list; pass one of them"), (pyplot, "got module")]
+)
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_no_axes_is_refused(name, ax, words):
     with pytest.raises(TypeError, match=rf"ax must be a matplotlib\.axes\.Axes, {words}"):
@@ -180,6 +182,19 @@ def test_costs_that_a_logarithm_cannot_show():
     assert fx.plot.cost([run, RUN]).get_yscale() == "linear"
 
 
+def test_numbers_close_to_the_largest_one_are_drawn_without_a_warning():
+    with pytest.warns(fx.DivergenceWarning):
+        run = fx.train(NET, X, Y, optimizer=fx.SGD(1e308), iterations=5, interval=1, random_state=0, backend="numpy")
+    assert max(run.history.cost) > 1e300
+    assert max(fx.plot.cost(run).get_lines()[0].get_ydata()) == 1e200
+    fx.plot.weights(run)
+    fx.plot.network(run)
+
+
+def test_runs_without_names_have_no_legend():
+    assert fx.plot.cost({"_hidden": RUN}).get_legend() is None
+
+
 def test_a_run_of_no_steps_is_an_empty_picture():
     ax = fx.plot.cost(fx.train(NET, X, Y, iterations=0, random_state=0, backend="numpy"))
     assert ax.get_lines()[0].get_xdata().size == 0
@@ -274,6 +289,14 @@ def test_decision_boundary_among_many_classes_and_in_float32():
         (RUN, (X, [1, 2, 3]), ValueError, "Y must have shape"),
         (RUN, ([[np.nan], [1.0]],), ValueError, "X must be finite"),
         (RUN, (None, Y), TypeError, "Y goes with X"),
+        (RUN, (X, [-1, 1, 1, -1]), ValueError, "of labels -1 and 1, pass Y > 0"),
+        (TREES, (X, np.ones((3, 4))), ValueError, "Y must have columns that sum to 1"),
+        (
+            fx.Trained(net := fx.Network([2, 1, 2], "identity", "softmax"), net.unflatten(np.full(net.count, 1e308))),
+            (),
+            OverflowError,
+            "overflows float64",
+        ),
     ],
 )
 def test_what_has_no_boundary_is_refused(run, arguments, kind, words):
@@ -387,14 +410,30 @@ def test_a_run_that_diverges_warns_once(drawn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("a.doc", "must end in .eps"), ("a", "must end in"), ("nowhere/a.png", "there is no folder")]
+    ("path", "words"),
+    [
+        ("a.doc", "must end in .eps"),
+        ("a", "must end in"),
+        ("a.pgf", "must end in"),
+        ("nowhere/a.png", "there is no folder"),
+        ("folder.png", "{!r} is a folder"),
+    ],
 )
 def test_what_cannot_be_written_is_refused_at_once(path, words, tmp_path, capsys):
+    (tmp_path / "folder.png").mkdir()
+    words = words.format(str(tmp_path / path))
     with pytest.raises(SystemExit, match="2"):
         main(["--plot", str(tmp_path / path)])
     out, err = capsys.readouterr()
     assert out == ""
     assert f"argument --plot: {words}" in err.splitlines()[-1]
+
+
+def test_what_fails_at_the_end_is_said_in_a_line(drawn, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    path = str(tmp_path / "a.png")
+    assert main(["--plot", path, "--iterations", "3", "--quiet", "--backend", "numpy"]) == 1
+    assert capsys.readouterr().err == f"fastxor: {path!r} cannot be written: no room\n"
 
 
 def test_the_program_says_what_to_install(monkeypatch, capsys):

@@ -122,6 +122,25 @@ def test_classes_derived_without_a_function_of_their_own_are_taken():
     np.testing.assert_allclose(A, model(X).detach().numpy(), rtol=0, atol=1e-12)
 
 
+def with_changed(**attributes):
+    """A Linear that is not as it was made."""
+    linear = nn.Linear(2, 2)
+    for name, value in attributes.items():
+        setattr(linear, name, value)
+    return linear
+
+
+def test_what_changes_nothing_is_left_out():
+    layers = nn.Flatten(), nn.Identity(), nn.Linear(6, 3), nn.Tanh(), nn.Dropout(), nn.Linear(3, 2), nn.AlphaDropout()
+    model = nn.Sequential(*layers).double().eval()
+    run = fx.from_torch(model)
+    assert run.network == fx.Network([6, 3, 2], "tanh", "identity")
+    X = torch.randn(5, 2, 3, dtype=torch.float64)
+    A = run.forward(X.reshape(5, 6).numpy().T).T
+    np.testing.assert_allclose(A, model(X).detach().numpy(), rtol=0, atol=1e-12)
+    assert fx.from_torch(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.0))).network.sizes == (2, 2)
+
+
 @pytest.mark.parametrize("place", [0, 1, None])
 def test_hooks_are_refused(place):
     model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
@@ -146,16 +165,19 @@ def test_hooks_are_refused(place):
         ([nn.Linear(2, 2), nn.GELU("tanh"), nn.Linear(2, 1)], "there is no 'gelu' with that approximate"),
         ([nn.Linear(2, 2), nn.ELU(0.5), nn.Linear(2, 1)], "there is no 'elu' with that alpha"),
         ([nn.Linear(2, 2), nn.Softplus(2), nn.Linear(2, 1)], "there is no 'softplus' with that beta"),
-        ([nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 1)], "it does nothing, and can be left out"),
+        ([nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 1)], "it does nothing after model.eval()"),
         ([nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 1)], "model[1] is BatchNorm1d(2"),
         ([nn.Sequential(nn.Linear(2, 2), nn.SiLU()), nn.Linear(2, 1)], "model[0][1] is SiLU()"),
         ([nn.Linear(2, 3), nn.Tanh(), nn.Linear(2, 1)], "behind 3 outputs"),
         ([nn.Linear(2, 2), nn.Softplus(1, 5), nn.Linear(2, 1)], "there is no 'softplus' with that threshold"),
-        ([nn.Flatten(), nn.Linear(2, 1)], "it changes nothing, and can be left out"),
+        ([nn.Flatten(0), nn.Linear(2, 1)], "model[0] is Flatten(start_dim=0"),
         ([Residual(nn.Linear(2, 2)), nn.Linear(2, 1)], "model[0] is Residual("),
         ([Doubled(2, 2), nn.Linear(2, 1)], "model[0] is Doubled("),
         ([nn.Linear(2, 2), Tanh(), nn.Linear(2, 1)], "model[1] is Tanh(), and a network has"),
         ([nn.Linear(2, 2).half()], "model[0] has parameters of float16"),
+        ([with_changed(bias=nn.Parameter(torch.zeros(2).bfloat16()))], "model[0] has parameters of bfloat16"),
+        ([nn.Linear(2, 2, device="meta")], "model[0] has parameters on the device 'meta'"),
+        ([with_changed(forward=torch.relu)], "Softmax only; its forward has been replaced"),
         ([nn.LazyLinear(2)], "model[0] is LazyLinear"),
         ([nn.Linear(2, 1), nn.Softmax(dim=1)], "output 'softmax' needs an output for each class"),
     ],

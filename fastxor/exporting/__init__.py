@@ -45,12 +45,13 @@ def export(
         For ONNX Runtime and its like, checked (``pip install 'fastxor-nn[onnx]'``). As its users expect it, rows are
         samples: the input "X" is (m, n_x) for any m, the output "A" (m, n_y).
     ``.safetensors``
-        The arrays ``W1, b1, W2, b2, …``, with sizes, activations and loss in the metadata
-        (``pip install 'fastxor-nn[safetensors]'``).
+        The arrays ``W1, b1, W2, b2, …`` (``pip install 'fastxor-nn[safetensors]'``). In the metadata, as in those of
+        ONNX, "output" and "loss" are names, "sizes" and "hidden" lists in JSON.
     ``.json``
         Sizes, activations, loss and dtype, and under "parameters" the numbers, W1 as a list of its rows.
 
-    All of them compute in the dtype of the parameters. `Result.save` is for runs that are to go on.
+    All of them compute in the dtype of the parameters, Python in float64 where X is. `Result.save` is for runs that are
+    to go on.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from textwrap import wrap
+from zlib import crc32
 
 import numpy as np
 
@@ -29,6 +30,20 @@ _AS_VECTOR = """\
 #endif
 """
 
+# A file may come upon a header several times, but upon one network of a name: another would be left out, unnoticed.
+_GUARDED = """\
+#ifndef {prefix}_{sum:08x}_H
+#define {prefix}_{sum:08x}_H
+
+#ifdef {prefix}_H
+#error "two networks are named {prefix}: export one of them with another prefix"
+#endif
+#define {prefix}_H
+
+{text}
+#endif
+"""
+
 
 def content(network: Architecture, parameters: Mapping[str, Array], suffix: str, prefix: str = "network") -> bytes:
     """A ``.c`` to be compiled by itself; or a ``.h`` for one or more files, whose functions are static, used or not."""
@@ -36,8 +51,8 @@ def content(network: Architecture, parameters: Mapping[str, Array], suffix: str,
         raise ValueError(f"prefix must be a name in C, a letter and then letters, digits and _, got {prefix!r}")
     if suffix == ".c":
         return _Program(network, parameters, prefix, "").text().encode()
-    text, guard = _Program(network, parameters, prefix, "static inline ").text(), f"{prefix}_H"
-    return f"#ifndef {guard}\n#define {guard}\n\n{text}\n#endif\n".encode()
+    text = _Program(network, parameters, prefix, "static inline ").text()
+    return _GUARDED.format(text=text, prefix=prefix, sum=crc32(text.encode())).encode()
 
 
 class _Program:
@@ -122,7 +137,8 @@ class _Program:
 
     def _row(self, numbers: Array) -> str:
         """The fewest digits that give back the very number."""
-        lines = wrap(", ".join(f"{number!s}{self.ending}" for number in numbers), 110)
+        with np.printoptions(legacy=False):  # whatever a program has set: of old, numpy wrote fewer
+            lines = wrap(", ".join(f"{number!s}{self.ending}" for number in numbers), 110)
         return "    {" + "\n     ".join(lines) + "}"
 
     # ------------------------------------------------------------ forward

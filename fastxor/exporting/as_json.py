@@ -21,3 +21,12 @@ def content(network: Architecture, parameters: Mapping[str, Array], suffix: str)
 def description(network: Architecture) -> dict[str, Any]:
     """What a network is, as `fastxor.Network` takes it."""
     return {name: getattr(network, name) for name in ("sizes", "hidden", "output", "loss")}
+
+
+def metadata(network: Architecture) -> dict[str, str]:
+    """The same where all values are text: output and loss are names, sizes and hidden are lists in JSON."""
+    import json
+
+    return {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in description(network).items()
+    }

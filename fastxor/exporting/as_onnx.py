@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastxor.architecture import GELU_RANGE, LEAK, Architecture
-from fastxor.exporting.as_json import description
+from fastxor.exporting.as_json import metadata
 from fastxor.views import Array
 
 _OPSET, _FORMAT = 13, 8  # of 2020: what runs it need not be new
@@ -38,8 +38,6 @@ _TAIL = (
 
 def content(network: Architecture, parameters: Mapping[str, Array], suffix: str) -> bytes:
     """The model, checked by ONNX itself."""
-    import json
-
     try:
         import onnx
         from onnx import helper
@@ -62,7 +60,7 @@ def content(network: Architecture, parameters: Mapping[str, Array], suffix: str)
         ir_version=_FORMAT,
         opset_imports=[helper.make_opsetid("", _OPSET)],
     )
-    helper.set_model_props(model, {name: json.dumps(value) for name, value in description(network).items()})
+    helper.set_model_props(model, metadata(network))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
 
