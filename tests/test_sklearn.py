@@ -485,6 +485,8 @@ def test_divergence_with_early_stopping_is_told_and_the_best_is_kept(rate, kept)
     assert f"epoch {model.n_iter_}," in str(seen[0].message)
     assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_scores_) < wanted.n_iter_
     assert np.isnan(model.validation_scores_[-1])
+    assert np.isnan(model.loss_)
+    assert {type(model.loss_), *map(type, model.loss_curve_)} == {np.float64}
     for got, there in zip(model.coefs_, wanted.coefs_, strict=True):
         np.testing.assert_allclose(got, there, rtol=1e-9)
 

@@ -242,12 +242,16 @@ def searching():
     return [thread for thread in threading.enumerate() if thread.name.startswith("fastxor-")]
 
 
+@pytest.mark.parametrize("is_nested", [False, True])
 @pytest.mark.parametrize("sizes", [(4,), (60,)])
-def test_an_error_ends_all_that_go_on(sizes):
+def test_an_error_ends_all_that_go_on(sizes, is_nested):
     """Also those who wait for nobody, and would never end."""
     endless = MLPClassifier(sizes, batch_size=32, random_state=0, max_iter=10**6, n_iter_no_change=10**6)
+    model, name = endless, "beta_1"
+    if is_nested:
+        model, name = GridSearchCV(endless, {"alpha": [0.1]}, cv=2, error_score="raise"), "estimator__beta_1"
     with pytest.raises(ValueError, match="'beta_1' parameter"):
-        GridSearchCV(endless, {"beta_1": [0.9, -1.0]}, cv=2, n_jobs=4, error_score="raise").fit(X, y)
+        GridSearchCV(model, {name: [0.9, -1.0]}, cv=2, n_jobs=4, error_score="raise").fit(X, y)
     until = time.perf_counter() + 10
     while searching():
         assert time.perf_counter() < until

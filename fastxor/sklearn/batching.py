@@ -79,7 +79,8 @@ class BatchingBackend(ParallelBackendBase):
         super().__init__(nesting_level=0)
         self._max_waiting = min(_MAX_WAITING, _MAX_BYTES // max(1, nbytes))
         self._search: Any = None  # joblib's `Parallel`
-        self._is_open = self._is_cancelled = False
+        self._outer: BatchingBackend | None = getattr(_thread, "backend", None)  # of the search whose task this one is
+        self._is_open = self._is_left = False
         self._jobs = 1
         self._context = copy_context()
         self._lock = threading.Lock()  # for what follows
@@ -117,7 +118,7 @@ class BatchingBackend(ParallelBackendBase):
         waited for, but not for long: what is not this package's comes to its end by itself.
         """
         with self._lock:
-            self._is_cancelled = True
+            self._is_left = True
             self._unfinished -= len(self._tasks)
             self._tasks.clear()
             for fit in self._waiting:
@@ -127,6 +128,11 @@ class BatchingBackend(ParallelBackendBase):
             self._waiting = []
             self._schedule()
             self._is_idle.wait_for(lambda: not self._unfinished, _SECONDS_TO_END)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        """Whether nobody waits for the search any more, or for what it is a part of."""
+        return self._is_left or (self._outer is not None and self._outer._is_cancelled)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
         """Begin a task, or have it wait for its turn."""

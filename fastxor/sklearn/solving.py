@@ -27,7 +27,7 @@ from fastxor.state import InOrder, Job, Orders, State
 from fastxor.time_slice import SLICE_SECONDS
 from fastxor.views import Array
 
-STOCHASTIC = ("sgd", "adam")
+NO_LOSS = np.float64(nan)  # that of an epoch which came to one that is not finite
 
 _SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
 _DIVISOR = 5.0
@@ -147,7 +147,7 @@ class Epochs:
         self._seconds = max((time.perf_counter() - began) / count, 1e-9)
         finished = good < count * steps and self._session.finished
         losses = self._losses(costs)
-        return losses if finished or good == count * steps else [*losses, nan]
+        return losses if finished or good == count * steps else [*losses, NO_LOSS]
 
     def _losses(self, costs: list[float]) -> list[float]:
         """Take over where the session is; the losses of its epochs, from the costs of its steps."""
