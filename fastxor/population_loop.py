@@ -15,17 +15,10 @@ from fastxor.backends import Backend
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import CohortSession, CohortState, Integers
 from fastxor.loop import divergence_limit, probe_stride
-from fastxor.observers import EarlyStopping
 from fastxor.optimizers import SecondOrder
 from fastxor.population_state import Group, PopulationState
 from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
-
-
-class Rules(NamedTuple):
-    """What may end a member's run before its last step, beside the target that a population has."""
-
-    early_stopping: EarlyStopping | None = None
 
 
 class PopulationLoop:
@@ -40,7 +33,6 @@ class PopulationLoop:
     population : PopulationState
         It is changed.
     core : Backend
-    rules : Rules
     observe : callable, optional
         Called with the numbers of the members that have been recorded in a round, as what they are before the next
         step; it returns those that are to stop.
@@ -52,15 +44,12 @@ class PopulationLoop:
         self,
         population: PopulationState,
         core: Backend,
-        rules: Rules,
         observe: Callable[[Array], Array] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.population, self.core, self.rules = population, core, rules
+        self.population, self.core = population, core
         self.observe, self.on_progress = observe, on_progress
         self.history = population.history
-        # A population that goes on may have been validated before, and not be now.
-        self.is_validated = self.history.validation is not None and population.groups[0].held is not None
         self.rollback_log: list[tuple[Group, Integers, CohortState, Array]] = []
         self.recorded = np.zeros(len(population), bool)  # who has been, in this round
         self.recorded_now = np.zeros(0, bool)  # in the last call, of those who were in it
@@ -125,6 +114,10 @@ class PopulationLoop:
         left = (group.state.completed < group.cohort.iterations) & ~self.population.stopped[group.members]
         return np.flatnonzero(left)
 
+    def _is_validated(self, group: Group) -> bool:
+        """Whether that is done at records. A population that goes on may have been validated before, and not be now."""
+        return self.history.validation is not None and group.held is not None and group.watched
+
     # ------------------------------------------------------------ a round
 
     def _round(self, part: _GroupTraining) -> None:
@@ -150,8 +143,8 @@ class PopulationLoop:
     def _step_limits(self, group: Group, live: Integers) -> Integers:
         """How many steps each is to take in a round. Where this loop looks at records, all go on together."""
         left = group.cohort.iterations[live] - group.state.completed[live]
-        stops = self.population.target is not None or self.rules.early_stopping is not None
-        if self.observe is not None or (stops and (self.history.interval is None or self.is_validated)):
+        stops = self.population.target is not None or group.early_stopping is not None
+        if self.observe is not None or (stops and (self.history.interval is None or self._is_validated(group))):
             return self._steps_to_check(group, live, left)
         return left
 
@@ -160,7 +153,7 @@ class PopulationLoop:
         callback may stop a member, that step is taken by itself, if it pays, and the others by those who go on.
         """
         interval = self.history.interval
-        watched = self.is_validated or self.observe is not None
+        watched = self._is_validated(group) or self.observe is not None
         if interval is None:
             if watched:
                 every = self.history.steps[group.members[which]]
@@ -175,7 +168,7 @@ class PopulationLoop:
     def _take(self, part: _GroupTraining, which: Integers, steps: Integers) -> Array:
         """Take some members further, note what there is to note; who is still in."""
         before, checked = part.group.state.take(which), None
-        if self.is_validated and self.history.interval:
+        if self._is_validated(part.group) and self.history.interval:
             checked = part.patience.observe(which, before)
             if checked.exhausted.any():  # they take a step, for the cost before it, beside each other
                 order = np.argsort(checked.exhausted, kind="stable")
@@ -214,7 +207,7 @@ class PopulationLoop:
         else:
             at, costs = self._note_epochs(group, which, before.completed, progress.good, progress.costs)
         ends = self._target_iterations(at, interval or self.history.steps[members], costs, members)
-        if self.is_validated:
+        if self._is_validated(group):
             ends = np.minimum(ends, patience.record(which, before if interval else after, checked))
         stop = ends <= after.completed
         if stop.any():
@@ -329,8 +322,16 @@ class PopulationLoop:
     def _note_first_costs(self) -> None:
         """With mini-batches, the costs before the first step, of some samples that are spread over all."""
         first = self.population.first
-        if self.population.groups[0].cohort.batch_size is not None and (first != first).any():
-            first[:] = np.where(first == first, first, self._costs(of_some=True))
+        unknown = self._in_batches() & (first != first)
+        if unknown.any():
+            first[unknown] = self._costs(of_some=True)[unknown]
+
+    def _in_batches(self) -> Array:
+        """Whose steps are of mini-batches, (K,) bool."""
+        found = np.zeros(len(self.population), bool)
+        for group in self.population.groups:
+            found[group.members] = group.cohort.batch_size is not None
+        return found
 
     def _costs(self, of_some: bool = False) -> Array:
         """What the members' objective is on their own data, (K,), or on some of their samples: see `probe_stride`."""
@@ -352,10 +353,9 @@ class PopulationLoop:
         for group in population.groups:
             if group.held is not None:
                 population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
-        first = population.first
-        if population.groups[0].cohort.batch_size is None:
-            known = self.history.count > 0
-            first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
+        known = self.history.count > 0
+        first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
+        first = np.where(self._in_batches(), population.first, first)
         with np.errstate(invalid="ignore"):
             population.diverged |= ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
         if population.target is not None:
@@ -383,7 +383,7 @@ class _MemberPatience:
     """How long ago each member's best record was; the costs of validation data."""
 
     def __init__(self, loop: PopulationLoop, group: Group) -> None:
-        self.loop, self.group, self.rule = loop, group, loop.rules.early_stopping
+        self.loop, self.group, self.rule = loop, group, group.early_stopping
         k = len(group.members)
         self.lowest, self.stale_records = np.full(k, inf), np.zeros(k, np.int64)
         if self.rule is not None:

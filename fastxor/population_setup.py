@@ -13,6 +13,7 @@ from fastxor import choices
 from fastxor import validation as checks
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers
+from fastxor.early_stopping import EarlyStopping
 from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
@@ -53,19 +54,25 @@ class PopulationRequest:
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on
-    watched: bool = True  # whether that is done at every record, or only at the end
+    watched: bool  # whether that is done at every record, or only at the end
+    early_stopping: EarlyStopping | None
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
 def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
     """How many members there are, by what each of the arguments says that has an entry for each."""
-    known = {name: checks.integer(name, count, 1) for name, count in counts_by_argument.items() if count is not None}
+    known = {name: count for name, count in counts_by_argument.items() if count is not None}
     if not known:
         raise ValueError("members must be given, for no other argument has an entry for each of them")
+    if "members" in known:
+        known["members"] = checks.integer("members", known["members"], 1)
     first, count = next(iter(known.items()))
+    of_whom = "" if first == "members" else f" of {first}"
     for name, other in known.items():
+        if not other:
+            raise ValueError(f"{name} must have an entry for each member, and has none")
         if other != count:
-            raise ValueError(f"{name} must have an entry for each of the {count} members of {first}, got {other}")
+            raise ValueError(f"{name} must have an entry for each of the {count} members{of_whom}, got {other}")
     return count
 
 
@@ -104,6 +111,8 @@ def new_population(
     """A population at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
     K = len(request.seeds)
     table = member_numbers(request.optimizer, K)
+    if isinstance(parameters, Mapping) and len({network.sizes for network in networks}) > 1:
+        raise ValueError("parameters must be a list of dicts, one for each member, for networks of several sizes")
     all_of = np.arange(K)
     kinds = _cohort_groups(networks, request.optimizer, table)
     groups = []
@@ -143,7 +152,7 @@ def resumed_population(
     K = len(population)
     if X.shape[-1] != population.given:
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
-    groups, iterations = [], np.empty(K, np.int64)
+    groups, iterations, looks = [], np.empty(K, np.int64), (request.early_stopping, request.watched)
     is_over = bool((population.completed() >= population.iterations()).all())
     for old in population.groups:
         for network in (networks[i % len(networks)] for i in old.members.tolist()):
@@ -162,7 +171,7 @@ def resumed_population(
         end = _last_steps(cohort, request, old.state.completed, None if is_over else old.cohort.iterations)
         best = None if old.best is None else old.best.copy()
         cohort = replace(cohort, iterations=end)
-        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
+        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held, *looks))
         iterations[old.members] = end
     is_validated = _records_validation(groups, request)
     history = population.history.extended(iterations, is_validated)
@@ -223,7 +232,8 @@ def _group(
     how = request.batch_size, request.shuffled, request.drop_last, _relative_weights(counts, k, dtype), request.threads
     cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
     cohort.iterations[:] = _last_steps(cohort, request)
-    return Group(members, cohort, CohortState.beginning(theta, like), cohort.sample_counts(), None, held)
+    state, looks = CohortState.beginning(theta, like), (request.early_stopping, request.watched)
+    return Group(members, cohort, state, cohort.sample_counts(), None, held, *looks)
 
 
 def _of_members(array: Array, members: Integers, K: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import product
@@ -18,10 +17,10 @@ from fastxor.cohort import Integers
 from fastxor.folds import Folds, folds_of
 from fastxor.network import Network
 from fastxor.optimizers import Optimizer, SecondOrder, each_of
-from fastxor.population import train_population
+from fastxor.population import prepared, train_population
 from fastxor.population_result import Population
+from fastxor.population_run import PopulationRun
 from fastxor.population_setup import ValidateAtEnd, seeds
-from fastxor.population_state import PopulationState, Records
 from fastxor.run_setup import DEFAULT_OPTIMIZER
 from fastxor.training import length
 from fastxor.views import Array
@@ -223,15 +222,14 @@ def sweep(
           "activation", that name, beside units; or a whole "network", with as many inputs and outputs and the same
           loss;
         - "optimizer", "batch_size", "shuffle", "drop_last", "epochs", "initialization", "class_weight" or
-          "early_stopping", as for `train_population`. Those who share these are trained at once, one lot after another.
+          "early_stopping", as for `train_population`. Networks that share these go through the kernels together.
     folds : int, splitter, pairs or array_like, optional
         Try each setting on folds, as `cross_validate` does.
     random_state : None, int, RandomState or Generator, optional
         Where the folds and the seeds come from. All settings have the same seeds: what differs is not chance.
     **options
         As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ``executor``, …, the same
-        for all settings. Costs of validation are recorded as in `cross_validate`. Where there are several lots, each
-        has a ``checkpoint`` of its own, as "sweep-1.npz" and "sweep-2.npz" for "sweep.npz".
+        for all settings. Costs of validation are recorded as in `cross_validate`.
 
     Returns
     -------
@@ -244,7 +242,7 @@ def sweep(
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
     TrainingInterrupted
-        On Ctrl-C; its ``result`` holds the members of the lots that had begun.
+        On Ctrl-C; its ``result`` holds the population so far.
 
     Examples
     --------
@@ -500,7 +498,9 @@ def _network(network: Network, row: Mapping[str, Any]) -> Network:
 def _trained(
     settings: Sequence[_Setting], X: Array, Y: Any, folds: Folds | None, starts: Integers, options: Mapping[str, Any]
 ) -> Population:
-    """Members of all settings, each setting so many times as there are starts: as few populations as can be, in one."""
+    """Members of all settings, each setting so many times as there are starts, in one population. Settings of a kind
+    are its members of one call of `train_population`.
+    """
     kinds: list[tuple[Any, ...]] = []
     lots: list[list[int]] = []
     for number, setting in enumerate(settings):
@@ -509,30 +509,10 @@ def _trained(
             kinds.append(kind)
             lots.append([])
         lots[kinds.index(kind)].append(number)
-    asked = [_arguments([settings[i] for i in lot], folds, starts, options) for lot in lots]
-    if len(lots) > 1:
-        for lot in lots:  # what is refused is to be so before anything is trained
-            train_population(X=X, Y=Y, **_arguments([settings[lot[0]]], folds, starts, options) | _NOTHING_DONE)
-    parts: list[Population] = []
+    same_for_all = {"X": X, "Y": Y, **options}
+    runs = [prepared(_arguments([settings[i] for i in lot], folds, starts, same_for_all)) for lot in lots]
     members = [(np.array(lot)[:, None] * len(starts) + np.arange(len(starts))).ravel() for lot in lots]
-    for number, arguments in enumerate(asked, 1):
-        path = arguments.get("checkpoint")
-        if len(lots) > 1 and isinstance(path, str | os.PathLike):
-            root, ending = os.path.splitext(os.fspath(path))
-            arguments["checkpoint"] = f"{root}-{number}{ending}"
-        try:
-            parts.append(train_population(X=X, Y=Y, **arguments))
-        except (Exception, KeyboardInterrupt) as error:
-            reached = getattr(error, "result", None)
-            if parts and isinstance(reached, Population):
-                error.result = _joined([*parts, reached], members)  # type: ignore[union-attr]
-            raise
-    return _joined(parts, members)
-
-
-# A run that only says what is wrong with its arguments.
-_NOTHING_DONE = {"iterations": 0, "epochs": None, "checkpoint": None, "executor": None, "callback": None}
-_NOTHING_DONE |= {"progress": False}
+    return PopulationRun.joined(runs, members).execute()
 
 
 def _arguments(
@@ -563,49 +543,6 @@ def _together(optimizers: Sequence[Optimizer], each: int) -> Optimizer:
         if _is_number(value) and column.count(value) < len(column):
             columns[name] = np.repeat(column, each)
     return replace(first, **columns)
-
-
-def _joined(parts: Sequence[Population], members: Sequence[Integers]) -> Population:
-    """Populations as one, in the order of these members; of parts that are not there yet, none."""
-    if len(parts) == 1:
-        return parts[0]
-    states = [part._state for part in parts]
-    order = np.argsort(np.concatenate(members[: len(parts)]))
-    places = np.split(np.argsort(order), np.cumsum([len(part) for part in parts])[:-1])
-    groups = [
-        replace(group, members=own[group.members])
-        for own, state in zip(places, states, strict=True)
-        for group in state.groups
-    ]
-
-    def ordered(columns: list[Any]) -> Any:
-        return np.concatenate(columns)[order]
-
-    histories, K = [state.history for state in states], len(order)
-    rows = max(len(history.cost) for history in histories)
-    is_validated = any(history.validation is not None for history in histories)
-    history = Records(
-        histories[0].interval,
-        ordered([history.steps for history in histories]),
-        np.zeros((rows, K)),
-        np.full((rows, K), np.nan) if is_validated else None,
-        np.zeros(K, np.int64),
-        np.zeros(K),
-    )
-    target = None if states[0].target is None else ordered([state.target for state in states])
-    weights = [state.weights for state in states]
-    if any(own is not None for own in weights):
-        tables = [
-            np.broadcast_to(1.0 if own is None else own, (len(state), state.given))
-            for own, state in zip(weights, states, strict=True)
-        ]
-        weights = [ordered(tables)]
-    seeds_of = ordered([state.seeds for state in states])
-    whole = PopulationState(groups, history, seeds_of, weights[0], states[0].given, states[0].fraction, target)
-    for own, state in zip(places, states, strict=True):
-        whole.put(own, state)
-    history.seconds = sum(one.seconds for one in histories)
-    return Population(whole)
 
 
 # ---------------------------------------------------------------- columns

@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from fastxor import validation as checks
 from fastxor.backends import check_name, resolve
+from fastxor.early_stopping import EarlyStopping
 from fastxor.files import Path
 from fastxor.loop import Run
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.observers import CHECKPOINT_SECONDS, EarlyStopping, Moment, Observers
+from fastxor.observers import CHECKPOINT_SECONDS, Moment, Observers
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxor as fx
-from fastxor import one_hot
+from fastxor import one_hot, population_run
 from fastxor import population as training
 from fastxor.backends import reference
 from fastxor.backends.fused import choices
@@ -349,6 +349,7 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         ("samples", 0, "'samples' must be at least 1, got 0"),
         ("samples", 5, "'history.steps' must be those of an epoch of its samples"),
         ("samples", 1, "'history.steps' must be those of an epoch of its samples"),
+        ("members", 0, "'members' must rise"),
         ("orders", -1, "'orders' must be at least 0, got -1"),
         ("state.completed", -1, "'state.completed' must be at least 0, got -1"),
         ("state.completed", 2**62, "'state.completed' must not be above 'iterations'"),
@@ -421,6 +422,13 @@ def test_a_checkpoint_of_a_population_that_has_ended_is_that_population(tmp_path
     assert_same(ended, again)
     for one, other in zip(ended, again, strict=True):
         np.testing.assert_array_equal(one._best.theta, other._best.theta)
+
+
+def test_a_checkpoint_wants_the_seeds_that_it_has(tmp_path):
+    asked = {"members": 2, "iterations": 1, "checkpoint": tmp_path / "population.npz", "backend": "numpy"}
+    fx.train_population(NET, X, Y, **asked)
+    with pytest.raises(ValueError, match="with other seeds, which random_state=None draws anew each time: remove"):
+        fx.train_population(NET, X, Y, **asked)
 
 
 def test_one_that_blows_up_is_named():
@@ -554,7 +562,7 @@ def test_a_population_that_goes_on_has_the_target_that_it_is_given(core, length)
 def test_what_a_target_refuses():
     asked = {"members": 3, "iterations": 1}
     for value, message in [
-        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members of members, got 2"),
+        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members, got 2"),
         ([0.1, -0.2, 0.3], "target_cost must be finite and not negative, got -0.2 at 1"),
         ([[0.1, 0.2, 0.3]], r"target_cost, as an array, must have shape \(members,\), got shape \(1, 3\)"),
         (["0.1"] * 3, "target_cost"),
@@ -721,14 +729,14 @@ class Unhurried(ThreadPoolExecutor):
 
 def test_an_error_costs_no_shard_that_is_done(monkeypatch):
     """And members that none has come to have no best state."""
-    work = training._work
+    work = population_run._work
 
-    def failing(backend, rules, population):
+    def failing(backend, population):
         if 5 in population.seeds:
             raise RuntimeError("enough")
-        return work(backend, rules, population)
+        return work(backend, population)
 
-    monkeypatch.setattr(training, "_work", failing)
+    monkeypatch.setattr(population_run, "_work", failing)
     asked = {"validation": 0.25, "early_stopping": fx.EarlyStopping(3), "epochs": 4, "backend": "numpy"}
     with Unhurried(1) as executor, pytest.raises(RuntimeError, match="enough") as caught:
         fx.train_population(NET, X, Y, random_state=range(9), executor=executor, **asked)
@@ -860,6 +868,7 @@ def test_results_are_nobodys_but_the_callers(core):
 # ---------------------------------------------------------------- what is refused
 
 
+START = NET.initialize(0)
 REFUSALS = {
     "members": ({}, "members must be given"),
     "members 0": ({"members": 0}, "members must be at least 1"),
@@ -885,6 +894,16 @@ REFUSALS = {
     "patience": ({"members": 2, "early_stopping": fx.EarlyStopping()}, "early_stopping needs validation"),
     "parameters": ({"parameters": {"W1": np.ones((2, 4, 3))}}, "parameters must be a dict with the keys"),
     "shape": ({"parameters": {**NET.initialize(0), "W1": np.ones((2, 4, 3))}}, "must have shape .members, 4, 1"),
+    "one start": ({"parameters": START, "members": 3}, r"of the members, .* \[parameters\] \* members"),
+    "starts of several": (
+        {"network": [NET, fx.Network([3, 2, 1])], "parameters": {name: [value] * 2 for name, value in START.items()}},
+        "parameters must be a list of dicts, .* for networks of several sizes",
+    ),
+    "no start": ({"parameters": []}, "parameters must have an entry for each member, and has none"),
+    "no seed": ({"random_state": []}, "random_state must have an entry for each member, and has none"),
+    "half a pair": ({"members": 2, "validation": (X,)}, "validation must be a pair .* got 1 entries"),
+    "answer": ({"members": 2, "callback": lambda moment: [[1], [2, 3]]}, "what callback returns must be a rectangular"),
+    "answer of one": ({"members": 2, "callback": lambda moment: [True]}, "callback must return None, True or an array"),
     "both": ({"members": 2, "iterations": 1, "epochs": 1}, "iterations and epochs both say"),
     "momentum": ({"optimizer": fx.SGD(0.1, [0.1, 0.2]), "members": 3}, "momentum must have an entry for each of the 3"),
     "float32": (

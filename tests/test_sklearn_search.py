@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.stats import loguniform
 from sklearn import model_selection
 from sklearn.base import clone
@@ -186,6 +187,23 @@ def test_grids_that_are_none_are_refused_as_scikit_learn_does(grid):
             else:
                 said.append(None)
     assert said[:2] == said[2:]
+
+
+@pytest.mark.parametrize(
+    ("samples", "nbytes"),
+    [
+        (np.zeros((30, 4)), 960),
+        (np.zeros((30, 4), np.float32), 480),
+        (np.zeros((30, 4), np.int8), 960),  # which a fit makes numbers of double precision
+        (sparse.csr_matrix((30, 4)), 960),
+        ([[0.0] * 4] * 30, 960),
+        (["a", "b" * 10**6] * 15, 240),
+        ([], 0),
+        (None, 0),
+    ],
+)
+def test_how_many_fits_wait_goes_by_what_the_samples_take_once_they_are_dense(samples, nbytes):
+    assert fastxor.sklearn.search._bytes(samples) == nbytes
 
 
 # ---------------------------------------------------------------- what is left behind

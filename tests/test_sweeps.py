@@ -204,7 +204,7 @@ def test_settings_that_are_trained_apart_make_one_population(tmp_path):
     asked = {"folds": 2, "epochs": 6, "target_cost": 0.3, "backend": "numpy", "random_state": 0}
     table = fx.sweep(NET, X, Y, grid, **asked, checkpoint=tmp_path / "sweep.npz")
     assert len(table.population) == 16
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"sweep-{number}.npz" for number in (1, 2, 3, 4)]
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.npz"]
     for row in (0, 3, 6):
         own = {name: [value] for name, value in table[row].items() if name in grid}
         assert_same(fx.sweep(NET, X, Y, own, **asked).population, table.of(row))
@@ -214,19 +214,21 @@ def test_settings_that_are_trained_apart_make_one_population(tmp_path):
     assert watched.reshape(2, 2, 2, 2).all(axis=(0, 1, 3)).tolist() == [False, True]
 
 
-@pytest.mark.parametrize(("lots", "reached"), [(1, [0, 0]), (3, [18, 18, 12, 12, 0, 0])])
-def test_who_interrupts_has_what_had_been_reached(lots, reached):
-    seen = []
+def test_all_settings_go_on_side_by_side():
+    """One interrupt and one warning are for all of them."""
+    grid = {"batch_size": [8, 12, 30]}
+    asked = {"folds": 2, "epochs": 6, "backend": "numpy", "random_state": 0}
 
     def stop(moment):
-        seen.append(moment.iteration.max())
-        if 1 + (np.diff(seen) < 0).sum() == lots:
+        if moment.iteration[0] == 6:
             raise KeyboardInterrupt
 
-    grid = {"batch_size": [8, 12, 30]}
     with pytest.raises(fx.TrainingInterrupted) as caught:
-        fx.sweep(NET, X, Y, grid, folds=2, epochs=6, callback=stop, backend="numpy", random_state=0)
-    assert caught.value.result.iterations.tolist() == reached
+        fx.sweep(NET, X, Y, grid, callback=stop, **asked)
+    assert caught.value.result.iterations.tolist() == [3, 3, 2, 2, 1, 1]  # where the callback has looked
+    with pytest.warns(fx.DivergenceWarning, match=r"2 of 6 members diverged: 4, 5 ") as caught:
+        fx.sweep(NET, X, Y, {"optimizer": [fx.SGD(0.1), fx.Adam(0.1), fx.SGD(1e9, momentum=0.9)]}, **asked)
+    assert len(caught) == 1
 
 
 def test_nothing_is_trained_before_all_settings_are_looked_at(tmp_path):
