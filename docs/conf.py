@@ -12,6 +12,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(DOCS)]  # the package of this tree, and the directive of docs/xor
 
+import numpy as np  # noqa: E402
 from sphinx.util import logging  # noqa: E402
 
 import fastxor  # noqa: E402 - that of this tree
@@ -80,6 +81,9 @@ fastxor.warmup()
 line = fastxor.Network([1, 1], output="identity")
 line.jacobian(line.initialize(0), [[0.0]])
 fastxor.train(line, [[0.0]], [[0.0]], optimizer=fastxor.LevenbergMarquardt(), iterations=1)
+for kind in (np.float64, np.float32):
+    two = np.zeros((1, 2), kind)
+    fastxor.train(line, two, two, validation=(two, two), iterations=1)
 
 
 def way_out(app, name: str, content: list[str]) -> None:
