@@ -78,10 +78,7 @@ class PopulationLoop:
             for part in parts:
                 part.session.close()
         self.population.stopped[:] = True
-        for part in parts:
-            part.patience.end()
-        self.rollback_log.clear()
-        self._finish()
+        self._finish([part.patience for part in parts])
 
     def roll_back(self) -> None:
         """After an interrupt: all members at a step that has been looked at."""
@@ -347,17 +344,23 @@ class PopulationLoop:
             costs[group.members] = losses + _penalty(group)
         return costs
 
-    def _finish(self) -> None:
+    def _finish(self, patience: Sequence[_MemberPatience]) -> None:
+        """The last costs. Who has blown up is told by those before the best states are restored, as in `train`."""
         population = self.population
-        cost = population.cost = self._costs()
-        for group in population.groups:
-            if group.held is not None:
-                population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
+        cost = self._costs()
         known = self.history.count > 0
         first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
         first = np.where(self._in_batches(), population.first, first)
         with np.errstate(invalid="ignore"):
-            population.diverged |= ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
+            blown_up = ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
+        if any([each.restore_best() for each in patience]):
+            cost = self._costs()
+        self.rollback_log.clear()
+        population.diverged |= blown_up
+        population.cost = cost
+        for group in population.groups:
+            if group.held is not None:
+                population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
         if population.target is not None:
             done = (cost <= population.target) & (population.reached != population.reached)
             population.reached[done] = population.completed()[done]
@@ -466,13 +469,16 @@ class _MemberPatience:
             ends[exhausted] = state.completed[exhausted]
         return ends
 
-    def end(self) -> None:
+    def restore_best(self) -> bool:
+        """Put members to where they were best, if that is asked for; whether it is another state than their last."""
         group, history = self.group, self.loop.history
-        if self.rule is not None and self.rule.restore_best and group.best is not None:
-            known = np.flatnonzero(group.best.completed >= 0)
-            last = group.state.take(known)
-            self.loop.rollback_log.append((group, known, last, history.open[group.members[known]]))
-            group.state.put(known, group.best.take(known))
+        if self.rule is None or not self.rule.restore_best or group.best is None:
+            return False
+        known = np.flatnonzero((group.best.completed >= 0) & (group.best.completed != group.state.completed))
+        last = group.state.take(known)
+        self.loop.rollback_log.append((group, known, last, history.open[group.members[known]]))
+        group.state.put(known, group.best.take(known))
+        return bool(len(known))
 
 
 _NEVER = np.iinfo(np.int64).max

@@ -270,9 +270,11 @@ def _warn(population: PopulationState) -> None:
     bad = np.flatnonzero(population.diverged).tolist()
     if bad:
         more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        rules = [group.early_stopping for group in population.groups]
+        kept = "best" if all(rule is not None and rule.restore_best for rule in rules) else "last finite"
         warnings.warn(
             f"{len(bad)} of {len(population)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} "
-            "(see .diverged). Each keeps its last finite parameters. Try a smaller learning_rate.",
+            f"(see .diverged). Each keeps its {kept} parameters. Try a smaller learning_rate.",
             DivergenceWarning,
             stacklevel=users_level(),
         )

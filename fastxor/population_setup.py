@@ -279,7 +279,14 @@ def start_parameters(value: Any, network: Network, k: int, members: Integers) ->
         theta = np.concatenate([array.reshape(K, -1) for array in arrays], axis=1)
         theta = theta if k == K else theta[members]
     else:
-        theta = np.stack([checks.parameters(own, network) for own in value])
+        starts = [checks.parameters(own, network) for own in value]
+        for number, start in zip(members.tolist(), starts, strict=True):
+            if start.dtype != starts[0].dtype:
+                raise ValueError(
+                    f"parameters must be of one dtype, got {starts[0].dtype} for member {members[0]} and {start.dtype} "
+                    f"for {number}"
+                )
+        theta = np.stack(starts)
     if not checks.finite(theta):
         where = int(np.flatnonzero(~np.isfinite(theta).all(axis=1))[0])
         raise ValueError(f"parameters must be finite, and those of member {int(members[where])} are not")

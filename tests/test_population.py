@@ -652,6 +652,25 @@ def test_ctrl_c_leaves_a_population_that_goes_on(core, ctrl_c):
         assert (left.iterations == population.iterations + more).all()
 
 
+def test_who_blew_up_is_told_though_its_best_state_is_restored(core):
+    """As `train` does, by the cost before that."""
+    rates, rule = [0.01, 30.0], fx.EarlyStopping(3)
+    asked = {"iterations": 40, "interval": 2, "validation": 0.25, "early_stopping": rule, "backend": core}
+    net, numbers = fx.Network([3, 4, 1], "tanh", "identity"), X[:1] - X[1:2] ** 2
+    with pytest.warns(fx.DivergenceWarning, match=r"1 of 2 .*: 1 .*keeps its best parameters"):
+        pop = fx.train_population(net, X, numbers, optimizer=fx.SGD(rates), random_state=[5, 5], **asked)
+    assert pop.diverged.tolist() == [False, True]
+    with pytest.warns(fx.DivergenceWarning, match="the cost rose"):
+        alone = fx.train(net, X, numbers, optimizer=fx.SGD(rates[1]), random_state=5, **asked)
+    assert pop.iterations[1] == alone.iterations
+
+
+def test_starts_are_of_one_dtype():
+    starts = [NET.initialize(0, dtype=dtype) for dtype in ("float32", "float32", "float64")]
+    with pytest.raises(ValueError, match="parameters must be of one dtype, got float32 for member 0 and float64 for 2"):
+        fx.train_population(NET, X.astype(np.float32), Y, parameters=starts)
+
+
 @pytest.mark.parametrize("name", ["resolve", "new_population"])
 def test_an_interrupt_before_the_first_step(monkeypatch, core, name):
     """As while a backend is being loaded, or starts are drawn."""
