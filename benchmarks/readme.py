@@ -1,9 +1,9 @@
 """The speeds that are published, measured and written anew: `python -m benchmarks.readme`.
 
-They are those cases of `fastxor bench` that most people have, and expm on two threads, each beside all peers, losses
-included: as a picture and a short table in README.md, with all columns, quartiles and notes in docs/benchmarks.md.
-`--from` writes them from the JSON of a run like this. A checksum goes with each, so that a test finds a figure that was
-changed by hand.
+They are those cases of `fastxor bench` that most people have, a population, and expm on two threads, each beside all
+peers, losses included: as a picture and a short table in README.md, with all columns, quartiles and notes in
+docs/benchmarks.md. `--from` writes them from the JSON of a run like this. A checksum goes with each, so that a test
+finds a figure that was changed by hand.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.problems import OURS, PEERS, PROBLEMS, Effort, Machine, Outcome, cores
+from benchmarks.problems import OURS, PEERS, POPULATIONS, PROBLEMS, Effort, Machine, Outcome, Problem, cores
 from fastxor.bench.command import FULL, QUICK, Session, finish
 from fastxor.bench.page import picture
 from fastxor.bench.progress import Progress
 from fastxor.bench.report import Record, brief, table
 
 CASES = [name for name, problem in PROBLEMS.items() if problem.kind in ("train", "functions", "gradient", "predict")]
+CASES += ["population, 1,024"]
 
 ROOT = Path(__file__).resolve().parent.parent
 README, PAGE, PICTURE = FILES = "README.md", "docs/benchmarks.md", "docs/images/speeds.svg"
@@ -55,11 +56,7 @@ def with_speeds(file: str, text: str) -> str:
 def short(record: Record) -> str:
     """What the README has: the table for a screen, and what one must know to read it."""
     units = {outcome.problem.name: outcome.problem for outcome in record.complete}
-    cases = "; ".join(
-        f"**{name}** {'-'.join(map(str, problem.sizes))}, {problem.m:,} sample{'s' * (problem.m > 1)}, "
-        f"{problem.dtype}, a{'n' * (problem.unit == 'epoch')} {problem.unit}"
-        for name, problem in units.items()
-    )
+    cases = "; ".join(f"**{name}** {_said(problem)}" for name, problem in units.items())
     return "\n\n".join(
         [
             brief(record).markdown(),
@@ -70,6 +67,14 @@ def short(record: Record) -> str:
             f"{record.machine}. Made by `{record.command}`.",
         ]
     )
+
+
+def _said(problem: Problem) -> str:
+    """A case in a few words: sizes, data, and what is timed."""
+    sizes, samples = "-".join(map(str, problem.sizes)), f"{problem.m:,} sample{'s' * (problem.m > 1)}"
+    unit = f"a{'n' * (problem.unit == 'epoch')} {problem.unit}"
+    unit += f" of one of {problem.members:,} networks" if problem.kind == "population" else ""
+    return f"{sizes}, {samples}, {problem.dtype}, {unit}"
 
 
 def publish(record: Record, files: Mapping[str, str]) -> None:
@@ -111,7 +116,7 @@ def saved(content: dict[str, Any]) -> Record:
     record.interrupted = content["interrupted"]
     record.missing = {entry["name"]: entry["why"] for entry in content["left_out"] if entry["case"] == "all"}
     for case in content["cases"]:
-        problem, contenders = PROBLEMS[case["case"]], case["contenders"]
+        problem, contenders = (PROBLEMS | POPULATIONS)[case["case"]], case["contenders"]
         if case["description"] != problem.description:
             sys.exit(f"{problem.name} was {case['description']}, and is {problem.description} now")
         times = {name: contender["seconds"] for name, contender in contenders.items()}

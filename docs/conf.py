@@ -12,6 +12,7 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT), str(DOCS)]  # the package of this tree, and the directive of docs/xor
 
+import numpy as np  # noqa: E402
 from sphinx.util import logging  # noqa: E402
 
 import fastxor  # noqa: E402 - that of this tree
@@ -35,6 +36,7 @@ html_theme = "furo"
 html_title = f"fastxor {version}"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
+highlight_options = {"pycon": {"stripnl": True}}  # the empty line that ends a doctest in Markdown is not shown
 html_theme_options = {"source_repository": SOURCE, "source_branch": "main", "source_directory": "docs/"}
 
 myst_heading_anchors = 3
@@ -43,9 +45,14 @@ autodoc_typehints = "none"  # the docstrings have types and shapes
 autodoc_member_order = "bysource"
 autosummary_generate = False  # docs/api has the pages
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_use_param = False  # arguments that share a description, as `l2, l1`, stay together, and have it once;
+napoleon_custom_sections = [("Attributes", "params_style")]  # and so do attributes
 napoleon_use_rtype = False
 maximum_signature_line_length = 100
+
+RETURNED = {"Result", "History", "Moment", "GradientCheck", "TrainingInterrupted"}  # by calls: nobody makes one
+RETURNED |= {"Population", "PopulationHistory", "PopulationMoment", "Table"}
+CLASSES = re.compile(rf"\b(?:{'|'.join(name for name in fastxor.__all__ if name[0].isupper())})\b")
 
 linkcheck_ignore = [rf"{re.escape(SOURCE)}/.*"]  # ways into this tree, which `way_out` looks at
 
@@ -74,6 +81,9 @@ fastxor.warmup()
 line = fastxor.Network([1, 1], output="identity")
 line.jacobian(line.initialize(0), [[0.0]])
 fastxor.train(line, [[0.0]], [[0.0]], optimizer=fastxor.LevenbergMarquardt(), iterations=1)
+for kind in (np.float64, np.float32):
+    two = np.zeros((1, 2), kind)
+    fastxor.train(line, two, two, validation=(two, two), iterations=1)
 
 
 def way_out(app, name: str, content: list[str]) -> None:
@@ -86,16 +96,32 @@ def way_out(app, name: str, content: list[str]) -> None:
             return link[0]
         if not target.exists():
             LOGGER.warning("there is no %s", link[1], location=name)
-        return (
-            f"]({SOURCE}/{'tree' if target.is_dir() else 'blob'}/main/{target.relative_to(ROOT).as_posix()}{link[2]})"
-        )
+        way = "tree" if target.is_dir() else "blob"
+        return f"]({SOURCE}/{way}/main/{target.relative_to(ROOT).as_posix()}{link[2] or ''})"
 
     content[0] = re.sub(r"\]\((\.\.?/[^)#\s]+)(#[^)\s]*)?\)", absolute, content[0])
 
 
-def without_unknown(app, what, name, thing, options, signature: str | None, returned) -> tuple[str | None, object]:
-    """A signature without the arguments that are taken only to be refused with a hint."""
-    return signature and signature.replace(", **unknown", ""), returned
+def of_a_user(app, what, name, thing, options, signature: str | None, returned) -> tuple[str | None, object]:
+    """A signature for users: none where calls return the object, no arguments that are refused with a hint."""
+    returned_by_calls = isinstance(thing, type) and thing.__name__ in RETURNED
+    return "" if returned_by_calls else signature and signature.replace(", **unknown", ""), returned
+
+
+def link_types(app, what, name, thing, options, lines: list[str]) -> None:
+    """In `network : Network`, the type is a link."""
+    for i, line in enumerate(lines):
+        argument, colon, kind = line.partition(" : ")
+        lines[i] = argument + colon + CLASSES.sub(r"`\g<0>`", kind)
+
+
+def to_the_program(app, pagename: str, templatename, context: dict[str, object], doctree) -> None:
+    """The links of a page of the gallery to its source lead to the program that it is made of."""
+    if pagename.startswith("gallery/"):
+        name = pagename.removeprefix("gallery/")
+        source = "GALLERY_HEADER.rst" if name == "index" else f"{name}.py"
+        for link, way in (("view", "blob"), ("edit", "edit")):
+            context[f"theme_source_{link}_link"] = f"{SOURCE}/{way}/main/examples/{source}"
 
 
 def add_history(app, error: Exception | None) -> None:
@@ -106,5 +132,7 @@ def add_history(app, error: Exception | None) -> None:
 
 def setup(app) -> None:
     app.connect("source-read", way_out)
-    app.connect("autodoc-process-signature", without_unknown)
+    app.connect("autodoc-process-signature", of_a_user)
+    app.connect("autodoc-process-docstring", link_types, priority=400)  # before napoleon
+    app.connect("html-page-context", to_the_program)
     app.connect("build-finished", add_history)

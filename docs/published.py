@@ -15,6 +15,7 @@ import sys
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal, get_origin
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -23,9 +24,11 @@ import pytest
 
 import fastxor as fx
 from benchmarks.browser import opened
+from fastxor import names
 
 DOCS = Path(__file__).resolve().parent
 PAGES = DOCS / "_build" / "html"
+SOURCE = "https://github.com/fastxor/fastxor"
 sys.path.append(str(DOCS))
 
 from xor.directive import EVERY, ITERATIONS, run  # noqa: E402
@@ -170,9 +173,19 @@ def test_every_link_within_the_pages_leads_somewhere():
     assert wrong == []
 
 
+def test_every_link_into_the_repository_leads_to_a_file_of_it():
+    """Those to a page's source, too."""
+    ways = re.compile(rf"{re.escape(SOURCE)}/(?:blob|tree|edit)/main/([^?#]+)")
+    found = {match[1] for path in built() for match in map(ways.match, page(path).links) if match}
+    assert {"docs/guide.md", "docs/api/training.rst", "examples/digits.py"} <= found
+    assert [name for name in sorted(found) if not (DOCS.parent / unquote(name)).exists()] == []
+
+
 def test_the_reference_has_every_public_name():
     ids = set().union(*(page(path).ids for path in (PAGES / "api").glob("*.html")))
-    assert [name for name in fx.__all__ if f"fastxor.{name}" not in ids] == []
+    public = [*fx.__all__, *(f"names.{name}" for name, kind in vars(names).items() if get_origin(kind) is Literal)]
+    assert len(public) > len(fx.__all__)
+    assert [name for name in public if f"fastxor.{name}" not in ids] == []
 
 
 def of_the_processor(name: str) -> float:

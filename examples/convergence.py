@@ -14,6 +14,7 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -67,9 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hidden", type=int, nargs="*", default=[3, 4, 8], help="other widths, a tenth of the starts")
     parser.add_argument("--output", default="convergence.svg", help="the picture (default: convergence.svg)")
     asked = parser.parse_args(arguments)
+    if min(asked.starts, asked.rates, *asked.hidden) < 1:
+        parser.error("--starts, --rates and --hidden must be at least 1")
+    if find_spec("matplotlib") is None:  # said before the networks are trained, not after
+        parser.error("the picture needs matplotlib: pip install matplotlib")
     rates = np.geomspace(0.03, 30, asked.rates)
     began = time.perf_counter()
-    starts = {2: asked.starts} | dict.fromkeys(asked.hidden, max(1, asked.starts // 10))
+    starts = {2: asked.starts}
+    for hidden in asked.hidden:
+        starts.setdefault(hidden, max(1, asked.starts // 10))
     shares = {hidden: converged(hidden, count, rates) for hidden, count in starts.items()}
     seconds = time.perf_counter() - began
     for hidden, share in shares.items():

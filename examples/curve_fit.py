@@ -2,12 +2,12 @@
 A curve through noisy points
 ============================
 
-A network of one input and one output as a smooth curve, fitted by least squares. With few parameters,
-`LevenbergMarquardt` gets in some steps where descent needs thousands; and the curve's slope comes with it.
+A network of one input and one output is a smooth curve, here fitted by least squares. With few parameters,
+`fastxor.LevenbergMarquardt` needs a few steps where descent needs thousands; and the curve's slope comes with it.
 """
 
 # %%
-# Noisy samples of a function that gets faster and faster.
+# Noisy samples of a function that oscillates faster and faster.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,7 +41,7 @@ for name, run in runs.items():
     print(f"{name}: cost {run.cost(x, y):.5f} after {run.iterations} steps")
 
 # %%
-# On the right is the derivative of the fitted curve, by `Network.jacobian`, beside the true one.
+# On the right is the derivative of the fitted curve, from `fastxor.Network.jacobian`, beside the true one.
 
 best = runs["Levenberg-Marquardt"]
 fine = np.linspace(-2, 2, 400)[None, :]
@@ -50,14 +50,15 @@ slope = net.jacobian(best.parameters, fine)[0, 0]
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.5), layout="constrained")
 for name, run in runs.items():
     left.loglog(1 + run.history.iteration, run.history.cost, label=name)
-left.set(title="cost", xlabel="step")
+left.set(title="training", xlabel="step", ylabel="cost")
 left.legend()
 middle.plot(x[0], y[0], ".", color="gray", label="samples")
 middle.plot(fine[0], curve(fine)[0], "--", color="black", label="truth")
 middle.plot(fine[0], best.forward(fine)[0], color="tab:red", label="network")
-middle.set(title="the curve", xlabel="x")
+middle.set(title="the curve", xlabel="x", ylabel="y")
 middle.legend()
-right.plot(fine[0], (1.5 + 1.6 * fine[0]) * np.cos(1.5 * fine[0] + 0.8 * fine[0] ** 2), "--", color="black")
+truth = (1.5 + 1.6 * fine[0]) * np.cos(1.5 * fine[0] + 0.8 * fine[0] ** 2)
+right.plot(fine[0], truth, "--", color="black")
 right.plot(fine[0], slope, color="tab:red")
-right.set(title="its slope", xlabel="x")
+right.set(title="its slope", xlabel="x", ylabel="dy / dx")
 plt.show()

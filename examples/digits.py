@@ -2,12 +2,12 @@
 Reading digits
 ==============
 
-Pictures of 8 x 8 pixels, ten classes, mini-batches: what scikit-learn's digits are to a network, here drawn by the
-program itself, so that nothing has to be fetched.
+Pictures of 8 x 8 pixels, ten classes, mini-batches: like scikit-learn's digits, but drawn by the program itself, so
+there is nothing to download.
 """
 
 # %%
-# Each digit is written as seven strokes, as on a calculator, then moved, made fainter, and covered with noise.
+# Each digit is made of up to seven strokes, as on a calculator, then moved, dimmed, and covered with noise.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +24,8 @@ STROKES = {  # rows and columns of a picture that a stroke covers
     "lower right": (slice(3, 7), slice(3, 4)),
     "bottom": (slice(6, 7), slice(0, 4)),
 }
-LIT = ["1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010", "1111111", "1111011"]
+LIT = ["1110111", "0010010", "1011101", "1011011", "0111010"]  # strokes of 0 to 4
+LIT += ["1101011", "1101111", "1010010", "1111111", "1111011"]  # and of 5 to 9
 
 
 def glyph(digit):
@@ -48,7 +49,7 @@ X, Y = draw(4000)
 X_new, Y_new = draw(1000)
 
 # %%
-# float32 data are computed in float32. Class numbers are targets as they are.
+# With float32 data, training is in float32. Class numbers serve as targets.
 
 net = fx.Network([64, 64, 10], hidden="relu", output="softmax")
 run = fx.train(
@@ -64,10 +65,10 @@ run = fx.train(
     random_state=0,
 )
 answers = run.predict(X_new)
-print(f"{run.history.epoch[-1]} epochs, {(answers == Y_new).mean():.1%} of the new pictures read rightly")
+print(f"{run.history.epoch[-1]} epochs, {(answers == Y_new).mean():.1%} of the new pictures read right")
 
 # %%
-# What it takes for what, and pictures that it got wrong.
+# Which digits it mistakes for which, and some pictures that it got wrong.
 
 confusion = np.zeros((10, 10), int)
 np.add.at(confusion, (Y_new, answers), 1)
@@ -79,7 +80,7 @@ figure, axes = plt.subplot_mosaic(
     layout="constrained",
 )
 axes["confusion"].imshow(np.log1p(confusion), cmap="Blues")
-axes["confusion"].set(title="read as", ylabel="is", xticks=range(10), yticks=range(10))
+axes["confusion"].set(xlabel="read as", ylabel="is", xticks=range(10), yticks=range(10))
 for place in range(12):
     axes[place].axis("off")
 for place, i in enumerate(wrong):

@@ -1,9 +1,9 @@
 """
-A loss of one's own: quantiles
-==============================
+A loss of your own: quantiles
+=============================
 
-`Network.vjp` returns the outputs and the way back from any derivative by them. Whatever can be said of the outputs can
-so be trained: here three quantiles of a quantity whose noise grows.
+`fastxor.Network.vjp` returns the outputs and their pullback, so any function of the outputs can be a loss: here, for
+three quantiles of a quantity whose noise grows.
 """
 
 # %%
@@ -21,14 +21,14 @@ quantiles = np.array([[0.1], [0.5], [0.9]])
 
 
 def pinball(A, y):
-    """The quantiles' loss, and its derivative by the outputs A, (3, m)."""
+    """The quantiles' loss, and its derivative with respect to the outputs A, (3, m)."""
     error = y - A
     slope = np.where(error > 0, -quantiles, 1 - quantiles)
     return np.mean(-slope * error), slope / error.size
 
 
 # %%
-# Training is a loop of one's own: outputs, loss, the way back, a step. Adam is a few lines of numpy on the flat vector.
+# Training is a loop of your own: outputs, loss, pullback, step. Adam is a few lines of numpy on the flat vector.
 
 net = fx.Network([1, 16, 3], hidden="tanh", output="identity")
 theta = net.flatten(net.initialize(0))
@@ -48,7 +48,7 @@ below = (y < net.forward(net.unflatten(theta), x)).mean(axis=1)
 print("samples below each curve:", below.round(3))
 
 # %%
-# The curves spread as the noise does.
+# The curves spread as the noise grows.
 
 fine = np.linspace(-1, 1, 200)[None, :]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
@@ -56,7 +56,7 @@ left.plot(x[0], y[0], ".", color="lightgray", markersize=4)
 for curve, name in zip(net.forward(net.unflatten(theta), fine), ("10 %", "50 %", "90 %"), strict=True):
     left.plot(fine[0], curve, label=name)
 left.legend()
-left.set(title="quantiles", xlabel="x")
+left.set(title="quantiles", xlabel="x", ylabel="y")
 right.plot(losses)
-right.set(title="loss", xlabel="step")
+right.set(title="training", xlabel="step", ylabel="loss")
 plt.show()

@@ -2,8 +2,8 @@
 XOR with the tutorial's eight functions
 =======================================
 
-The from-scratch tutorial's own loop, with its functions imported instead of written out: forward, cost, backward,
-update. Then the same run in one call.
+The from-scratch tutorial's own loop, its functions imported instead of written out: forward, cost, backward, update.
+Then the same run in one call.
 """
 
 # %%
@@ -28,8 +28,8 @@ for _step in range(1001):
 print("the truth table:", fx.predict(X, parameters))
 
 # %%
-# ``model`` is that loop. It stays in the compiled core from the first step to the last, and prints what the tutorial
-# prints.
+# `fastxor.model` is that loop. It stays in the compiled core from the first step to the last, and prints what the
+# tutorial prints.
 
 same = fx.model(X, Y, 2, 2, 1, 1000, 0.3, random_state=2)
 print("the same weights:", all(np.allclose(same[name], parameters[name]) for name in same))
@@ -47,5 +47,5 @@ left.contour(side, side, answers, levels=[0.5], colors="black")
 left.scatter(*X, c=Y[0], cmap="gray", edgecolors="black", s=80, zorder=2)
 left.set(title="its answer", xlabel="first input", ylabel="second input", aspect="equal")
 right.semilogy(costs)
-right.set(title="the cost", xlabel="iteration")
+right.set(title="training", xlabel="iteration", ylabel="cost")
 plt.show()

@@ -77,10 +77,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastxor import schedules as schedules
 from fastxor.backends import available_backends, get_backend, set_backend, use_backend, warmup
+from fastxor.early_stopping import EarlyStopping
 from fastxor.history import History
 from fastxor.labels import one_hot
 from fastxor.network import Network
-from fastxor.observers import EarlyStopping, Moment
+from fastxor.observers import Moment
 from fastxor.optimizers import LBFGS, SGD, Adam, AdamW, LevenbergMarquardt, RMSprop, Rprop
 from fastxor.result import DivergenceWarning, Result, TrainingInterrupted
 from fastxor.trained import Trained
@@ -101,9 +102,11 @@ if TYPE_CHECKING:
     from fastxor.checking import GradientCheck, check_gradient
     from fastxor.conversion import from_sklearn, from_torch
     from fastxor.exporting import export
-    from fastxor.population import PopulationMoment, train_population
+    from fastxor.population import train_population
     from fastxor.population_result import Population, PopulationHistory, load
-    from fastxor.sweeps import Table, cross_validate, sweep
+    from fastxor.population_run import PopulationMoment
+    from fastxor.sweeps import cross_validate, sweep
+    from fastxor.table import Table
 else:
     # What few programs need is imported when it is first asked for: to import all takes twice as long.
     _LATER = {
@@ -111,8 +114,10 @@ else:
         **dict.fromkeys(("from_sklearn", "from_torch"), "conversion"),
         **dict.fromkeys(("Population", "PopulationHistory", "load"), "population_result"),
         "export": "exporting",
-        **dict.fromkeys(("PopulationMoment", "train_population"), "population"),
-        **dict.fromkeys(("Table", "cross_validate", "sweep"), "sweeps"),
+        "train_population": "population",
+        "PopulationMoment": "population_run",
+        **dict.fromkeys(("cross_validate", "sweep"), "sweeps"),
+        "Table": "table",
     }
 
     def __getattr__(name: str) -> Any:

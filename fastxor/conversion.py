@@ -56,7 +56,8 @@ def from_sklearn(mlp: Any) -> Trained:
     --------
     >>> import fastxor as fx
     >>> from sklearn.neural_network import MLPRegressor
-    >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> mlp = MLPRegressor(hidden_layer_sizes=5, solver="lbfgs", random_state=0)
+    >>> mlp = mlp.fit([[0.0], [1.0]], [0.0, 1.0])
     >>> run = fx.from_sklearn(mlp)
     >>> run
     Trained(1-5-1 network)
@@ -109,7 +110,7 @@ def from_torch(model: Any, *, loss: Loss | None = None) -> Trained:
     Raises
     ------
     TypeError
-        If `model` is no module.
+        If ``model`` is no module.
     ValueError
         If there is something in it that a `Network` has not; the message says where and what.
     ImportError

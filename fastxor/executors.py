@@ -87,9 +87,9 @@ def _by_futures(executor: Any, most: int, work: Work, shards: Sequence[Any]) -> 
                     yield number, work(shards[number])
                 else:
                     waiting[future] = number
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ():
-                number = waiting.pop(future)
-                error = future.exception() if not future.cancelled() else CancelledError()
+            ready = wait(waiting, return_when=FIRST_COMPLETED).done if waiting else ()
+            for future in sorted(ready, key=lambda future: _error(future) is not None):  # what there is, first
+                number, error = waiting.pop(future), _error(future)
                 if error is None:
                     yield number, future.result()
                 elif _is_lost(error):
@@ -100,6 +100,11 @@ def _by_futures(executor: Any, most: int, work: Work, shards: Sequence[Any]) -> 
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _error(future: Future[Any]) -> BaseException | None:
+    """What became of one that is done."""
+    return CancelledError() if future.cancelled() else future.exception()
 
 
 def _submitted(executor: Any, work: Work, shard: Any) -> Future[Any] | None:

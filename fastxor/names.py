@@ -19,8 +19,18 @@ a file perhaps, is any string, and has to be declared:
 from typing import Literal
 
 # What else each of them needs is in CONTRIBUTING.md, "Add an activation".
+
+#: What a hidden layer computes from its sums, ``Network(…, hidden=)``.
 Activation = Literal["tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu", "sin", "identity"]
+
+#: The activation of the last layer, ``Network(…, output=)``.
 Output = Literal["sigmoid", "softmax", "identity", "exponential"]
+
+#: What training makes small, ``Network(…, loss=)``.
 Loss = Literal["binary_cross_entropy", "cross_entropy", "squared_error", "huber", "poisson"]
+
+#: How first weights are drawn, ``initialization=``.
 Initialization = Literal["he", "glorot", "lecun", "normal", "orthogonal"]
+
+#: The core that does the work, ``backend=``.
 BackendName = Literal["numpy", "numba"]

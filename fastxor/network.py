@@ -342,7 +342,7 @@ class Network(Architecture):
     def vjp(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
     ) -> tuple[Array, Callable[[ArrayLike], tuple[dict[str, Array], Array]]]:
-        """The outputs, and the way back from a derivative by them (a vector-Jacobian product), for losses of one's own.
+        """The outputs and their pullback (a vector-Jacobian product), for losses of your own.
 
         Parameters
         ----------
@@ -411,7 +411,7 @@ class Network(Architecture):
     def jacobian(
         self, parameters: Mapping[str, ArrayLike], X: ArrayLike, *, backend: BackendName | None = None
     ) -> Array:
-        """The derivatives of every output by every input, for each sample.
+        """The derivatives of every output with respect to every input, for each sample.
 
         Parameters
         ----------
@@ -517,7 +517,7 @@ class Network(Architecture):
         return Views(self.sizes, self._gradient_slots, result)
 
     def compile(self) -> Compiled:
-        """Functions of this network for one's own compiled code: one sample, forward, and its gradient.
+        """This network as functions for your own compiled code: forward, and gradient, of one sample.
 
         A simulation, a controller or an optimizer that is itself compiled with `numba.njit` calls them without a way
         through Python. They are compiled with its caller, in about a second.
@@ -606,7 +606,7 @@ class Network(Architecture):
         return validation.flat(parameters, self)
 
     def unflatten(self, theta: ArrayLike) -> dict[str, Array]:
-        """The dictionary of the parameters that stand in a vector: what `flatten` makes, taken apart again.
+        """A vector as a dictionary of parameters: the inverse of `flatten`.
 
         Parameters
         ----------
@@ -651,6 +651,18 @@ class Network(Architecture):
             If a parameter is missing, or has the wrong kind or shape; the message names it.
         ImportError
             If there is no torch.
+
+        Examples
+        --------
+        >>> import fastxor as fx
+        >>> net = fx.Network([2, 8, 3], hidden="relu", output="softmax")
+        >>> net.to_torch(net.initialize(0))  # doctest: +SKIP
+        Sequential(
+          (0): Linear(in_features=2, out_features=8, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=8, out_features=3, bias=True)
+          (3): Softmax(dim=-1)
+        )
         """
         from fastxor.exporting import to_torch  # which most programs never need
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import inf, isfinite, nan
 from sys import getrefcount
@@ -15,6 +14,7 @@ import numpy as np
 
 from fastxor import files, saving
 from fastxor import validation as checks
+from fastxor.early_stopping import EarlyStopping, checked
 from fastxor.files import Path
 from fastxor.loop import Observer, Run
 from fastxor.views import Array
@@ -25,50 +25,6 @@ _LOG_SECONDS = 3.0
 CHECKPOINT_SECONDS = 60.0
 # With tqdm, the bar moves so often.
 _REFRESH_SECONDS = 0.1
-
-
-@checks.hinted
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop a run when its validation cost gets no better.
-
-    Parameters
-    ----------
-    patience : int, optional
-        So many records after the best one, none of them better, end the run.
-    min_delta : float, optional
-        A record is better if its validation cost is lower by more than this.
-    restore_best : bool, optional
-        Whether the run ends in the state of the best record instead of the last one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a value is of the wrong kind or out of range; the message names it.
-
-    Examples
-    --------
-    >>> import fastxor as fx
-    >>> fx.EarlyStopping(patience=5)
-    EarlyStopping(patience=5, min_delta=0.0, restore_best=True)
-    """
-
-    patience: int = 10
-    min_delta: float = 0.0
-    restore_best: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "patience", checks.integer("patience", self.patience, 1))
-        object.__setattr__(self, "min_delta", checks.rate("min_delta", self.min_delta))
-        object.__setattr__(self, "restore_best", checks.flag("restore_best", self.restore_best))
-
-    def _is_better(self, cost: Any, best: Any) -> Any:
-        """Whether a record is better than the best one so far, or which of several are."""
-        return cost < best - self.min_delta
-
-    def _is_enough(self, stale_records: Any) -> Any:
-        """Whether so many records after the best one end a run, or which of several they end."""
-        return stale_records >= self.patience
 
 
 class Moment:
@@ -84,6 +40,17 @@ class Moment:
         As in the history; the latter is NaN where not asked for.
     parameters : dict
         ``W1, b1, W2, b2, …``, copies that are made when asked for.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
+    >>> def learned(moment):  # ends the run where it returns True
+    ...     return moment.cost < 0.1
+    >>> net = fx.Network([2, 4, 1])
+    >>> run = fx.train(net, X, Y, callback=learned, iterations=5000, interval=10, random_state=0)
+    >>> run.iterations < 5000
+    True
     """
 
     __slots__ = ("_iteration", "_source", "_value")
@@ -158,11 +125,10 @@ class Observers(Observer):
         checkpoint: Path | None = None,
         checkpoint_every: float = CHECKPOINT_SECONDS,
     ) -> None:
-        if not isinstance(early_stopping, EarlyStopping | None):
-            raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of one argument, got {callback!r}")
-        self.patience = None if early_stopping is None else Patience(early_stopping)
+        rule = checked(early_stopping)
+        self.patience = None if rule is None else Patience(rule)
         self.target = -inf if target_cost is None else checks.rate("target_cost", target_cost)
         self.norm = checks.flag("gradient_norm", gradient_norm)
         self.callback, self.may_take_long = callback, callback is not None

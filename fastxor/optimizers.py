@@ -228,7 +228,7 @@ class Adam(_ByGradient):
 @validation.hinted
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay: a step first takes ``learning_rate weight_decay`` of each weight away.
+    """Adam with decoupled weight decay: each step first shrinks weights by ``learning_rate * weight_decay``.
 
     Unlike a penalty in the loss, the decay does not pass through Adam's means, so it is the same for every weight.
     Biases do not decay: they set a level and no steepness, so that there is nothing to make smooth, and shrinking them
@@ -376,7 +376,7 @@ class RMSprop(_ByGradient):
 @validation.hinted
 @dataclass(frozen=True)
 class Rprop(_ByGradient):
-    """Resilient backpropagation: each parameter has a step size of its own, and of its gradient the sign alone counts.
+    """Resilient backpropagation: each parameter has its own step size, and only the sign of its gradient counts.
 
     A step size grows by `eta_plus` where the gradient has the sign of the step before, and shrinks by `eta_minus` where
     it has the other one; there the parameter rests for a step, and then goes on with the smaller one. That is iRprop-,

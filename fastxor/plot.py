@@ -58,10 +58,11 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
     --------
     >>> import fastxor as fx
     >>> net, X, Y = fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]]
-    >>> runs = {f"SGD({rate})": fx.train(net, X, Y, optimizer=fx.SGD(rate), random_state=0) for rate in (0.1, 0.3)}
+    >>> optimizers = fx.SGD(0.1), fx.Adam(0.1)
+    >>> runs = {type(how).__name__: fx.train(net, X, Y, optimizer=how, random_state=0) for how in optimizers}
     >>> axes = fx.plot.cost(runs)
     >>> [line.get_label() for line in axes.get_lines()]
-    ['SGD(0.1)', 'SGD(0.3)']
+    ['SGD', 'Adam']
     """
     histories = _histories(runs)
     ax = _axes(ax)
@@ -88,7 +89,7 @@ def cost(runs: Any, *, ax: Any = None) -> Any:
 def decision_boundary(
     run: Any, X: ArrayLike | None = None, Y: ArrayLike | None = None, *, ax: Any = None, points: int = 200
 ) -> Any:
-    """Which class a network of two inputs sees where, and how surely, with the boundaries between classes.
+    """Which class a network of two inputs predicts where, and how surely, with the boundaries between classes.
 
     Parameters
     ----------

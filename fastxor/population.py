@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from math import nan
-from typing import Any, Literal, NamedTuple, Never, get_args
+from inspect import signature
+from types import SimpleNamespace
+from typing import Any, Literal, Never, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastxor import files, saving
+from fastxor import early_stopping as stopping
+from fastxor import files
 from fastxor import validation as checks
 from fastxor.backends import Backend, check_name, get_backend, resolve
-from fastxor.cohort import Integers
+from fastxor.early_stopping import EarlyStopping
 from fastxor.files import Path
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network
-from fastxor.observers import Bar, EarlyStopping
 from fastxor.optimizers import LBFGS, Optimizer, SecondOrder, each_of, with_numbers
 from fastxor.penalties import NONE
-from fastxor.population_loop import PopulationLoop, Rules
-from fastxor.population_result import Population, load
+from fastxor.population_result import Population
+from fastxor.population_run import PopulationMoment, PopulationRun, RunOptions, interrupted
 from fastxor.population_setup import (
     PopulationRequest,
     ValidateAtEnd,
@@ -37,18 +34,11 @@ from fastxor.population_setup import (
     seeds,
 )
 from fastxor.population_state import Group, PopulationState
-from fastxor.result import DivergenceWarning, TrainingInterrupted, users_level
 from fastxor.run_setup import DEFAULT_ITERATIONS, DEFAULT_OPTIMIZER
 from fastxor.time_slice import undisturbed
 from fastxor.training import INTERVAL, NEEDS_VALIDATION, kept_settings, length
 from fastxor.views import Array
 from fastxor.weights import of_members
-
-# After a file was written, none is for so many times as long, though shards are done.
-_REST = 5.0
-
-# Numbers of members that a warning names.
-_NAMED = 10
 
 
 def train_population(
@@ -166,71 +156,89 @@ def train_population(
     >>> import fastxor as fx
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> rates = np.repeat([0.1, 1.0, 3.0], 100)
-    >>> pop = fx.train_population(fx.Network([2, 2, 1]), X, Y, optimizer=fx.SGD(rates), target_cost=0.1, random_state=0)
+    >>> net = fx.Network([2, 2, 1])
+    >>> pop = fx.train_population(net, X, Y, optimizer=fx.SGD(rates), target_cost=0.1, random_state=0)
     >>> share = pop.converged.reshape(3, 100).mean(axis=1)
     >>> bool(share[0] < share[1] < 1)
     True
     """
+    given = dict(locals())
+    return prepared(given | given.pop("unknown")).execute()
+
+
+_DEFAULTS = {name: argument.default for name, argument in signature(train_population).parameters.items()}
+del _DEFAULTS["unknown"]
+
+
+def prepared(given: Mapping[str, Any]) -> PopulationRun:
+    """The run of `train_population` with these arguments, all checked, before its first step."""
+    unknown = {name: value for name, value in given.items() if name not in _DEFAULTS}
     if unknown:
         checks.no_more(train_population, unknown, get_args(Optimizer))
-    if backend is not None:
-        check_name(backend)
-    networks = _networks(network)
+    asked = SimpleNamespace(**{**_DEFAULTS, **given})
+    if asked.backend is not None:
+        check_name(asked.backend)
+    networks, resume = _networks(asked.network), asked.resume
     if resume is not None:
-        _refuse_with_resume(resume, parameters=parameters, initialization=initialization, random_state=random_state)
-    rules, observe = _rules(early_stopping, callback)
-    if executor is not None:
-        executor = _executor(executor, callback)
-    options = _options(executor, checkpoint, checkpoint_every, progress)
-    for each in networks:
-        kept = kept_settings(each, optimizer, batch_size, shuffle, drop_last)
+        own = {name: vars(asked)[name] for name in ("parameters", "initialization", "random_state")}
+        _refuse_with_resume(resume, own)
+    options = _options(asked)
+    X = checks.cohort_inputs("X", asked.X, networks[0].sizes[0])
+    request = _request(asked, networks, X)
+
+    def make(core: Backend) -> PopulationState:
+        if resume is None:
+            return new_population(core, networks, X, asked.Y, asked.parameters, request)
+        return resumed_population(networks, X, asked.Y, resume._state, request)
+
+    core, population = _made(make, asked.backend)
+    if request.early_stopping is not None and any(group.held is None for group in population.groups):
+        raise ValueError(NEEDS_VALIDATION)
+    return PopulationRun(population, core, asked.backend or get_backend(), asked.callback, options)
+
+
+def _request(asked: Any, networks: Sequence[Network], X: Array) -> PopulationRequest:
+    """What is asked of the population beside its networks and data."""
+    optimizer, initialization, validation = asked.optimizer, asked.initialization, asked.validation
+    for network in networks:
+        kept = kept_settings(network, optimizer, asked.batch_size, asked.shuffle, asked.drop_last)
     if isinstance(optimizer, LBFGS):
         raise TypeError("optimizer LBFGS, whose steps are SciPy's, is not for populations: call train for each member")
-    X = checks.cohort_inputs("X", X, networks[0].sizes[0])
-    own = {"l2": l2, "l1": l1, "clip_norm": clip_norm}
-    target = None if target_cost is None else _each("target_cost", target_cost)
+    penalties = {name: vars(asked)[name] for name in ("l2", "l1", "clip_norm")}
+    target = None if asked.target_cost is None else _each("target_cost", asked.target_cost)
     watched = not isinstance(validation, ValidateAtEnd)
-    validation = validation.validation if isinstance(validation, ValidateAtEnd) else validation
-    given = _entries(parameters, sample_weight, validation, random_state, (X, Y))
-    said = {"members": members, "network": None if isinstance(network, Network) else len(networks)}
-    said |= {"resume": None if resume is None else len(resume)} | each_of(optimizer)
-    said |= _lengths(own | {"target_cost": target}) | given
+    validation = validation if watched else validation.validation
+    said = {"members": asked.members, "network": None if isinstance(asked.network, Network) else len(networks)}
+    said |= {"resume": None if asked.resume is None else len(asked.resume)} | each_of(optimizer)
+    said |= _lengths(penalties | {"target_cost": target})
+    said |= _entries(asked.parameters, asked.sample_weight, validation, asked.random_state, (X, asked.Y))
     K = member_count(said)
     if initialization is not None:
-        checks.only_one(parameters=parameters, initialization=initialization)
+        checks.only_one(parameters=asked.parameters, initialization=initialization)
         initialization = checks.choice("initialization", initialization, INITIALIZATIONS)
     fraction, mask, pair = _validation(validation, K, X.shape[-1])
-    steps, ends = length(iterations, epochs)
+    iterations, epochs = length(asked.iterations, asked.epochs)
+    threads = int(asked.executor is not None) or None
     request = PopulationRequest(
         optimizer=optimizer,
-        penalties=_penalties(optimizer, own, K),
+        penalties=_penalties(optimizer, penalties, K),
         batch_size=kept["batch_size"],
         shuffled=kept["shuffled"],
         drop_last=kept["drop_last"],
-        iterations=steps,
-        epochs=ends,
-        interval=None if interval is None else checks.limit("interval", interval),
-        threads=int(executor is not None) or None if threads is None else checks.limit("threads", threads),
+        iterations=iterations,
+        epochs=epochs,
+        interval=None if asked.interval is None else checks.limit("interval", asked.interval),
+        threads=threads if asked.threads is None else checks.limit("threads", asked.threads),
         initialization=initialization,
         fraction=fraction,
         mask=mask,
         pair=pair,
         watched=watched,
+        early_stopping=stopping.checked(asked.early_stopping),
         target=None if target is None else np.broadcast_to(target, K).astype(float),
-        weights=_weights(networks[0], X, Y, (sample_weight, class_weight), mask, K),
+        weights=_weights(networks[0], X, asked.Y, (asked.sample_weight, asked.class_weight), mask, K),
     )
-    request = _fresh(request, random_state, K) if resume is None else _kept(request, resume._state)
-
-    def make(core: Backend) -> PopulationState:
-        if resume is None:
-            return new_population(core, networks, X, Y, parameters, request)
-        return resumed_population(networks, X, Y, resume._state, request)
-
-    core, population = _made(make, backend)
-    if early_stopping is not None and any(group.held is None for group in population.groups):
-        raise ValueError(NEEDS_VALIDATION)
-    run = _Run(population, core, backend or get_backend(), rules, observe)
-    return run.execute(options)
+    return _fresh(request, asked.random_state, K) if asked.resume is None else _kept(request, asked.resume._state)
 
 
 def _made(make: Callable[[Backend], PopulationState], backend: BackendName | None) -> tuple[Backend, PopulationState]:
@@ -241,216 +249,7 @@ def _made(make: Callable[[Backend], PopulationState], backend: BackendName | Non
         core = resolve(backend)
         return core, make(core)
     except KeyboardInterrupt:
-        raise undisturbed(lambda: _interrupted(make(resolve("numpy")))) from None
-
-
-def _interrupted(population: PopulationState) -> TrainingInterrupted:
-    """What becomes of Ctrl-C, with what had been reached."""
-    result = Population(population.without_data())
-    error = TrainingInterrupted({}, int(result.iterations.max()), result)  # type: ignore[arg-type]
-    if len({group.cohort.network for group in population.groups}) == 1:
-        error.parameters = result.parameters
-    return error
-
-
-class _Options(NamedTuple):
-    """How a run is done, which changes nothing of its result."""
-
-    executor: Any
-    checkpoint: Path | None
-    every: float
-    progress: bool
-
-
-class PopulationMoment:
-    """What a callback is given: the records of a round. All arrays are copies.
-
-    Attributes
-    ----------
-    iteration : ndarray of int, shape (members,)
-        Steps that each member has taken.
-    live : ndarray of bool, shape (members,)
-        Who has been recorded; the others had ended.
-    cost, validation_cost : ndarray, shape (members,)
-        As in the history; NaN for those that had ended, or where not asked for.
-    """
-
-    def __init__(self, population: PopulationState, recorded: Integers, iteration: Integers) -> None:
-        self.iteration, history = iteration, population.history
-        self.live = np.zeros(len(population), bool)
-        self.live[recorded] = True
-        rows = history.count[recorded] - 1
-        self.cost, self.validation_cost = np.full(len(population), nan), np.full(len(population), nan)
-        self.cost[recorded] = history.cost[rows, recorded]
-        if history.validation is not None:
-            self.validation_cost[recorded] = history.validation[rows, recorded]
-
-    def __repr__(self) -> str:
-        return f"PopulationMoment({int(self.live.sum())} of {len(self.live)} members, lowest cost {self._lowest():g})"
-
-    def _lowest(self) -> float:
-        return float(np.nanmin(self.cost)) if self.live.any() else nan
-
-
-class _Run:
-    """A population from where it is to its end: here, or in shards elsewhere."""
-
-    def __init__(
-        self,
-        population: PopulationState,
-        core: Backend,
-        backend: BackendName,
-        rules: Rules,
-        callback: Callable[..., Any] | None,
-    ) -> None:
-        self.population, self.core, self.backend, self.rules, self.callback = population, core, backend, rules, callback
-        self.loop: PopulationLoop | None = None
-        self.next_shard_save = 0.0  # from when on shards that are done may be saved again
-
-    def execute(self, options: _Options) -> Population:
-        self.checkpoint, self.every = options.checkpoint, options.every
-        if self.checkpoint is not None:
-            self._resume_checkpoint(self.checkpoint)
-        total, done = int(self.population.iterations().sum()), int(self.population.completed().sum())
-        self.bar, self.done = Bar(total, done) if options.progress else None, done
-        self.next = time.perf_counter() + self.every
-        try:
-            if options.executor is None:
-                observe = None if self.callback is None else self._observe
-                self.loop = PopulationLoop(self.population, self.core, self.rules, observe, self._on_progress)
-                self.loop.execute()
-            else:
-                self._run_shards(options.executor)
-            self._close()
-        except KeyboardInterrupt:
-            raise self._interrupted() from None
-        except Exception as error:
-            with suppress(Exception):  # there are exceptions that take no attributes
-                error.result = Population(self._settled().without_data())  # type: ignore[attr-defined]
-            self._close()
-            raise
-        _warn(self.population)
-        return Population(self.population.without_data())
-
-    def _settled(self) -> PopulationState:
-        """All members where their states are whole."""
-        if self.loop is not None:
-            self.loop.roll_back()
-        return self.population
-
-    def _interrupted(self) -> TrainingInterrupted:
-        error = undisturbed(lambda: _interrupted(self._settled()))
-        try:
-            self._close()
-        except (Exception, KeyboardInterrupt) as other:  # a file that cannot be saved must not cost what there is
-            error.add_note(f"then {type(other).__name__}: {other}".removesuffix(": "))
-        return error
-
-    def _close(self) -> None:
-        if self.bar is not None:
-            self.bar.close(self.done, self._lowest)
-        if self.checkpoint is not None:
-            self._save()
-
-    # ------------------------------------------------------------ between two calls of the backend
-
-    def _on_progress(self, steps: int) -> None:
-        self.done += steps
-        if self.bar is not None:
-            self.bar.span(self.done, self._lowest)
-        if self.checkpoint is not None and time.perf_counter() >= self.next and not self._has_unobserved_steps():
-            self._save()
-
-    def _has_unobserved_steps(self) -> bool:
-        """Whether there are steps that a callback has not seen."""
-        return self.loop is not None and bool(self.loop.rollback_log)
-
-    def _observe(self, recorded: Integers) -> Array:
-        assert self.callback is not None
-        answer = self.callback(PopulationMoment(self.population, recorded, self._recorded_at(recorded)))
-        if answer is None or (isinstance(answer, bool | np.bool_) and not answer):
-            return np.zeros(len(self.population), bool)
-        if isinstance(answer, bool | np.bool_):
-            return np.ones(len(self.population), bool)
-        stop = np.asarray(answer)
-        if stop.dtype != np.bool_ or stop.shape != (len(self.population),):
-            raise TypeError(f"callback must return None, True or an array of bool (members,), got {answer!r}")
-        return stop
-
-    def _recorded_at(self, recorded: Integers) -> Integers:
-        """The iteration of each member's last record."""
-        history, completed = self.population.history, self.population.completed()
-        if history.interval is not None:
-            completed[recorded] = (history.count[recorded] - 1) * history.interval
-        return completed
-
-    def _lowest(self) -> float:
-        """The lowest cost of the last records."""
-        history = self.population.history
-        known = np.flatnonzero(history.count)
-        return float(history.cost[history.count[known] - 1, known].min()) if len(known) else nan
-
-    # ------------------------------------------------------------ shards
-
-    def _run_shards(self, executor: Any) -> None:
-        from fastxor import executors  # which few need
-
-        size = executors.size(executor, len(self.population))
-        which = [*self.population.shards(size)]
-        work = partial(_work, self.backend, self.rules)
-        shards = Shards(self.population, which)
-        for number, part in executors.done(executor, work, shards):
-            before = int(self.population.completed()[which[number]].sum())
-            self.population.put(which[number], part)
-            self._on_progress(int(part.completed().sum()) - before)
-            if self.checkpoint is not None and time.perf_counter() >= self.next_shard_save:
-                self._save()
-        rest = np.flatnonzero(self.population.cost != self.population.cost)
-        if len(rest):  # who had nothing to do
-            self.population.put(rest, _work(self.backend, self.rules, self.population.take(rest)))
-
-    # ------------------------------------------------------------ a file of what is done
-
-    def _resume_checkpoint(self, path: Path) -> None:
-        """Go on from a file of the same call, if there is one."""
-        self.population.digest = _digest(self.population, self.rules)
-        for group in self.population.groups:
-            saving.described(group.cohort.optimizer)  # or it is refused
-        if not os.path.exists(path):
-            return
-        kept = load(path, Population)
-        if kept._state.digest != self.population.digest:
-            raise ValueError(
-                f"checkpoint {os.fsdecode(path)!r} is of another call, with other data or arguments: remove it, or "
-                "give another path"
-            )
-        self.population.put(np.arange(len(self.population)), kept._state)
-
-    def _save(self) -> None:
-        assert self.checkpoint is not None
-        began = time.perf_counter()
-        Population(self.population).save(self.checkpoint)
-        now = time.perf_counter()
-        self.next, self.next_shard_save = now + self.every, now + _REST * (now - began)
-
-
-class Shards(Sequence[PopulationState]):
-    """The parts of a population, each made when it is asked for: not all need be there at once."""
-
-    def __init__(self, population: PopulationState, which: list[Integers]) -> None:
-        self._state, self._which = population, which
-
-    def __len__(self) -> int:
-        return len(self._which)
-
-    def __getitem__(self, number: Any) -> Any:
-        return self._state.take(self._which[number])
-
-
-def _work(backend: BackendName, rules: Rules, population: PopulationState) -> PopulationState:
-    """A shard from where it is to its end, in whichever process."""
-    PopulationLoop(population, resolve(backend), rules).execute()
-    return population.without_data()
+        raise undisturbed(lambda: interrupted(make(resolve("numpy")))) from None
 
 
 # ---------------------------------------------------------------- what is asked
@@ -470,25 +269,18 @@ def _networks(network: Any) -> list[Network]:
     return list(networks)
 
 
-def _rules(early_stopping: Any, callback: Any) -> tuple[Rules, Any]:
-    if not isinstance(early_stopping, EarlyStopping | None):
-        raise TypeError(f"early_stopping must be EarlyStopping(…), got {early_stopping!r}")
+def _options(asked: Any) -> RunOptions:
+    callback, executor = asked.callback, asked.executor
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of one argument, got {callback!r}")
-    return Rules(early_stopping), callback
+    if executor is not None:
+        from fastxor import executors  # which few need
 
-
-def _options(executor: Any, checkpoint: Any, every: Any, progress: Any) -> _Options:
-    every = checks.rate("checkpoint_every", every)
-    return _Options(executor, _place(checkpoint), every, checks.flag("progress", progress))
-
-
-def _executor(executor: Any, callback: Any) -> Any:
-    from fastxor import executors  # which few need
-
-    if callback is not None:
-        raise ValueError("callback must be left out with executor: its records are made in other processes")
-    return executors.check(executor)
+        if callback is not None:
+            raise ValueError("callback must be left out with executor: its records are made in other processes")
+        executor = executors.check(executor)
+    every, checkpoint = checks.rate("checkpoint_every", asked.checkpoint_every), _place(asked.checkpoint)
+    return RunOptions(executor, checkpoint, every, checks.flag("progress", asked.progress))
 
 
 def _place(checkpoint: Any) -> Path | None:
@@ -528,7 +320,13 @@ def _starts(parameters: Any) -> int | None:
     if parameters is None:
         return None
     if isinstance(parameters, Mapping):
-        rows = [len(value) for name, value in parameters.items() if checks.axes(f'parameters["{name}"]', value)]
+        axes = {name: checks.axes(f'parameters["{name}"]', value) for name, value in parameters.items()}
+        if axes and set(axes.values()) == {2}:
+            raise ValueError(
+                "parameters must have an axis more, in front, of the members, and are of a single network; one start "
+                "for all is [parameters] * members"
+            )
+        rows = [len(parameters[name]) for name in axes if axes[name]]
         return rows[0] if rows else None
     if checks.are_several(parameters):
         return len(parameters)
@@ -570,7 +368,9 @@ def _validation(value: Any, K: int, m: int) -> tuple[float | None, Array | None,
         return None, None, None
     if _is_pair(value):
         if len(value) != 2:
-            raise TypeError(f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)}")
+            raise TypeError(
+                f"validation must be a pair (X, Y), a fraction, or an array (members, m); got {len(value)} entries"
+            )
         return None, None, tuple(value)
     if not checks.axes("validation", value):
         fraction = checks.rate("validation", value, below=1.0)
@@ -610,17 +410,11 @@ def _fresh(request: PopulationRequest, random_state: Any, K: int) -> PopulationR
 
 def _kept(request: PopulationRequest, population: PopulationState) -> PopulationRequest:
     """Terms of a population that goes on: what it has, nobody may say otherwise."""
-    cohort = population.groups[0].cohort
-    has: dict[str, Any] = {"batch_size": cohort.batch_size, "shuffle": cohort.shuffled, "drop_last": cohort.drop_last}
-    has |= {"interval": population.history.interval, "validation": population.fraction}
-    asks: dict[str, Any] = {
-        "batch_size": request.batch_size,
-        "shuffle": request.shuffled,
-        "drop_last": request.drop_last,
-    }
-    asks |= {"interval": request.interval, "validation": request.fraction}
-    for name, default in (("batch_size", None), ("shuffle", True), ("drop_last", False), ("interval", None)):
-        _refuse_other(name, asks[name], has[name], default)
+    for cohort in (group.cohort for group in population.groups):
+        _refuse_other("batch_size", request.batch_size, cohort.batch_size, None)
+        _refuse_other("shuffle", request.shuffled, cohort.shuffled, True)
+        _refuse_other("drop_last", request.drop_last, cohort.drop_last, False)
+    _refuse_other("interval", request.interval, population.history.interval, None)
     if population.fraction is not None and (request.mask is not None or request.pair is not None):
         raise ValueError(f"validation comes from the population that is resumed, {population.fraction}, and stays")
     _refuse_other("validation", request.fraction, population.fraction, None)
@@ -657,44 +451,9 @@ def _refuse_other(name: str, value: Any, has: Any, default: Any) -> None:
         raise ValueError(f"{name} comes from the population that is resumed, {has!r}, and stays; got {value!r}")
 
 
-def _refuse_with_resume(resume: Any, **arguments: Any) -> None:
+def _refuse_with_resume(resume: Any, arguments: Mapping[str, Any]) -> None:
     if not isinstance(resume, Population):
         raise TypeError(f"resume must be a Population, as train_population and load return it, got {resume!r}")
     for name, value in arguments.items():
         if value is not None:
             raise ValueError(f"{name} must not be given with resume: the population goes on from where it is")
-
-
-# ---------------------------------------------------------------- how it ended
-
-
-def _warn(population: PopulationState) -> None:
-    """Name those that diverged."""
-    bad = np.flatnonzero(population.diverged).tolist()
-    if bad:
-        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        warnings.warn(
-            f"{len(bad)} of {len(population)} members diverged: {', '.join(map(str, bad[:_NAMED]))}{more} "
-            "(see .diverged). Each keeps its last finite parameters. Try a smaller learning_rate.",
-            DivergenceWarning,
-            stacklevel=users_level(),
-        )
-
-
-def _digest(population: PopulationState, rules: Rules) -> str:
-    """Of all that the bits of a population follow from."""
-    import hashlib  # which few need
-
-    digest = hashlib.sha256(repr((rules, population.given, population.fraction, population.history.interval)).encode())
-    arrays: list[Any] = [population.seeds, population.weights, population.target]
-    for group in population.groups:
-        cohort, state, held = group.cohort, group.state, group.held
-        how = cohort.network, cohort.optimizer, cohort.batch_size, cohort.shuffled, cohort.drop_last
-        digest.update(repr(how).encode())
-        arrays += [cohort.X, cohort.Y, cohort.numbers, cohort.penalties, cohort.seeds, cohort.iterations]
-        arrays += [group.members, state.theta, state.memory, state.powers, state.completed, *(held or ())]
-    for array in arrays:
-        digest.update(repr(None if array is None else (array.shape, array.dtype)).encode())
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from typing import Any, NamedTuple
@@ -15,17 +15,10 @@ from fastxor.backends import Backend
 from fastxor.backends.sequential import SequentialSession
 from fastxor.cohort import CohortSession, CohortState, Integers
 from fastxor.loop import divergence_limit, probe_stride
-from fastxor.observers import EarlyStopping
 from fastxor.optimizers import SecondOrder
 from fastxor.population_state import Group, PopulationState
 from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
-
-
-class Rules(NamedTuple):
-    """What may end a member's run before its last step, beside the target that a population has."""
-
-    early_stopping: EarlyStopping | None = None
 
 
 class PopulationLoop:
@@ -40,7 +33,6 @@ class PopulationLoop:
     population : PopulationState
         It is changed.
     core : Backend
-    rules : Rules
     observe : callable, optional
         Called with the numbers of the members that have been recorded in a round, as what they are before the next
         step; it returns those that are to stop.
@@ -52,16 +44,13 @@ class PopulationLoop:
         self,
         population: PopulationState,
         core: Backend,
-        rules: Rules,
         observe: Callable[[Array], Array] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        self.population, self.core, self.rules = population, core, rules
+        self.population, self.core = population, core
         self.observe, self.on_progress = observe, on_progress
         self.history = population.history
-        # A population that goes on may have been validated before, and not be now.
-        self.is_validated = self.history.validation is not None and population.groups[0].held is not None
-        self.rollback_log: list[tuple[Group, Integers, CohortState]] = []
+        self.rollback_log: list[tuple[Group, Integers, CohortState, Array]] = []
         self.recorded = np.zeros(len(population), bool)  # who has been, in this round
         self.recorded_now = np.zeros(0, bool)  # in the last call, of those who were in it
 
@@ -74,6 +63,7 @@ class PopulationLoop:
         for group in self.population.groups:
             session = _open(self.core, group)
             parts.append(_GroupTraining(group, session, TimeSlice(session.speed), _MemberPatience(self, group)))
+        self._stop_those_at_their_end(parts)
         try:
             while self._has_live_members():
                 for part in parts:
@@ -88,17 +78,30 @@ class PopulationLoop:
             for part in parts:
                 part.session.close()
         self.population.stopped[:] = True
-        for part in parts:
-            part.patience.end()
-        self._finish()
+        self._finish([part.patience for part in parts])
 
     def roll_back(self) -> None:
         """After an interrupt: all members at a step that has been looked at."""
-        for group, which, state in reversed(self.rollback_log):
+        population, history = self.population, self.history
+        for group, which, state, opened in reversed(self.rollback_log):
+            members = group.members[which]
             group.state.put(which, state)
-            self.population.stopped[group.members[which]] = self.population.diverged[group.members[which]] = False
+            population.stopped[members] = population.diverged[members] = False
+            history.open[members] = opened
         self.rollback_log.clear()
-        self.history.until(self.population.completed())
+        history.until(population.completed())
+        if population.target is not None:
+            population.reached = history.reached(population.target)
+
+    def _stop_those_at_their_end(self, parts: Sequence[_GroupTraining]) -> None:
+        """Who goes on may have come to its end before, as where another one was interrupted: see `Observers.begin`."""
+        population, history, completed = self.population, self.history, self.population.completed()
+        if history.interval is None and population.target is not None:  # else that of now is still to come
+            at_record = history.count * history.steps == completed
+            population.stopped |= at_record & (history.last(history.cost) <= population.target)
+        for group, _session, _time_slice, patience in parts:
+            if patience.rule is not None:
+                population.stopped[group.members] |= patience.rule._is_enough(patience.stale_records)
 
     def _has_live_members(self) -> bool:
         return any(len(self._live_members(group)) for group in self.population.groups)
@@ -107,6 +110,10 @@ class PopulationLoop:
         """Who of a group has still something to do."""
         left = (group.state.completed < group.cohort.iterations) & ~self.population.stopped[group.members]
         return np.flatnonzero(left)
+
+    def _is_validated(self, group: Group) -> bool:
+        """Whether that is done at records. A population that goes on may have been validated before, and not be now."""
+        return self.history.validation is not None and group.held is not None and group.watched
 
     # ------------------------------------------------------------ a round
 
@@ -133,8 +140,8 @@ class PopulationLoop:
     def _step_limits(self, group: Group, live: Integers) -> Integers:
         """How many steps each is to take in a round. Where this loop looks at records, all go on together."""
         left = group.cohort.iterations[live] - group.state.completed[live]
-        stops = self.population.target is not None or self.rules.early_stopping is not None
-        if self.observe is not None or (stops and (self.history.interval is None or self.is_validated)):
+        stops = self.population.target is not None or group.early_stopping is not None
+        if self.observe is not None or (stops and (self.history.interval is None or self._is_validated(group))):
             return self._steps_to_check(group, live, left)
         return left
 
@@ -143,7 +150,7 @@ class PopulationLoop:
         callback may stop a member, that step is taken by itself, if it pays, and the others by those who go on.
         """
         interval = self.history.interval
-        watched = self.is_validated or self.observe is not None
+        watched = self._is_validated(group) or self.observe is not None
         if interval is None:
             if watched:
                 every = self.history.steps[group.members[which]]
@@ -158,7 +165,7 @@ class PopulationLoop:
     def _take(self, part: _GroupTraining, which: Integers, steps: Integers) -> Array:
         """Take some members further, note what there is to note; who is still in."""
         before, checked = part.group.state.take(which), None
-        if self.is_validated and self.history.interval:
+        if self._is_validated(part.group) and self.history.interval:
             checked = part.patience.observe(which, before)
             if checked.exhausted.any():  # they take a step, for the cost before it, beside each other
                 order = np.argsort(checked.exhausted, kind="stable")
@@ -191,13 +198,13 @@ class PopulationLoop:
         bad = failed if progress.finished is None else failed & ~progress.finished
         if self.observe is None:
             self.rollback_log.clear()
-        self.rollback_log.append((group, which, before))
+        self.rollback_log.append((group, which, before, self.history.open[members]))
         if interval:
             at, costs = self._note(members, before.completed, progress.costs)
         else:
             at, costs = self._note_epochs(group, which, before.completed, progress.good, progress.costs)
         ends = self._target_iterations(at, interval or self.history.steps[members], costs, members)
-        if self.is_validated:
+        if self._is_validated(group):
             ends = np.minimum(ends, patience.record(which, before if interval else after, checked))
         stop = ends <= after.completed
         if stop.any():
@@ -302,7 +309,7 @@ class PopulationLoop:
         if not stop.any():
             return
         if self.history.interval is not None:
-            for group, which, before in reversed(self.rollback_log):
+            for group, which, before, _opened in reversed(self.rollback_log):
                 back = np.flatnonzero(stop[group.members[which]])
                 group.state.put(which[back], before.take(back))
                 self.population.diverged[group.members[which[back]]] = False
@@ -312,8 +319,16 @@ class PopulationLoop:
     def _note_first_costs(self) -> None:
         """With mini-batches, the costs before the first step, of some samples that are spread over all."""
         first = self.population.first
-        if self.population.groups[0].cohort.batch_size is not None and (first != first).any():
-            first[:] = np.where(first == first, first, self._costs(of_some=True))
+        unknown = self._in_batches() & (first != first)
+        if unknown.any():
+            first[unknown] = self._costs(of_some=True)[unknown]
+
+    def _in_batches(self) -> Array:
+        """Whose steps are of mini-batches, (K,) bool."""
+        found = np.zeros(len(self.population), bool)
+        for group in self.population.groups:
+            found[group.members] = group.cohort.batch_size is not None
+        return found
 
     def _costs(self, of_some: bool = False) -> Array:
         """What the members' objective is on their own data, (K,), or on some of their samples: see `probe_stride`."""
@@ -329,18 +344,23 @@ class PopulationLoop:
             costs[group.members] = losses + _penalty(group)
         return costs
 
-    def _finish(self) -> None:
+    def _finish(self, patience: Sequence[_MemberPatience]) -> None:
+        """The last costs. Who has blown up is told by those before the best states are restored, as in `train`."""
         population = self.population
-        cost = population.cost = self._costs()
+        cost = self._costs()
+        known = self.history.count > 0
+        first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
+        first = np.where(self._in_batches(), population.first, first)
+        with np.errstate(invalid="ignore"):
+            blown_up = ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
+        if any([each.restore_best() for each in patience]):
+            cost = self._costs()
+        self.rollback_log.clear()
+        population.diverged |= blown_up
+        population.cost = cost
         for group in population.groups:
             if group.held is not None:
                 population.validation_cost[group.members] = _validation(self.core, group, group.state, None)
-        first = population.first
-        if population.groups[0].cohort.batch_size is None:
-            known = self.history.count > 0
-            first = np.where(known, self.history.cost[0], cost) if len(self.history.cost) else cost
-        with np.errstate(invalid="ignore"):
-            population.diverged |= ~(cost <= divergence_limit(first, population.groups[0].state.theta.dtype))
         if population.target is not None:
             done = (cost <= population.target) & (population.reached != population.reached)
             population.reached[done] = population.completed()[done]
@@ -366,7 +386,7 @@ class _MemberPatience:
     """How long ago each member's best record was; the costs of validation data."""
 
     def __init__(self, loop: PopulationLoop, group: Group) -> None:
-        self.loop, self.group, self.rule = loop, group, loop.rules.early_stopping
+        self.loop, self.group, self.rule = loop, group, group.early_stopping
         k = len(group.members)
         self.lowest, self.stale_records = np.full(k, inf), np.zeros(k, np.int64)
         if self.rule is not None:
@@ -378,10 +398,11 @@ class _MemberPatience:
         assert history.validation is not None
         best_at = np.full(len(group.members), -1)
         completed, steps = group.state.completed, history.steps[group.members]
+        over = self.loop.population.stopped[group.members] | (history.interval is None)
         for number in range(int(history.count[group.members].max(initial=0))):
             at = np.full_like(steps, number * history.interval) if history.interval else (number + 1) * steps
             values = history.validation[number, group.members]
-            before = at < completed if history.interval else at <= completed  # that of now is still to come
+            before = (at < completed) | (over & (at == completed))  # else that of now is still to come
             there = np.flatnonzero(before & (number < history.count[group.members]) & (values == values))
             better = self._update_best(there, values[there])
             best_at[there[better]] = at[there[better]]
@@ -448,10 +469,16 @@ class _MemberPatience:
             ends[exhausted] = state.completed[exhausted]
         return ends
 
-    def end(self) -> None:
-        if self.rule is not None and self.rule.restore_best and self.group.best is not None:
-            known = np.flatnonzero(self.group.best.completed >= 0)
-            self.group.state.put(known, self.group.best.take(known))
+    def restore_best(self) -> bool:
+        """Put members to where they were best, if that is asked for; whether it is another state than their last."""
+        group, history = self.group, self.loop.history
+        if self.rule is None or not self.rule.restore_best or group.best is None:
+            return False
+        known = np.flatnonzero((group.best.completed >= 0) & (group.best.completed != group.state.completed))
+        last = group.state.take(known)
+        self.loop.rollback_log.append((group, known, last, history.open[group.members[known]]))
+        group.state.put(known, group.best.take(known))
+        return bool(len(known))
 
 
 _NEVER = np.iinfo(np.int64).max

@@ -112,9 +112,10 @@ class Population(Sequence[Result]):
     parameters : dict
         ``W1, b1, W2, b2, …``, each with an axis more, in front, of the members.
     cost : ndarray, shape (members,)
-        That of each member's own data at the end, penalties and weights included; infinite if it is not finite.
+        That of each member's own data at the end, penalties and weights included; infinite if it is not finite, and NaN
+        where a run was interrupted before a member's end.
     validation_cost : ndarray, shape (members,)
-        That of the data for validation at the end; NaN if there were none.
+        That of the data for validation at the end; NaN if there were none, or as for `cost`.
     history : PopulationHistory
         What was recorded.
     iterations : ndarray of int, shape (members,)
@@ -128,14 +129,16 @@ class Population(Sequence[Result]):
     seeds : ndarray of int, shape (members,)
         ``fx.train(…, random_state=int(pop.seeds[i]))`` begins as member i does.
     best : Result
-        The member of the lowest validation cost, or of the lowest cost if there is no validation.
+        The member of the lowest validation cost, or of the lowest cost if there is no validation: that at the end, or
+        the last that was recorded.
 
     Examples
     --------
     >>> import fastxor as fx
     >>> X, Y = [[0, 0, 1, 1], [0, 1, 0, 1]], [[0, 1, 1, 0]]
     >>> net = fx.Network([2, 4, 1])
-    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=fx.Adam(0.05), target_cost=0.01, random_state=0)
+    >>> adam = fx.Adam(0.05)
+    >>> pop = fx.train_population(net, X, Y, members=20, optimizer=adam, target_cost=0.01, random_state=0)
     >>> pop  # doctest: +ELLIPSIS
     Population(20 members, 2-4-1 network, 20 converged, cost 0.00... to 0.00...)
     >>> pop.parameters["W1"].shape
@@ -229,9 +232,16 @@ class Population(Sequence[Result]):
         return self[self._order()[: validation.integer("k", k, 1, len(self))]]
 
     def _order(self) -> Integers:
-        validated = self.validation_cost
-        score = validated if (validated == validated).any() else self.cost
+        validated, cost = self._last_costs()
+        score = validated if (validated == validated).any() else cost
         return np.argsort(np.where(score == score, score, np.inf), kind="stable")
+
+    def _last_costs(self) -> tuple[Array, Array]:
+        """Validation costs and costs at the end; of those that have not come to it, the last that were recorded."""
+        history, ended = self._state.history, self.cost == self.cost
+        validated = np.nan if history.validation is None else history.last(history.validation)
+        cost = np.where(ended, self.cost, history.last(history.cost))
+        return np.where(ended, self.validation_cost, validated), cost
 
     def __len__(self) -> int:
         return len(self._state)
@@ -260,7 +270,8 @@ class Population(Sequence[Result]):
     def __repr__(self) -> str:
         shapes = {"-".join(map(str, _network(group).sizes)) for group in self._state.groups}
         network = f"{shapes.pop()} network" if len(shapes) == 1 else f"{len(shapes)} architectures"
-        known = self.cost[np.isfinite(self.cost)]
+        cost = self._last_costs()[1]
+        known = cost[np.isfinite(cost)]
         reached = "" if self._state.target is None else f", {int(self.converged.sum())} converged"
         span = f", cost {known.min():g} to {known.max():g}" if len(known) else ""
         return f"Population({len(self)} member{'s' * (len(self) != 1)}, {network}{reached}{span})"
@@ -316,7 +327,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ all members at once
 
     def forward(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m) for one's own each.
+        """The outputs of all members, (members, n_y, m), for X (n_x, m), or (members, n_x, m): its own for each.
 
         Parameters
         ----------
@@ -370,11 +381,11 @@ class Population(Sequence[Result]):
         return cast(Array, self.forward(X, backend=backend, threads=threads).mean(axis=0))
 
     def spread(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """How far the members' outputs are apart, (n_y, m): their standard deviation."""
+        """How far apart the members' outputs are, (n_y, m): their standard deviation."""
         return cast(Array, self.forward(X, backend=backend, threads=threads).std(axis=0))
 
     def vote(self, X: ArrayLike, *, backend: BackendName | None = None, threads: int | None = None) -> Array:
-        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; the lower one of equals.
+        """What most members predict: labels (n_y, m), or class numbers (m,) for softmax; on a tie, the lower.
 
         Raises
         ------
@@ -400,7 +411,7 @@ class Population(Sequence[Result]):
     # ------------------------------------------------------------ files
 
     def save(self, path: Path) -> None:
-        """Write the population to a file, from which `load` reads it again, with all that is needed to go on.
+        """Write the population to a file that `load` reads, with all that is needed to continue.
 
         It is a plain ``.npz``, written whole or not at all, as `Result.save` does.
 
@@ -427,7 +438,7 @@ def load(path: Path, kind: type[Kind]) -> Kind: ...
 
 
 def load(path: Path, kind: Any = None) -> Any:
-    """Read a run or a population that `save`, or ``checkpoint=…``, has written.
+    """Read a run or a population from a file that `save` or ``checkpoint=…`` has written.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from fastxor import choices
 from fastxor import validation as checks
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers
+from fastxor.early_stopping import EarlyStopping
 from fastxor.initialization import placed, weights
 from fastxor.names import Initialization
 from fastxor.network import Network
@@ -53,19 +54,25 @@ class PopulationRequest:
     weights: Array | None  # (m,) or (K, m), float64; 0 where `mask` is
     mask: Array | None  # (K, m) bool, samples to validate on
     pair: tuple[Array, Array] | None  # data to validate on
-    watched: bool = True  # whether that is done at every record, or only at the end
+    watched: bool  # whether that is done at every record, or only at the end
+    early_stopping: EarlyStopping | None
     seeds: Integers = field(default_factory=lambda: np.empty(0, np.int64))  # (K,)
 
 
 def member_count(counts_by_argument: Mapping[str, int | None]) -> int:
     """How many members there are, by what each of the arguments says that has an entry for each."""
-    known = {name: checks.integer(name, count, 1) for name, count in counts_by_argument.items() if count is not None}
+    known = {name: count for name, count in counts_by_argument.items() if count is not None}
     if not known:
         raise ValueError("members must be given, for no other argument has an entry for each of them")
+    if "members" in known:
+        known["members"] = checks.integer("members", known["members"], 1)
     first, count = next(iter(known.items()))
+    of_whom = "" if first == "members" else f" of {first}"
     for name, other in known.items():
+        if not other:
+            raise ValueError(f"{name} must have an entry for each member, and has none")
         if other != count:
-            raise ValueError(f"{name} must have an entry for each of the {count} members of {first}, got {other}")
+            raise ValueError(f"{name} must have an entry for each of the {count} members{of_whom}, got {other}")
     return count
 
 
@@ -104,6 +111,8 @@ def new_population(
     """A population at its first step. X is (n_x, m) or (K, n_x, m), Y as it was given, `networks` one or K of them."""
     K = len(request.seeds)
     table = member_numbers(request.optimizer, K)
+    if isinstance(parameters, Mapping) and len({network.sizes for network in networks}) > 1:
+        raise ValueError("parameters must be a list of dicts, one for each member, for networks of several sizes")
     all_of = np.arange(K)
     kinds = _cohort_groups(networks, request.optimizer, table)
     groups = []
@@ -143,7 +152,8 @@ def resumed_population(
     K = len(population)
     if X.shape[-1] != population.given:
         raise ValueError(f"X must be that of the run that is resumed, of {population.given} samples; got {X.shape}")
-    groups, iterations = [], np.empty(K, np.int64)
+    groups, iterations, looks = [], np.empty(K, np.int64), (request.early_stopping, request.watched)
+    is_over = bool((population.completed() >= population.iterations()).all())
     for old in population.groups:
         for network in (networks[i % len(networks)] for i in old.members.tolist()):
             if network != old.cohort.network:
@@ -158,10 +168,10 @@ def resumed_population(
         counts, held = _split_validation(network, x, y, counts, mask, old.cohort.seeds, request, old.members)
         shares = _relative_weights(counts, len(old.members), dtype)
         cohort = replace(old.cohort, X=x, Y=y, weights=shares, threads=request.threads)
-        end = _last_steps(cohort, request, old.state.completed, old.cohort.iterations)
+        end = _last_steps(cohort, request, old.state.completed, None if is_over else old.cohort.iterations)
         best = None if old.best is None else old.best.copy()
         cohort = replace(cohort, iterations=end)
-        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held))
+        groups.append(Group(old.members, cohort, old.state.copy(), old.samples, best, held, *looks))
         iterations[old.members] = end
     is_validated = _records_validation(groups, request)
     history = population.history.extended(iterations, is_validated)
@@ -169,7 +179,7 @@ def resumed_population(
     if history.validation is not None and not is_validated:
         history.validation[np.arange(len(history.validation))[:, None] >= history.count] = np.nan
     fresh: dict[str, Any] = {
-        "reached": population.reached.copy(),
+        "reached": np.full(K, np.nan) if request.target is None else history.reached(request.target),
         "diverged": np.zeros(K, bool),
         "stopped": np.zeros(K, bool),
     }
@@ -222,7 +232,8 @@ def _group(
     how = request.batch_size, request.shuffled, request.drop_last, _relative_weights(counts, k, dtype), request.threads
     cohort = Cohort(network, X, Y, like, numbers, penalties, orders, np.zeros(k, np.int64), *how)
     cohort.iterations[:] = _last_steps(cohort, request)
-    return Group(members, cohort, CohortState.beginning(theta, like), cohort.sample_counts(), None, held)
+    state, looks = CohortState.beginning(theta, like), (request.early_stopping, request.watched)
+    return Group(members, cohort, state, cohort.sample_counts(), None, held, *looks)
 
 
 def _of_members(array: Array, members: Integers, K: int) -> Array:
@@ -268,7 +279,14 @@ def start_parameters(value: Any, network: Network, k: int, members: Integers) ->
         theta = np.concatenate([array.reshape(K, -1) for array in arrays], axis=1)
         theta = theta if k == K else theta[members]
     else:
-        theta = np.stack([checks.parameters(own, network) for own in value])
+        starts = [checks.parameters(own, network) for own in value]
+        for number, start in zip(members.tolist(), starts, strict=True):
+            if start.dtype != starts[0].dtype:
+                raise ValueError(
+                    f"parameters must be of one dtype, got {starts[0].dtype} for member {members[0]} and {start.dtype} "
+                    f"for {number}"
+                )
+        theta = np.stack(starts)
     if not checks.finite(theta):
         where = int(np.flatnonzero(~np.isfinite(theta).all(axis=1))[0])
         raise ValueError(f"parameters must be finite, and those of member {int(members[where])} are not")
@@ -377,8 +395,12 @@ def _relative_weights(counts: Array | None, k: int, dtype: np.dtype[Any]) -> Arr
     return np.broadcast_to(shares, (k, counts.shape[1]))
 
 
-def _last_steps(cohort: Cohort, request: PopulationRequest, completed: Any = 0, wanted: Any = 0) -> Integers:
-    """The step at which each member ends, from those that it has taken, in a population that was to have so many."""
+def _last_steps(
+    cohort: Cohort, request: PopulationRequest, completed: Any = 0, wanted: Integers | None = None
+) -> Integers:
+    """The step at which each member ends, from those that it has taken, in a population that was to have so many, and
+    has not come to its end.
+    """
     steps = cohort.steps_per_epoch()
     if not steps.all():
         fewest = int(cohort.sample_counts().min())
@@ -389,9 +411,9 @@ def _last_steps(cohort: Cohort, request: PopulationRequest, completed: Any = 0, 
     elif request.iterations is not None:
         checks.integer("iterations", request.iterations, 0, checks.MOST - int(np.max(completed)))
         end = completed + np.full(len(cohort), request.iterations)
-    elif np.all(np.less_equal(wanted, completed)):
+    elif wanted is None:
         end = completed + np.full(len(cohort), DEFAULT_ITERATIONS)
     else:
-        end = np.maximum(completed, np.broadcast_to(wanted, len(cohort)))
+        end = np.maximum(completed, wanted)
     check_length(schedule_of(cohort.optimizer), int(np.max(end, initial=0)))
     return end

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastxor.cohort import Cohort, CohortState, Integers
+from fastxor.early_stopping import EarlyStopping
 from fastxor.views import Array
 
 
@@ -37,6 +38,8 @@ class Group:
     samples: Integers  # (k,), that each is trained on
     best: CohortState | None = None  # where each member's validation cost was lowest, if that is to be known
     held: HeldOut | None = None
+    early_stopping: EarlyStopping | None = None
+    watched: bool = True  # validated at every record, not only at the end
 
     def take(self, which: Integers, members: Integers) -> Group:
         """Some of them, (n,) of (k,), and what their numbers are to be; copies, but for data that all share."""
@@ -47,6 +50,8 @@ class Group:
             self.samples[which],
             None if self.best is None else self.best.take(which),
             None if self.held is None else self.held.take(which),
+            self.early_stopping,
+            self.watched,
         )
 
     def without_data(self) -> Group:
@@ -111,6 +116,20 @@ class Records:
         """Forget what is later than these steps, (K,) or those of some members."""
         most = completed // self.interval + 1 if self.interval else completed // self.steps[members]
         self.count[members] = np.minimum(self.count[members], most)
+
+    def last(self, values: Array) -> Array:
+        """Of `cost` or `validation`, each member's last one, (K,); NaN where there is none."""
+        last, there = np.full(len(self.count), np.nan), np.flatnonzero(self.count)
+        last[there] = values[self.count[there] - 1, there]
+        return last
+
+    def reached(self, target: Array) -> Array:
+        """Steps before each member's first record whose cost is not above its target, (K,); NaN where there is none."""
+        rows = int(self.count.max(initial=0))
+        hit = (self.cost[:rows] <= target) & (np.arange(rows)[:, None] < self.count)
+        first = hit.argmax(axis=0) if rows else np.zeros(len(target), np.int64)
+        at = first * self.interval if self.interval else (first + 1) * self.steps
+        return np.where(hit.any(axis=0), at, np.nan)
 
     def take(self, which: Integers) -> Records:
         part = None if self.validation is None else self.validation[:, which]
@@ -218,6 +237,7 @@ class PopulationState:
             if group.best is not None:
                 if mine.best is None:
                     mine.best = mine.state.copy()
+                    mine.best.completed[:] = -1  # of those that are still to come
                 mine.best.put(inside, group.best)
         self.history.put(which, other.history)
         for name in _MEMBER_FIELDS:
@@ -236,3 +256,33 @@ _MEMBER_FIELDS: dict[str, Any] = {
     "cost": np.nan,
     "validation_cost": np.nan,
 }
+
+
+def joined(states: Sequence[PopulationState], members: Sequence[Integers]) -> PopulationState:
+    """Populations of the same samples, before their first steps, as one: the members of each have these numbers."""
+    if len(states) == 1:
+        return states[0]
+    groups = [
+        replace(group, members=numbers[group.members])
+        for numbers, state in zip(members, states, strict=True)
+        for group in state.groups
+    ]
+    places, first = np.argsort(np.concatenate(members)), states[0]
+
+    def placed(name: str) -> Any:
+        return np.concatenate([getattr(state, name) for state in states])[places]
+
+    steps = np.concatenate([state.history.steps for state in states])[places]
+    iterations = np.concatenate([state.iterations() for state in states])[places]
+    held = any(state.history.validation is not None for state in states)
+    history = Records.fresh(first.history.interval, steps, iterations, held)
+    for numbers, state in zip(members, states, strict=True):
+        if history.validation is not None and state.history.validation is None:
+            history.validation[:, numbers] = np.nan
+    weights = first.weights
+    if any(state.weights is not None for state in states):
+        each = [1.0 if state.weights is None else state.weights for state in states]
+        tables = [np.broadcast_to(own, (len(state), state.given)) for own, state in zip(each, states, strict=True)]
+        weights = np.concatenate(tables)[places]
+    target = None if first.target is None else placed("target")
+    return PopulationState(groups, history, placed("seeds"), weights, first.given, first.fraction, target)

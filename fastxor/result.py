@@ -17,7 +17,16 @@ from fastxor.views import Array
 
 
 class DivergenceWarning(RuntimeWarning):
-    """Training blew up: the learning rate is too large for the data, or the data are too large."""
+    """Training blew up: the learning rate is too large for the data, or the data are too large.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import fastxor as fx
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", fx.DivergenceWarning)  # an exception instead of a warning
+    ...     run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], random_state=0)
+    """
 
 
 def users_level() -> int:
@@ -31,7 +40,7 @@ def users_level() -> int:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Trained):
-    """What `train` returns: a trained network, how it came about, and all that is needed to go on.
+    """What `train` returns: a trained network, its history, and all that is needed to continue.
 
     Attributes
     ----------
@@ -72,7 +81,7 @@ class Result(Trained):
         return f"Result({sizes} network, {self.iterations} iteration{'s' * (self.iterations != 1)}{span})"
 
     def save(self, path: Path) -> None:
-        """Write the run to a file, from which `load` reads it again, with all that is needed to go on.
+        """Write the run to a file that `load` reads, with all that is needed to continue.
 
         It is a plain ``.npz``: ``numpy.load(path)["W1"]`` is that parameter, without this package too. A file that is
         there already is replaced in one go: a crash at any moment leaves the old one or the new one, whole.
@@ -114,7 +123,7 @@ class Result(Trained):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during training; `result` holds what had been reached, to be used or to go on from.
+    """Ctrl-C during training; `result` holds what had been reached, to use or to continue from.
 
     A `KeyboardInterrupt`, so that a script which does not catch it ends as usual.
 
@@ -126,6 +135,14 @@ class TrainingInterrupted(KeyboardInterrupt):
     result : Result or None
         The same as a result; ``fx.train(network, X, Y, resume=error.result)`` goes on with the bits that the run would
         have had.
+
+    Examples
+    --------
+    >>> import fastxor as fx
+    >>> try:
+    ...     run = fx.train(fx.Network([1, 1]), [[0.0, 1.0]], [[0, 1]], random_state=0)
+    ... except fx.TrainingInterrupted as error:
+    ...     run = error.result
     """
 
     def __init__(self, parameters: dict[str, Array], iterations: int, result: Result | None = None) -> None:

@@ -139,6 +139,8 @@ def _group(arrays: Known, entry: Known, prefix: str) -> Group:
     integers = {name: _counts(arrays, prefix + name, k, lowest) for name, lowest in least.items()}
     if (state.completed > integers["iterations"]).any():
         raise ValueError(f"its array '{prefix}state.completed' must not be above '{prefix}iterations'")
+    if (np.diff(integers["members"]) < 1).any():
+        raise ValueError(f"its array '{prefix}members' must rise")
     numbers = array(arrays, prefix + "numbers", (k, len(like._numbers)), _FLOAT)
     with_numbers(like, numbers.T)  # of all members, or they are refused
     penalties = array(arrays, prefix + "penalties", (k, 3), _FLOAT, finite=False)  # where nothing is clipped, infinite

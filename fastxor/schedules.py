@@ -103,7 +103,7 @@ class Cosine:
 @validation.hinted
 @dataclass(frozen=True)
 class WarmUp:
-    """A rate that rises evenly to its full size, and then is another one's.
+    """A rate that rises evenly to its full size, and then follows another schedule.
 
     Parameters
     ----------

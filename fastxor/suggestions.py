@@ -27,6 +27,8 @@ _ELSEWHERE = {
         "SGD": "gd gradientdescent momentum nesterov",
         "LBFGS": "bfgs lbfgsb",
         "LevenbergMarquardt": "lm trainlm marquardt",
+        "learning_rate": "lr eta eta0 learningrateinit",
+        "hidden": "units hiddenunits hiddenlayersizes",
         "optimizer": "solver",
         "random_state": "seed rng",
         "iterations": "steps maxiter niter numofiters",

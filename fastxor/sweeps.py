@@ -2,117 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import product
-from operator import index
-from typing import Any, get_args, overload
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastxor import suggestions
 from fastxor import validation as checks
 from fastxor.cohort import Integers
+from fastxor.folds import Folds, folds_of
+from fastxor.grid import NUMBERS, Setting, refuse, rows_of, setting_of, together
 from fastxor.network import Network
-from fastxor.optimizers import Optimizer, SecondOrder, number_names
-from fastxor.population import train_population
+from fastxor.population import prepared, train_population
 from fastxor.population_result import Population
+from fastxor.population_run import PopulationRun
 from fastxor.population_setup import ValidateAtEnd, seeds
-from fastxor.run_setup import DEFAULT_OPTIMIZER, classes_of
+from fastxor.table import Table
 from fastxor.views import Array
 
 # Outputs that are held at a time while scores are worked out.
 _OUTPUTS = 10_000_000
-
-# Rows that are printed at most.
-_PRINTED = 60
-
-# What a setting may be beside the optimizer's numbers.
-_OWN = ("l2", "l1", "clip_norm", "random_state")
-
-
-class Table(Sequence[dict[str, Any]]):
-    """What `cross_validate` and `sweep` return: rows of named values, and the population that they are of.
-
-    ``table[i]`` is a row, a dict; ``table["cost"]`` a column; ``len(table)`` the number of rows; ``print(table)`` shows
-    them. `pandas` makes a frame of it: ``pandas.DataFrame(table)``, or of its columns,
-    ``pandas.DataFrame(table.to_dict())``.
-
-    Attributes
-    ----------
-    columns : tuple of str
-        Their names. First those of a fold or a setting; then ``cost``, ``validation_cost``, ``score`` and
-        ``iterations`` as far as they are known, for a setting that was tried on folds as means over these, and
-        ``validation_cost_std``, ``score_std``.
-    population : Population
-        All members: of each row one, or one for each fold.
-    best : dict
-        The row of the lowest validation cost, or of the lowest cost if there is no validation.
-    """
-
-    def __init__(self, columns: dict[str, Any], population: Population, folds: int) -> None:
-        self._columns, self.population, self._folds = columns, population, folds
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return tuple(self._columns)
-
-    @property
-    def best(self) -> dict[str, Any]:
-        return self[self._order()]
-
-    def _order(self) -> int:
-        score = np.asarray(self._columns.get("validation_cost", self._columns["cost"]), np.float64)
-        return int(np.where(score == score, score, np.inf).argmin())
-
-    def of(self, row: int) -> Population:
-        """The members of a row: one, or one for each fold."""
-        begin = range(len(self))[row] * self._folds
-        return self.population[begin : begin + self._folds]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The columns by name: arrays, or lists of what is no number."""
-        return {name: column.copy() for name, column in self._columns.items()}
-
-    def __len__(self) -> int:
-        return len(self._columns["cost"])
-
-    @overload
-    def __getitem__(self, which: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, which: slice) -> list[dict[str, Any]]: ...
-
-    @overload
-    def __getitem__(self, which: str) -> Any: ...
-
-    def __getitem__(self, which: Any) -> Any:
-        if isinstance(which, str):
-            return self.to_dict()[checks.choice("column", which, self.columns)]
-        if isinstance(which, slice):
-            return [self[i] for i in range(len(self))[which]]
-        row = index(which)  # of True, 1, as for lists
-        return {name: _plain(column[row]) for name, column in self._columns.items()}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[i] for i in range(len(self)))
-
-    def __repr__(self) -> str:
-        shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in self.best.items()}
-        best = ", ".join(f"{name} {value}" for name, value in shown.items())
-        return f"Table({len(self)} row{'s' * (len(self) != 1)}, best: {best})"
-
-    def __str__(self) -> str:
-        """The rows below the names of the columns; of very many, the first and the last."""
-        half = _PRINTED // 2
-        numbers = [*range(len(self))] if len(self) <= _PRINTED else [*range(half), *range(len(self) - half, len(self))]
-        rows = [["", *self.columns], *([str(i), *map(_written, self[i].values())] for i in numbers)]
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        if len(self) > _PRINTED:
-            lines.insert(half + 1, "…".rjust(widths[0]))
-        return "\n".join(lines)
 
 
 def cross_validate(
@@ -120,20 +29,22 @@ def cross_validate(
     X: ArrayLike,
     Y: ArrayLike,
     *,
-    folds: int | ArrayLike = 5,
+    folds: Any = 5,
     random_state: Any = None,
     **options: Any,
 ) -> Table:
-    """Train a network on all folds but one, for each of them at once, and look how it does on the one left out.
+    """Train a network on all folds but one, for every fold at once, and evaluate it on the fold left out.
 
     Parameters
     ----------
     network : Network
     X : array_like, shape (n_x, m)
     Y : array_like, shape (n_y, m), or (m,)
-    folds : int, or array_like, shape (m,) of int or (folds, m) of bool, optional
+    folds : int, splitter, pairs, or array_like, shape (m,) of int or (folds, m) of bool, optional
         Into how many parts the samples are cut, as even as can be, and in each class alike where the targets are
-        labels; or the number of each sample's fold; or which samples each fold holds out.
+        labels; or an object with a method ``split``, such as scikit-learn's, or what that returns: pairs of samples to
+        train on and to hold out; or the number of each sample's fold; or which samples each fold holds out. Samples of
+        weight 0 are in no fold.
     random_state : None, int, RandomState or Generator, optional
         Where the folds, the first weights and the orders of the samples come from.
     **options
@@ -146,7 +57,7 @@ def cross_validate(
     Table
         A row for each fold: ``fold``, ``samples`` held out, ``cost`` of those trained on, ``validation_cost`` and
         ``score`` of those held out, ``iterations``. The score is the share of right answers, or for output="identity"
-        and "exponential" the share of the variance that is explained.
+        and "exponential" the share of the variance that is explained, NaN where there is none.
 
     Raises
     ------
@@ -166,13 +77,14 @@ def cross_validate(
     >>> bool(table["score"].mean() > 0.9)
     True
     """
-    _refuse(options, ("members", "network", "parameters", "validation"))
+    refuse(options, ("members", "parameters", "resume", "validation"))
     X, targets = _data(network, X, Y)
-    masks, starts = _folds(network, targets, folds, random_state)
-    held = _as_wanted(masks, options)
-    population = train_population(network, X, Y, validation=held, random_state=starts, **options)
-    columns = {"fold": np.arange(len(masks)), "samples": masks.sum(axis=1)} | _columns(population)
-    columns["score"] = _scores(population, X, targets, masks)
+    cut = _cut(network, X, targets, folds, random_state, options)
+    asked = options | {"random_state": cut.seeds} | _on_folds(cut, 1, options)
+    asked["validation"] = _as_wanted(asked["validation"], asked)
+    population = train_population(network, X, Y, **asked)
+    columns = {"fold": np.arange(len(cut.held)), "samples": cut.held.sum(axis=1)} | _columns(population)
+    columns["score"] = _scores(population, X, targets, cut.held, options)
     return Table(_in_order(columns), population, 1)
 
 
@@ -182,7 +94,7 @@ def sweep(
     Y: ArrayLike,
     grid: Mapping[str, Sequence[Any] | Array] | Sequence[Mapping[str, Any]],
     *,
-    folds: int | ArrayLike | None = None,
+    folds: Any = None,
     random_state: Any = None,
     **options: Any,
 ) -> Table:
@@ -194,16 +106,21 @@ def sweep(
     X : array_like, shape (n_x, m)
     Y : array_like, shape (n_y, m), or (m,)
     grid : dict, or sequence of dict
-        The values to be tried of each setting, in all combinations; or the settings themselves. A setting is a number
-        of the optimizer, as "learning_rate" or "beta1"; "l2", "l1" or "clip_norm"; "hidden", the units of the hidden
-        layer, or a tuple of those of several, or the name of their activation; or "random_state", a seed.
-    folds : int or array_like, optional
+        The values to be tried of each setting, in all combinations; or the settings themselves. A setting is
+
+        - a field of the optimizer, as "learning_rate" or "beta1"; "l2", "l1" or "clip_norm"; "random_state", a seed;
+        - "hidden", the units of the hidden layer, or a tuple of those of several, or the name of their activation;
+          "activation", that name, beside units; or a whole "network", with as many inputs and outputs and the same
+          loss;
+        - "optimizer", "batch_size", "shuffle", "drop_last", "epochs", "initialization", "class_weight" or
+          "early_stopping", as for `train_population`. Networks that share these go through the kernels together.
+    folds : int, splitter, pairs or array_like, optional
         Try each setting on folds, as `cross_validate` does.
     random_state : None, int, RandomState or Generator, optional
         Where the folds and the seeds come from. All settings have the same seeds: what differs is not chance.
     **options
-        As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ``executor``, …
-        Costs of validation are recorded as in `cross_validate`.
+        As for `train_population`: ``optimizer``, ``epochs``, ``batch_size``, ``validation``, ``executor``, …, the same
+        for all settings. Costs of validation are recorded as in `cross_validate`.
 
     Returns
     -------
@@ -215,6 +132,8 @@ def sweep(
     ------
     TypeError, ValueError
         If an argument has the wrong kind, shape or values; the message names it.
+    TrainingInterrupted
+        On Ctrl-C; its ``result`` holds the population so far.
 
     Examples
     --------
@@ -227,38 +146,47 @@ def sweep(
     >>> table.best["learning_rate"], table.best["hidden"]
     (1.0, 8)
     """
-    _refuse(options, ("members", "network", "parameters"))
-    settings = _settings(grid)
-    X, targets = _data(network, X, Y)
-    count = len(settings)
-    masks = None
-    if folds is None:
-        starts = np.repeat(seeds(random_state, 1), count)
-    else:
-        _refuse(options, ("validation",))
-        masks, starts = _folds(network, targets, folds, random_state)
-        masks = np.tile(masks, (count, 1))
-        options["validation"] = masks
-        starts = np.tile(starts, count)
-    each = 1 if masks is None else len(masks) // count
-    if options.get("validation") is not None:
-        options["validation"] = _as_wanted(options["validation"], options)
-    networks, asked = _asked(network, settings, each, options)
-    population = train_population(networks, X, Y, **{"random_state": starts} | asked)
-    columns = _columns(population)
-    if masks is not None:
-        columns["score"] = _scores(population, X, targets, masks)
-    over = {name: _over_folds(name, column, each) for name, column in columns.items()}
-    found = {name: column for columns in over.values() for name, column in columns.items()}
-    return Table(
-        {name: _listed([row[name] for row in settings]) for name in settings[0]} | _in_order(found), population, each
-    )
-
-
-def _refuse(options: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    for name in names:
+    rows = rows_of(grid)
+    refuse(options, ("members", "parameters", "resume"))
+    _refuse_each(options)
+    if not isinstance(network, Network):
+        raise TypeError(f"network must be a Network, got {network!r}")
+    settings = [setting_of(network, row, options) for row in rows]
+    for name in rows[0]:
         if options.get(name) is not None:
-            raise ValueError(f"{name} must be left out: it follows from the other arguments")
+            raise ValueError(f"{name} must be left out, or not be in the grid, which says what to try")
+    losses = {setting.network.loss for setting in settings}
+    if len(losses) > 1:
+        raise ValueError(f"grid['network'] must have one loss, for costs to compare, got {', '.join(sorted(losses))}")
+    network = settings[0].network
+    X, targets = _data(network, X, Y)
+    cut = None
+    if folds is not None:
+        refuse(options, ("validation",))
+        cut = _cut(network, X, targets, folds, random_state, options)
+    starts = seeds(_one_state(random_state), 1) if cut is None else cut.seeds
+    population = _trained(settings, X, Y, cut, starts, options)
+    columns = _columns(population)
+    if cut is not None:
+        columns["score"] = _scores(population, X, targets, cut.held, options)
+    over = {name: _over_folds(name, column, len(starts)) for name, column in columns.items()}
+    found = {name: column for columns in over.values() for name, column in columns.items()}
+    tried = {name: _listed([row[name] for row in rows]) for name in rows[0]}
+    return Table(tried | _in_order(found), population, len(starts))
+
+
+# How many axes each may have that is the same for all settings.
+_AXES = {"sample_weight": 1, "l2": 0, "l1": 0, "clip_norm": 0, "target_cost": 0}
+
+
+def _refuse_each(options: Mapping[str, Any]) -> None:
+    """Refuse what has an entry for each member."""
+    for name, most in _AXES.items():
+        if checks.axes(name, options.get(name)) > most:
+            hint = "; values to be tried are for the grid" if name in NUMBERS else ""
+            raise ValueError(f"{name} must be the same for all settings, got an array for members of its own{hint}")
+    if isinstance(options.get("validation"), np.ndarray) and options["validation"].ndim:
+        raise ValueError("validation must be (X, Y) or a fraction, got an array; samples to hold out are for folds")
 
 
 def _as_wanted(validation: Any, options: Mapping[str, Any]) -> Any:
@@ -275,62 +203,71 @@ def _data(network: Any, X: Any, Y: Any) -> tuple[Array, Array]:
     return X, checks.answers(Y, network, X.shape[1])
 
 
+def _one_state(random_state: Any) -> Any:
+    """What all seeds come from, which is no array of them."""
+    return checks.random_state(random_state) if checks.are_several(random_state) else random_state
+
+
 # ---------------------------------------------------------------- folds
 
 
-def _folds(network: Network, Y: Array, folds: Any, random_state: Any) -> tuple[Array, Integers]:
-    """Which samples each fold holds out, (folds, m), and a seed for each."""
-    m = Y.shape[1]
-    if isinstance(folds, int | float | np.number):
-        count = checks.integer("folds", folds, 2, m)
-        starts = seeds(random_state, count)
-        numbers = _dealt(network, Y, count, int(starts[0]))
-    else:
-        try:
-            given = np.asarray(folds)
-        except ValueError:  # rows of different lengths
-            given = np.empty((), object)
-        if given.dtype == np.bool_ and given.ndim == 2 and given.shape[1] == m:
-            return given, seeds(random_state, len(given))
-        if given.dtype.kind not in "iu" or given.shape != (m,):
-            raise ValueError(
-                f"folds must be an int, or an array of int (m,) = {(m,)} or of bool (folds, m), got "
-                + (f"{given.dtype} of shape {given.shape}" if given.ndim else type(folds).__name__)
-            )
-        numbers = np.unique(given, return_inverse=True)[1]
-        count = checks.integer("the number of folds", int(numbers.max()) + 1, 2)
-        starts = seeds(random_state, count)
-    return numbers == np.arange(count)[:, None], starts
+def _cut(network: Network, X: Array, Y: Array, folds: Any, random_state: Any, options: Mapping[str, Any]) -> Folds:
+    """The folds of the samples that count."""
+    there = _there(options.get("sample_weight"), X.shape[1])
+    return folds_of(network, X, Y, folds, _one_state(random_state), there)
 
 
-def _dealt(network: Network, Y: Array, count: int, seed: int) -> Integers:
-    """The fold of each sample, (m,): dealt out one after the other, a class after the other, in random order."""
-    m = Y.shape[1]
-    order = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 2, 0])).permutation(m)
-    order = order[np.argsort(classes_of(network, Y)[order], kind="stable")]
-    numbers = np.empty(m, np.int64)
-    numbers[order] = np.arange(m) % count
-    return numbers
+def _there(sample_weight: Any, m: int) -> Array:
+    """Which samples have a weight above 0, (m,)."""
+    if sample_weight is not None:
+        weights = checks.numeric("sample_weight", sample_weight)
+        if weights.ndim in (1, 2) and weights.shape[-1] == m:
+            there: Array = np.any(np.atleast_2d(weights) > 0, axis=0)
+            if there.any():
+                return there
+    return np.ones(m, bool)  # others are refused where they are used
 
 
-def _scores(population: Population, X: Array, Y: Array, masks: Array) -> Array:
+def _on_folds(folds: Folds, times: int, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by which members are trained and validated on folds, each fold so many times."""
+    found = {"validation": np.tile(folds.held, (times, 1))}
+    own: Any = asked.get("sample_weight")
+    m = folds.held.shape[1]
+    if checks.axes("sample_weight", own) == 2 and np.shape(own) != folds.held.shape:
+        raise ValueError(f"sample_weight must have shape (m,) or (folds, m) = {folds.held.shape}, got {np.shape(own)}")
+    if asked.get("class_weight") is None and ((folds.kept | folds.held) == _there(own, m)).all():
+        return found
+    # Who is neither trained on nor held out has to be told; and classes are to be counted where they are trained on.
+    weights = np.ones(m) if own is None else checks.numeric("sample_weight", own)
+    if weights.shape in ((m,), folds.kept.shape):  # any other is refused where it is used
+        found["sample_weight"] = np.tile(np.where(folds.kept, weights, 0.0), (times, 1))
+    return found
+
+
+def _scores(population: Population, X: Array, Y: Array, held: Array, options: Mapping[str, Any]) -> Array:
     """How well each member does on its samples: right answers, or variance explained, as a share."""
-    scores = np.empty(len(population))
-    at_once = max(1, _OUTPUTS // Y.size)
-    for begin in range(0, len(population), at_once):
-        some = population[begin : begin + at_once]
-        for i, answer in enumerate(_answers(some, X), begin):
-            output = some.networks[i - begin].output
-            scores[i] = np.nan if answer is None else _score(output, answer, Y, masks[i])
+    looked_at = held.any(axis=0)
+    X, Y, held = X[:, looked_at], Y[:, looked_at], held[:, looked_at]
+    how = {name: options.get(name) for name in ("backend", "threads")}
+    scores, at_once = np.empty(len(population)), max(1, _OUTPUTS // Y.size)
+    outputs = np.array([network.output for network in population.networks])
+    for output in dict.fromkeys(outputs.tolist()):
+        which = np.flatnonzero(outputs == output)
+        for begin in range(0, len(which), at_once):
+            some = which[begin : begin + at_once]
+            for i, answer in zip(some.tolist(), _answers(population[some], X, how), strict=True):
+                scores[i] = np.nan if answer is None else _score(output, answer, Y, held[i % len(held)])
     return scores
 
 
-def _answers(population: Population, X: Array) -> list[Array | None]:
+def _answers(population: Population, X: Array, how: dict[str, Any]) -> list[Array | None]:
     """What each member predicts; None for one that diverged so far that its outputs are not finite."""
     try:
-        return [*population.predict(X)]
+        return [*population.predict(X, **how)]
     except OverflowError:
-        return [_answers(population[[i]], X)[0] for i in range(len(population))] if len(population) > 1 else [None]
+        if len(population) == 1:
+            return [None]
+        return [_answers(population[[i]], X, how)[0] for i in range(len(population))]
 
 
 def _score(output: str, answer: Array, Y: Array, mask: Array) -> float:
@@ -344,72 +281,46 @@ def _score(output: str, answer: Array, Y: Array, mask: Array) -> float:
         return float(1 - np.sum((answer[:, mask] - wanted) ** 2) / spread) if spread else float("nan")
 
 
-# ---------------------------------------------------------------- settings
+# ---------------------------------------------------------------- populations of settings
 
 
-def _settings(grid: Any) -> list[dict[str, Any]]:
-    """Each setting, in the order of the grid."""
-    if isinstance(grid, Mapping):
-        values = {name: _values(name, value) for name, value in grid.items()}
-        settings = [dict(zip(values, row, strict=True)) for row in product(*values.values())] if values else []
-    elif isinstance(grid, Sequence) and all(isinstance(row, Mapping) for row in grid):
-        settings = [dict(row) for row in grid]
-        for number, row in enumerate(settings):
-            if row.keys() != settings[0].keys():
-                raise ValueError(f"grid must have the same names in each setting, got others in number {number}")
-    else:
-        raise TypeError(f"grid must be a dict of the values to be tried, or a sequence of dicts, got {grid!r}")
-    if not settings or not settings[0]:
-        raise ValueError("grid must have a value of a setting at least")
-    return settings
+def _trained(
+    settings: Sequence[Setting], X: Array, Y: Any, folds: Folds | None, starts: Integers, options: Mapping[str, Any]
+) -> Population:
+    """Members of all settings, each setting so many times as there are starts, in one population. Settings of a kind
+    are its members of one call of `train_population`.
+    """
+    kinds: list[tuple[Any, ...]] = []
+    lots: list[list[int]] = []
+    for number, setting in enumerate(settings):
+        kind = setting.kind()
+        if kind not in kinds:
+            kinds.append(kind)
+            lots.append([])
+        lots[kinds.index(kind)].append(number)
+    same_for_all = {"X": X, "Y": Y, **options}
+    runs = [prepared(_arguments([settings[i] for i in lot], folds, starts, same_for_all)) for lot in lots]
+    members = [(np.array(lot)[:, None] * len(starts) + np.arange(len(starts))).ravel() for lot in lots]
+    return PopulationRun.joined(runs, members).execute()
 
 
-def _values(name: str, value: Any) -> list[Any]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [*value]
-    if not checks.are_several(value):
-        raise TypeError(f"grid[{name!r}] must be a sequence of values, got {value!r}")
-    return np.asarray(value).tolist()
-
-
-def _asked(
-    network: Network, settings: list[dict[str, Any]], each: int, options: dict[str, Any]
-) -> tuple[Network | list[Network], dict[str, Any]]:
-    """The networks and the arguments of a population that has each setting `each` times."""
-    optimizer = options.get("optimizer", DEFAULT_OPTIMIZER)
-    numbers = (
-        [] if isinstance(optimizer, SecondOrder) else number_names(checks.optimizer(optimizer, get_args(Optimizer)))
-    )
-    networks: Network | list[Network] = network
-    arguments, of_optimizer = dict(options), {}
-    for name in settings[0]:
-        values = [row[name] for row in settings]
-        if name == "hidden":
-            networks = [one for value in values for one in [_with_hidden(network, value)] * each]
-        elif name in numbers:
-            of_optimizer[name] = np.repeat(np.asarray(checks.numeric(name, values), np.float64), each)
-        elif name in _OWN:
-            arguments[name] = np.repeat(checks.numeric(name, values), each)
-        else:
-            known = [*numbers, *_OWN, "hidden"]
-            raise ValueError(
-                f"grid has no setting {name!r}; there are {', '.join(known)}{suggestions.did_you_mean(name, known)}"
-            )
-    if of_optimizer:
-        arguments["optimizer"] = replace(optimizer, **of_optimizer)
-    if networks is network:
-        arguments["members"] = each * len(settings)
-    return networks, arguments
-
-
-def _with_hidden(network: Network, value: Any) -> Network:
-    """The network with other units, or another activation, in its hidden layers."""
-    first, *_hidden, last = network.sizes
-    if isinstance(value, str):
-        return Network(network.sizes, value, network.output, network.loss)  # type: ignore[arg-type]  # it is checked
-    units = list(value) if isinstance(value, Sequence | np.ndarray) else [value]
-    names = network.hidden if len(units) == len(network.hidden) else (network.hidden or ("tanh",))[0]
-    return Network([first, *units, last], names, network.output, network.loss)
+def _arguments(
+    settings: Sequence[Setting], folds: Folds | None, starts: Integers, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of a population of settings of one kind."""
+    each, count = len(starts), len(settings)
+    asked = {"random_state": np.tile(starts, count), **options, **settings[0].common}
+    for name in settings[0].numbers:
+        asked[name] = np.repeat([setting.numbers[name] for setting in settings], each)
+    asked["optimizer"] = together([setting.optimizer for setting in settings], each)
+    networks = [setting.network for setting in settings]
+    several = any(network != networks[0] for network in networks)
+    asked["network"] = [network for network in networks for _ in range(each)] if several else networks[0]
+    if folds is not None:
+        asked |= _on_folds(folds, count, asked)
+    if asked.get("validation") is not None:
+        asked["validation"] = _as_wanted(asked["validation"], asked)
+    return asked
 
 
 # ---------------------------------------------------------------- columns
@@ -449,11 +360,3 @@ def _listed(values: list[Any]) -> Any:
     if all(isinstance(value, int | float | np.number) and not isinstance(value, bool) for value in values):
         return np.array(values)
     return values
-
-
-def _written(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

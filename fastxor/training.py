@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike
 
 from fastxor import validation as checks
 from fastxor.backends import check_name, resolve
+from fastxor.early_stopping import EarlyStopping
 from fastxor.files import Path
 from fastxor.loop import Run
 from fastxor.names import BackendName, Initialization
 from fastxor.network import INITIALIZATIONS, Network, RandomState
-from fastxor.observers import CHECKPOINT_SECONDS, EarlyStopping, Moment, Observers
+from fastxor.observers import CHECKPOINT_SECONDS, Moment, Observers
 from fastxor.optimizers import Optimizer, SecondOrder, check_run, refuse_each
 from fastxor.penalties import NONE, Penalties, checked
 from fastxor.result import Result
@@ -121,7 +122,7 @@ def train(
         The cost is recorded at every `interval`-th iteration, from 0. Default: 100; with `epochs`, at the end of each
         epoch, as the mean over its samples.
     validation : (X, Y) or float, optional
-        Data whose cost is looked at at every record; or the fraction of the samples that is to be held out for that,
+        Data whose cost is computed at every record; or the fraction of the samples that is to be held out for that,
         in each class alike where the targets are labels. Which, follows from the seed. Unless they are large, the
         data are copied once.
     early_stopping : EarlyStopping, optional

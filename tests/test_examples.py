@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -39,9 +40,20 @@ def test_the_picture(convergence, tmp_path, capsys):
     paths = [tmp_path / "one.svg", tmp_path / "other.svg"]
     with fx.use_backend("numpy"):
         for path in paths:
-            convergence.main(["--starts", "4", "--rates", "2", "--hidden", "3", "--output", str(path)])
+            convergence.main(["--starts", "4", "--rates", "2", "--hidden", "3", "2", "--output", str(path)])
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert "10 networks trained in" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        convergence.main(["--rates", "0"])
+    assert "--rates and --hidden must be at least 1" in capsys.readouterr().err
     kept = (ROOT / "docs" / "images" / "convergence.svg").read_text(encoding="utf-8")
     for svg in (kept, paths[0].read_text(encoding="utf-8")):
         assert re.search("<svg .*</svg>", svg, re.DOTALL)
+
+
+def test_without_matplotlib_no_network_is_trained(convergence, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(convergence, "converged", None)
+    with pytest.raises(SystemExit):
+        convergence.main([])
+    assert "pip install matplotlib" in capsys.readouterr().err

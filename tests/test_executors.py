@@ -229,16 +229,16 @@ KILLED = """
 import os, sys
 import numpy as np
 import fastxor as fx
-from fastxor import population
+from fastxor.population_run import PopulationRun
 from test_population import NET, X, Y
 
-def look(self, steps, take=population._Run._on_progress):
+def look(self, steps, take=PopulationRun._on_progress):
     take(self, steps)
     if self.done > 400:
         os._exit(9)
 
 if sys.argv[2] == "killed":
-    population._Run._on_progress = look
+    PopulationRun._on_progress = look
 population = fx.train_population(NET, X, Y, members=6, random_state=0, iterations=200, interval=10, validation=0.2,
                                  backend="numpy", checkpoint=sys.argv[1], checkpoint_every=0.0)
 np.save("result.npy", population.parameters["W1"])

@@ -181,7 +181,7 @@ def test_who_may_not_write_is_told_of_the_file_that_he_named(path, monkeypatch):
         RUN.save(path)
 
 
-def test_ctrl_c_while_a_file_is_written(path, monkeypatch):
+def test_ctrl_c_while_a_file_is_written(path, monkeypatch, ctrl_c):
     """Where zipfile has begun with an entry, and nobody knows of it yet."""
     RUN.save(path)
     before, left = path.read_bytes(), [None]

@@ -392,7 +392,7 @@ def test_hints_for_classes_are_up_to_date():
 def test_what_others_call_it_is_here_by_one_name():
     """A list of names has each once, and none of them is what is meant itself."""
     known = {*ACTIVATIONS, *OUTPUTS, *LOSSES, *INITIALIZATIONS, *inspect.signature(fx.train).parameters}
-    known |= {kind.__name__ for kind in get_args(Optimizer)}
+    known |= {kind.__name__ for kind in get_args(Optimizer)} | {"learning_rate", "hidden"}  # which `sweep` takes, too
     assert known.issuperset(suggestions._ELSEWHERE.values())
     assert not {suggestions._plain(name) for name in known} & suggestions._ELSEWHERE.keys()
     assert all(suggestions._plain(name) == name for name in suggestions._ELSEWHERE)

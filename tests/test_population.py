@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastxor as fx
-from fastxor import one_hot
+from fastxor import one_hot, population_run
 from fastxor import population as training
 from fastxor.backends import reference
 from fastxor.backends.fused import choices
+from fastxor.population_loop import PopulationLoop
 from fastxor.time_slice import TimeSlice
 
 XOR = np.array([[0.0, 0, 1, 1], [0, 1, 0, 1]]), np.array([[0.0, 1, 1, 0]])
@@ -348,6 +349,7 @@ def test_a_file_that_is_not_whole_is_refused(tmp_path, name):
         ("samples", 0, "'samples' must be at least 1, got 0"),
         ("samples", 5, "'history.steps' must be those of an epoch of its samples"),
         ("samples", 1, "'history.steps' must be those of an epoch of its samples"),
+        ("members", 0, "'members' must rise"),
         ("orders", -1, "'orders' must be at least 0, got -1"),
         ("state.completed", -1, "'state.completed' must be at least 0, got -1"),
         ("state.completed", 2**62, "'state.completed' must not be above 'iterations'"),
@@ -411,6 +413,22 @@ def test_a_checkpoint_has_where_members_began(tmp_path):
     np.testing.assert_array_equal(ended._state.first, begun)
     again = fx.train_population(NET, X, Y, resume=ended, iterations=1, backend="numpy")  # a run that begins there
     assert (again._state.first != begun).all()
+
+
+def test_a_checkpoint_of_a_population_that_has_ended_is_that_population(tmp_path):
+    asked = {"members": 4, "optimizer": fx.Adam([0.001, 0.01, 0.1, 0.3]), "iterations": 60, "interval": 5}
+    asked |= {"validation": 0.25, "early_stopping": fx.EarlyStopping(2), "random_state": 0, "backend": "numpy"}
+    ended, again = (fx.train_population(NET, X, Y, checkpoint=tmp_path / "population.npz", **asked) for _ in range(2))
+    assert_same(ended, again)
+    for one, other in zip(ended, again, strict=True):
+        np.testing.assert_array_equal(one._best.theta, other._best.theta)
+
+
+def test_a_checkpoint_wants_the_seeds_that_it_has(tmp_path):
+    asked = {"members": 2, "iterations": 1, "checkpoint": tmp_path / "population.npz", "backend": "numpy"}
+    fx.train_population(NET, X, Y, **asked)
+    with pytest.raises(ValueError, match="with other seeds, which random_state=None draws anew each time: remove"):
+        fx.train_population(NET, X, Y, **asked)
 
 
 def test_one_that_blows_up_is_named():
@@ -522,10 +540,29 @@ def test_a_target_for_each_member(core, tmp_path, how):
         assert population.converged[i] == alone.converged[0]
 
 
+@pytest.mark.parametrize("length", [{"interval": 2, "iterations": 100}, {"batch_size": 16, "epochs": 60}])
+def test_a_population_that_goes_on_has_the_target_that_it_is_given(core, length):
+    """As `train`: who is there takes no step, and what is asked of the others is asked of their records, too."""
+    asked = {"optimizer": fx.Adam(0.05), "random_state": [5, 6], "target_cost": 0.5, "backend": core}
+    begun = fx.train_population(NET, X, Y, **asked, **length)
+    assert begun.converged.all()
+    left = {name: 20 for name in ("iterations", "epochs") if name in length}
+    for target, ends in [([0.5, 0.5], [True, True]), ([0.6, 0.0], [True, False])]:
+        again = fx.train_population(NET, X, Y, resume=begun, target_cost=target, backend=core, **left)
+        runs = [fx.train(NET, X, Y, resume=begun[i], target_cost=target[i], backend=core, **left) for i in (0, 1)]
+        assert again.iterations.tolist() == [run.iterations for run in runs]
+        assert (again.iterations == begun.iterations).tolist() == ends
+        assert again.converged.tolist() == ends
+    costs = begun.history.cost[:, 0]
+    at = begun.history.iteration[np.argmax(costs <= 0.6)]
+    assert again.iterations_to_target[0] == at < begun.iterations_to_target[0]
+    assert not fx.train_population(NET, X, Y, resume=begun, backend=core, **left).converged.any()
+
+
 def test_what_a_target_refuses():
     asked = {"members": 3, "iterations": 1}
     for value, message in [
-        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members of members, got 2"),
+        ([0.1, 0.2], "target_cost must have an entry for each of the 3 members, got 2"),
         ([0.1, -0.2, 0.3], "target_cost must be finite and not negative, got -0.2 at 1"),
         ([[0.1, 0.2, 0.3]], r"target_cost, as an array, must have shape \(members,\), got shape \(1, 3\)"),
         (["0.1"] * 3, "target_cost"),
@@ -615,6 +652,25 @@ def test_ctrl_c_leaves_a_population_that_goes_on(core, ctrl_c):
         assert (left.iterations == population.iterations + more).all()
 
 
+def test_who_blew_up_is_told_though_its_best_state_is_restored(core):
+    """As `train` does, by the cost before that."""
+    rates, rule = [0.01, 30.0], fx.EarlyStopping(3)
+    asked = {"iterations": 40, "interval": 2, "validation": 0.25, "early_stopping": rule, "backend": core}
+    net, numbers = fx.Network([3, 4, 1], "tanh", "identity"), X[:1] - X[1:2] ** 2
+    with pytest.warns(fx.DivergenceWarning, match=r"1 of 2 .*: 1 .*keeps its best parameters"):
+        pop = fx.train_population(net, X, numbers, optimizer=fx.SGD(rates), random_state=[5, 5], **asked)
+    assert pop.diverged.tolist() == [False, True]
+    with pytest.warns(fx.DivergenceWarning, match="the cost rose"):
+        alone = fx.train(net, X, numbers, optimizer=fx.SGD(rates[1]), random_state=5, **asked)
+    assert pop.iterations[1] == alone.iterations
+
+
+def test_starts_are_of_one_dtype():
+    starts = [NET.initialize(0, dtype=dtype) for dtype in ("float32", "float32", "float64")]
+    with pytest.raises(ValueError, match="parameters must be of one dtype, got float32 for member 0 and float64 for 2"):
+        fx.train_population(NET, X.astype(np.float32), Y, parameters=starts)
+
+
 @pytest.mark.parametrize("name", ["resolve", "new_population"])
 def test_an_interrupt_before_the_first_step(monkeypatch, core, name):
     """As while a backend is being loaded, or starts are drawn."""
@@ -634,6 +690,76 @@ def test_an_interrupt_before_the_first_step(monkeypatch, core, name):
     left = fx.train_population(NET, X, Y, resume=caught.value.result, iterations=20, backend=core)
     asked["random_state"] = np.random.default_rng(1)
     np.testing.assert_array_equal(flat(left), flat(fx.train_population(NET, X, Y, backend=core, **asked)))
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    "more", [{}, {"target_cost": 0.65}, {"callback": lambda moment: None}], ids=["alone", "target", "callback"]
+)
+def test_an_interrupt_between_what_is_noted_and_what_is_reached(monkeypatch, more, call):
+    """Within epochs of several calls; those that have ended stay, and those that have not begun begin."""
+    nets = [NET, fx.Network([3, 2, 1]), NET]
+    asked = {"batch_size": 16, "optimizer": fx.Adam([0.2, 0.01, 0.1]), "backend": "numpy"} | more
+    monkeypatch.setattr("fastxor.choices.COSTS_PER_CALL", 5)
+    whole = fx.train_population(nets, X, Y, epochs=3, random_state=0, **asked)
+    calls, note = [], PopulationLoop._target_iterations
+
+    def interrupted(self, *arguments):
+        calls.append(arguments)
+        found = note(self, *arguments)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(PopulationLoop, "_target_iterations", interrupted)
+    with pytest.raises(fx.TrainingInterrupted) as caught:
+        fx.train_population(nets, X, Y, epochs=3, random_state=0, **asked)
+    population = caught.value.result
+    assert not (population.iterations_to_target > population.iterations).any()
+    left = fx.train_population(nets, X, Y, resume=population, **asked)
+    for one, other in zip(whole, left, strict=True):
+        np.testing.assert_array_equal(one._theta(), other._theta())
+        np.testing.assert_array_equal(one.history.cost, other.history.cost)
+    np.testing.assert_array_equal(whole.iterations_to_target, left.iterations_to_target)
+
+
+def test_the_best_of_an_interrupted_population_is_that_of_its_last_records():
+    def fail(moment):
+        if moment.iteration[0] == 30:
+            raise KeyboardInterrupt
+
+    asked = {"optimizer": fx.Adam([0.001, 0.002, 0.1, 0.01]), "random_state": [1] * 4, "backend": "numpy"}
+    with pytest.raises(fx.TrainingInterrupted) as caught:
+        fx.train_population(NET, X, Y, iterations=100, interval=10, callback=fail, **asked)
+    population = caught.value.result
+    assert np.isnan(population.cost).all()
+    np.testing.assert_array_equal(population.best._theta(), population[2]._theta())
+    assert f"cost {population.history.cost[-1, 2]:g} to" in repr(population)
+
+
+class Unhurried(ThreadPoolExecutor):
+    """Hands nothing over before all that it has is done."""
+
+    def submit(self, *arguments):
+        future = super().submit(*arguments)
+        wait([future])
+        return future
+
+
+def test_an_error_costs_no_shard_that_is_done(monkeypatch):
+    """And members that none has come to have no best state."""
+    work = population_run._work
+
+    def failing(backend, population):
+        if 5 in population.seeds:
+            raise RuntimeError("enough")
+        return work(backend, population)
+
+    monkeypatch.setattr(population_run, "_work", failing)
+    asked = {"validation": 0.25, "early_stopping": fx.EarlyStopping(3), "epochs": 4, "backend": "numpy"}
+    with Unhurried(1) as executor, pytest.raises(RuntimeError, match="enough") as caught:
+        fx.train_population(NET, X, Y, random_state=range(9), executor=executor, **asked)
+    assert [member._best is None for member in caught.value.result] == [i in (4, 5, 8) for i in range(9)]
 
 
 def test_an_exception_leaves_it_too():
@@ -761,6 +887,7 @@ def test_results_are_nobodys_but_the_callers(core):
 # ---------------------------------------------------------------- what is refused
 
 
+START = NET.initialize(0)
 REFUSALS = {
     "members": ({}, "members must be given"),
     "members 0": ({"members": 0}, "members must be at least 1"),
@@ -786,6 +913,16 @@ REFUSALS = {
     "patience": ({"members": 2, "early_stopping": fx.EarlyStopping()}, "early_stopping needs validation"),
     "parameters": ({"parameters": {"W1": np.ones((2, 4, 3))}}, "parameters must be a dict with the keys"),
     "shape": ({"parameters": {**NET.initialize(0), "W1": np.ones((2, 4, 3))}}, "must have shape .members, 4, 1"),
+    "one start": ({"parameters": START, "members": 3}, r"of the members, .* \[parameters\] \* members"),
+    "starts of several": (
+        {"network": [NET, fx.Network([3, 2, 1])], "parameters": {name: [value] * 2 for name, value in START.items()}},
+        "parameters must be a list of dicts, .* for networks of several sizes",
+    ),
+    "no start": ({"parameters": []}, "parameters must have an entry for each member, and has none"),
+    "no seed": ({"random_state": []}, "random_state must have an entry for each member, and has none"),
+    "half a pair": ({"members": 2, "validation": (X,)}, "validation must be a pair .* got 1 entries"),
+    "answer": ({"members": 2, "callback": lambda moment: [[1], [2, 3]]}, "what callback returns must be a rectangular"),
+    "answer of one": ({"members": 2, "callback": lambda moment: [True]}, "callback must return None, True or an array"),
     "both": ({"members": 2, "iterations": 1, "epochs": 1}, "iterations and epochs both say"),
     "momentum": ({"optimizer": fx.SGD(0.1, [0.1, 0.2]), "members": 3}, "momentum must have an entry for each of the 3"),
     "float32": (

@@ -4,8 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn import neural_network as theirs
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
 
 import fastxor as fx
 import fastxor.sklearn as ours
@@ -125,6 +127,11 @@ def test_a_batch_without_weight_leaves_the_penalty():
     assert np.isfinite(model.loss_curve_).all()
 
 
+def test_targets_of_single_precision_are_scored_in_double():
+    targets = np.c_[X[:, 0] + 100, y].astype(np.float32)
+    assert_same(*both("MLPRegressor", COMMON | SETTINGS["early stopping"], X, targets))
+
+
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("settings", ["adam", "inverse scaling"])
 def test_partial_fits_go_on(data, settings):
@@ -199,6 +206,16 @@ def test_a_batch_that_is_too_large_is_said_in_scikit_learns_words():
         with pytest.warns(UserWarning, match="batch") as seen:
             library.MLPClassifier(**COMMON | {"batch_size": 151}).fit(X, y)
         said.append([str(warning.message) for warning in seen if "batch" in str(warning.message)])
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("limit", ["max_iter", "max_fun"])
+def test_lbfgs_that_does_not_converge_is_said_in_scikit_learns_words(limit):
+    said = []
+    for library in (theirs, ours):
+        with pytest.warns(ConvergenceWarning) as seen:
+            library.MLPRegressor(**COMMON | {"solver": "lbfgs", limit: 3}).fit(X, y)
+        said.append([str(warning.message) for warning in seen])
     assert said[0] == said[1]
 
 
@@ -378,6 +395,14 @@ def test_data_are_refused_as_scikit_learn_does(what):
             library.MLPClassifier(**COMMON).fit(samples, labels)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+@pytest.mark.parametrize("targets", [y.astype(str), y.astype("S1"), y.astype("M8[s]"), sparse.csr_matrix(np.c_[y, y])])
+def test_targets_that_are_no_numbers_are_refused(targets, loss):
+    for early_stopping in (False, True):
+        with pytest.raises(TypeError, match="y must be a dense array of numbers, got"):
+            ours.MLPRegressor(loss, **COMMON, early_stopping=early_stopping).fit(X, targets)
+
+
 def test_names_of_features_are_forgotten():
     """Those of a fit before, once the samples have none."""
     import pandas
@@ -460,6 +485,8 @@ def test_divergence_with_early_stopping_is_told_and_the_best_is_kept(rate, kept)
     assert f"epoch {model.n_iter_}," in str(seen[0].message)
     assert model.n_iter_ == len(model.loss_curve_) == len(model.validation_scores_) < wanted.n_iter_
     assert np.isnan(model.validation_scores_[-1])
+    assert np.isnan(model.loss_)
+    assert {type(model.loss_), *map(type, model.loss_curve_)} == {np.float64}
     for got, there in zip(model.coefs_, wanted.coefs_, strict=True):
         np.testing.assert_allclose(got, there, rtol=1e-9)
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.callback import ProgressBar, ScoringMonitor
 from test_sklearn_checks import QUICK, X, y
 
-from fastxor.sklearn import MLPClassifier
+from fastxor.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -27,6 +27,22 @@ def test_progress_bars(solver, capfd):
     out = capfd.readouterr().out
     assert "MLPClassifier - fit" in out
     assert "100%" in out
+
+
+@pytest.mark.parametrize(("call", "epochs"), [("fit", QUICK["max_iter"]), ("partial_fit", 1)])
+def test_a_callback_knows_how_many_epochs_there_may_be(call, epochs):
+    class Look:
+        def setup(self, estimator, context):
+            self.epochs = context.max_subtasks
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        on_fit_task_end = teardown = on_fit_task_begin
+
+    look = Look()
+    getattr(MLPRegressor(**QUICK).set_callbacks(look), call)(X, y)
+    assert look.epochs == epochs
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

@@ -3,18 +3,22 @@
 import signal
 import threading
 import time
+import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.stats import loguniform
 from sklearn import model_selection
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastxor as fx
+import fastxor.sklearn
 from fastxor import choices
 from fastxor.sklearn import GridSearchCV, MLPClassifier, MLPRegressor, RandomizedSearchCV, batching, cohorts
 from fastxor.state import Job
@@ -100,6 +104,7 @@ KINDS = [
     {},
     {"solver": "sgd"},
     {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling"},
+    {"solver": "sgd", "momentum": 0.0, "learning_rate": "invscaling", "backend": "numpy", "max_iter": 6},
     {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.01, "n_iter_no_change": 2, "learning_rate_init": 0.3},
     {"solver": fx.RMSprop(0.01)},
     {"early_stopping": True, "n_iter_no_change": 3},
@@ -150,7 +155,8 @@ def met(monkeypatch):
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_the_block_of_a_backend_holds_in_every_fit(n_jobs):
+@pytest.mark.parametrize("place", ["the search", "a grid", "an array in a list of grids"])
+def test_the_block_of_a_backend_holds_in_every_fit(place, n_jobs):
     seen = []
 
     class Noting(MLPClassifier):
@@ -158,9 +164,98 @@ def test_the_block_of_a_backend_holds_in_every_fit(n_jobs):
             seen.append(fx.get_backend())
             return super().fit(X, y)
 
+    model, holder = Noting((3,), max_iter=2), Pipeline([("mlp", LogisticRegression())])
+    search, grid = {
+        "the search": (model, {"alpha": [0.1, 1.0]}),
+        "a grid": (holder, {"mlp": [model], "mlp__alpha": [0.1, 1.0]}),
+        "an array in a list of grids": (holder, [{"mlp": np.array([model, model])}]),
+    }[place]
     with fx.use_backend("numpy"):
-        GridSearchCV(Noting((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(X, y)
+        GridSearchCV(search, grid, cv=2, n_jobs=n_jobs).fit(X, y)
     assert seen == ["numpy"] * 5
+
+
+@pytest.mark.parametrize("grid", [3, {"alpha": 0.1}, {"alpha": "abc"}, [3], {"alpha": np.float64(2)}, {3: [1]}, {}])
+def test_grids_that_are_none_are_refused_as_scikit_learn_does(grid):
+    said = []
+    for library in (model_selection, fastxor.sklearn):
+        for name in ("GridSearchCV", "RandomizedSearchCV"):
+            try:
+                getattr(library, name)(MODEL, grid, cv=2, error_score="raise").fit(X, y)
+            except Exception as error:
+                said.append((type(error), str(error)))
+            else:
+                said.append(None)
+    assert said[:2] == said[2:]
+
+
+@pytest.mark.parametrize(
+    ("samples", "nbytes"),
+    [
+        (np.zeros((30, 4)), 960),
+        (np.zeros((30, 4), np.float32), 480),
+        (np.zeros((30, 4), np.int8), 960),  # which a fit makes numbers of double precision
+        (sparse.csr_matrix((30, 4)), 960),
+        ([[0.0] * 4] * 30, 960),
+        (["a", "b" * 10**6] * 15, 240),
+        ([], 0),
+        (None, 0),
+    ],
+)
+def test_how_many_fits_wait_goes_by_what_the_samples_take_once_they_are_dense(samples, nbytes):
+    assert fastxor.sklearn.search._bytes(samples) == nbytes
+
+
+# ---------------------------------------------------------------- what is left behind
+
+
+class Hushed(MLPClassifier):
+    """Fits wait for each other within its block."""
+
+    def fit(self, X, y):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ResourceWarning)
+            return super().fit(X, y)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_filters_of_warnings_are_those_before(met, n_jobs, fails):
+    def score(model, X, y):
+        if fails:
+            raise RuntimeError("no score")
+        return 1.0
+
+    show, filters = warnings.showwarning, list(warnings.filters)
+    search = GridSearchCV(
+        Hushed((4,), **SMALL), {"alpha": [1e-4, 1.0]}, scoring=score, cv=3, n_jobs=n_jobs, error_score="raise"
+    )
+    with nullcontext() if not fails else pytest.raises(RuntimeError, match="no score"):
+        search.fit(X, y)
+    assert sum(met) == 6
+    assert not searching()
+    assert warnings.filters == filters
+    assert warnings.showwarning is show
+
+
+def searching():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fastxor-")]
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+@pytest.mark.parametrize("sizes", [(4,), (60,)])
+def test_an_error_ends_all_that_go_on(sizes, is_nested):
+    """Also those who wait for nobody, and would never end."""
+    endless = MLPClassifier(sizes, batch_size=32, random_state=0, max_iter=10**6, n_iter_no_change=10**6)
+    model, name = endless, "beta_1"
+    if is_nested:
+        model, name = GridSearchCV(endless, {"alpha": [0.1]}, cv=2, error_score="raise"), "estimator__beta_1"
+    with pytest.raises(ValueError, match="'beta_1' parameter"):
+        GridSearchCV(model, {name: [0.9, -1.0]}, cv=2, n_jobs=4, error_score="raise").fit(X, y)
+    until = time.perf_counter() + 10
+    while searching():
+        assert time.perf_counter() < until
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=repr)
@@ -321,7 +416,7 @@ def test_an_interrupt_ends_all_that_wait(monkeypatch):
         GridSearchCV(endless, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=2).fit(X, y)
     assert began.is_set()
     until = time.perf_counter() + 10
-    while any(thread.name.startswith("fastxor-") for thread in threading.enumerate()):
+    while searching():
         assert time.perf_counter() < until
         time.sleep(0.01)
 

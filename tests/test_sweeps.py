@@ -3,7 +3,7 @@
 import numpy as np
 import pandas
 import pytest
-from test_population import NET, TINY, XOR, X, Y, flat
+from test_population import NET, TINY, XOR, X, Y, assert_same, flat
 
 import fastxor as fx
 
@@ -95,6 +95,49 @@ def test_folds_of_ones_own():
     assert of_numbers["samples"].tolist() == [15, 15, 10]
 
 
+class Splitter:
+    """As scikit-learn's, with folds that share samples and leave some out."""
+
+    def split(self, features, labels):
+        assert features.shape == (40, 3)
+        np.testing.assert_array_equal(labels, CLASSES)
+        return zip(TRAINED, HELD_OUT, strict=True)
+
+
+TRAINED = [[0, 5, 23, 39], np.arange(10, 30), np.arange(40) > 20]
+HELD_OUT = [np.arange(24, 39), (31, 1, 36), np.arange(40) < 9]
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("folds", [Splitter(), [*zip(TRAINED, HELD_OUT, strict=True)]])
+def test_pairs_say_what_to_train_on(folds, class_weight, core):
+    asked = ASKED | {"backend": core, "class_weight": class_weight}
+    table = fx.cross_validate(THREE, X, CLASSES, folds=folds, **asked)
+    assert table["samples"].tolist() == [15, 3, 9]
+    for row, run, kept, out in zip(table, table.population, TRAINED, HELD_OUT, strict=True):
+        seed = {"random_state": int(table.population.seeds[row["fold"]])}
+        alone = fx.train(THREE, X[:, kept], CLASSES[kept], **asked | seed)
+        np.testing.assert_allclose(THREE.flatten(run.parameters), THREE.flatten(alone.parameters), rtol=1e-5, atol=1e-8)
+        out = np.array(out)
+        assert np.isclose(row["validation_cost"], alone.cost(X[:, out], CLASSES[out]))
+        assert row["score"] == (alone.predict(X[:, out]) == CLASSES[out]).mean()
+    twice = fx.sweep(THREE, X, CLASSES, {"l2": [0.0, 0.1]}, folds=folds, **asked)
+    np.testing.assert_array_equal(flat(twice.of(0)), flat(table.population))
+
+
+def test_samples_without_weight_are_in_no_fold():
+    weights = np.arange(40) % 3 + 1.0
+    weights[::4] = 0
+    kept = weights > 0
+    spoilt = np.where(kept, X, np.nan)
+    one = fx.cross_validate(NET, spoilt, Y, sample_weight=weights, backend="numpy", **ASKED)
+    other = fx.cross_validate(NET, X[:, kept], Y[:, kept], sample_weight=weights[kept], backend="numpy", **ASKED)
+    assert one["samples"].tolist() == [6] * 5
+    np.testing.assert_allclose(flat(one.population), flat(other.population), rtol=1e-10)
+    np.testing.assert_array_equal(one["score"], other["score"])
+    np.testing.assert_allclose(one["validation_cost"], other["validation_cost"])
+
+
 def test_values_are_scored_by_the_variance_explained():
     net = fx.Network([3, 6, 1], output="identity")
     wanted = X[0] * 2 - X[1]
@@ -120,6 +163,85 @@ def test_each_setting_is_a_run_of_train(core):
         assert run.network == net
         np.testing.assert_allclose(net.flatten(run.parameters), net.flatten(alone.parameters), rtol=1e-5, atol=1e-8)
     assert table.best == table[int(table["cost"].argmin())]
+
+
+LOTS = {
+    "optimizer": [fx.SGD(0.1), fx.SGD(0.2, 0.9), fx.Adam(0.01), fx.Adam(0.02), fx.Adam(fx.schedules.cosine(0.1, 9))],
+    "batch_size": [None, 7, 7, 16, None],
+    "shuffle": [True, True, False, False, True],
+    "drop_last": [True, False, True, False, False],
+    "epochs": [4, 2, 3, 2, 4],
+    "initialization": [None, "he", "normal", None, "lecun"],
+    "class_weight": [None, "balanced", None, {0: 2.0}, "balanced"],
+    "activation": ["relu", "tanh", ("relu", "sin"), "tanh", "relu"],
+    "hidden": [3, (2, 3), (2, 3), 3, 3],
+    "clip_norm": [None, 0.1, 0.1, None, 0.2],
+}
+
+
+@pytest.mark.parametrize("several", [*LOTS, "all"])
+def test_settings_that_are_trained_apart_are_runs_of_train(several, core):
+    rows = [dict(zip(LOTS, values, strict=True)) for values in zip(*LOTS.values(), strict=True)]
+    if several != "all":
+        rows = [{several: value, "hidden": 3} | ({"hidden": row["hidden"]} if several == "activation" else {})
+                for row in rows for value in [row[several]]]  # fmt: skip
+    plain = {"optimizer": fx.SGD(0.2), "epochs": 2, "batch_size": 9, "backend": core}
+    plain = {name: value for name, value in plain.items() if name not in rows[0]}
+    table = fx.sweep(NET, X, Y, rows, random_state=0, **plain)
+    assert list(table) == [row | {name: found[name] for name in ("cost", "iterations")}
+                           for row, found in zip(rows, table, strict=True)]  # fmt: skip
+    for row, run in zip(rows, table.population, strict=True):
+        asked = plain | {name: value for name, value in row.items() if name not in ("activation", "hidden")}
+        net = fx.Network([3, *np.atleast_1d(row["hidden"]), 1], row.get("activation", "tanh"))
+        alone = fx.train(net, X, Y, random_state=int(table.population.seeds[0]), **asked)
+        assert (run.network, run.iterations) == (net, alone.iterations)
+        np.testing.assert_allclose(net.flatten(run.parameters), net.flatten(alone.parameters), rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(run.history.cost, alone.history.cost, rtol=1e-5)
+
+
+def test_settings_that_are_trained_apart_make_one_population(tmp_path):
+    grid = {"batch_size": [8, None], "learning_rate": [0.1, 0.2], "early_stopping": [None, fx.EarlyStopping(1)]}
+    asked = {"folds": 2, "epochs": 6, "target_cost": 0.3, "backend": "numpy", "random_state": 0}
+    table = fx.sweep(NET, X, Y, grid, **asked, checkpoint=tmp_path / "sweep.npz")
+    assert len(table.population) == 16
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.npz"]
+    for row in (0, 3, 6):
+        own = {name: [value] for name, value in table[row].items() if name in grid}
+        assert_same(fx.sweep(NET, X, Y, own, **asked).population, table.of(row))
+    table.population.save(tmp_path / "whole.npz")
+    assert_same(fx.load(tmp_path / "whole.npz"), table.population)
+    watched = np.isfinite(table.population.history.validation_cost).any(axis=0)
+    assert watched.reshape(2, 2, 2, 2).all(axis=(0, 1, 3)).tolist() == [False, True]
+
+
+def test_all_settings_go_on_side_by_side():
+    """One interrupt and one warning are for all of them."""
+    grid = {"batch_size": [8, 12, 30]}
+    asked = {"folds": 2, "epochs": 6, "backend": "numpy", "random_state": 0}
+
+    def stop(moment):
+        if moment.iteration[0] == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(fx.TrainingInterrupted) as caught:
+        fx.sweep(NET, X, Y, grid, callback=stop, **asked)
+    assert caught.value.result.iterations.tolist() == [3, 3, 2, 2, 1, 1]  # where the callback has looked
+    with pytest.warns(fx.DivergenceWarning, match=r"2 of 6 members diverged: 4, 5 ") as caught:
+        fx.sweep(NET, X, Y, {"optimizer": [fx.SGD(0.1), fx.Adam(0.1), fx.SGD(1e9, momentum=0.9)]}, **asked)
+    assert len(caught) == 1
+
+
+def test_nothing_is_trained_before_all_settings_are_looked_at(tmp_path):
+    for grid, message in (
+        ({"batch_size": [8, 0]}, "batch_size must be at least 1"),
+        ({"epochs": [1, -1]}, "epochs must be at least 0"),
+        ({"initialization": ["he", "hee"]}, "did you mean 'he'"),
+        ({"early_stopping": [None, fx.EarlyStopping()]}, "early_stopping needs validation"),
+        ({"batch_size": [8, 9], "l2": [0.1, -1.0]}, "l2 must be finite and not negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fx.sweep(NET, X, Y, grid, random_state=0, checkpoint=tmp_path / "sweep.npz", backend="numpy")
+    assert not list(tmp_path.iterdir())
 
 
 def test_settings_on_folds():
@@ -154,7 +276,7 @@ def test_settings_that_diverge_cost_the_others_nothing(core):
 
 def test_settings_one_by_one_and_seeds():
     rows = [{"learning_rate": 0.1, "random_state": 3}, {"learning_rate": 0.2, "random_state": 4}]
-    table = fx.sweep(NET, X, Y, rows, target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
+    table = fx.sweep(NET, X, Y, iter(rows), target_cost=0.5, optimizer=fx.SGD(), iterations=50, backend="numpy")
     assert table.population.seeds.tolist() == [3, 4]
     assert table["learning_rate"].tolist() == [0.1, 0.2]
     assert {"converged", "iterations_to_target"} < set(table.columns)
@@ -196,19 +318,41 @@ def test_of_a_long_table_the_ends_are_printed():
 REFUSALS = {
     "one fold": (fx.cross_validate, {"folds": 1}, "folds must be at least 2"),
     "too many": (fx.cross_validate, {"folds": 41}, "folds must be at most 40"),
-    "ragged": (fx.cross_validate, {"folds": [[0, 1], [2]]}, "folds must be an int, or an array .* got list"),
-    "kind": (fx.cross_validate, {"folds": object()}, "folds must be an int, or an array .* got object"),
-    "shape": (fx.cross_validate, {"folds": np.arange(39)}, "folds must be an int, or an array"),
+    "ragged": (fx.cross_validate, {"folds": [[0, 1], [2]]}, "folds must be how many there are, .* got list"),
+    "kind": (fx.cross_validate, {"folds": object()}, "folds must be how many there are, .* got object"),
+    "shape": (fx.cross_validate, {"folds": np.arange(39)}, "folds must be how many there are"),
     "same": (fx.cross_validate, {"folds": np.zeros(40, int)}, "the number of folds must be at least 2"),
-    "empty": (fx.cross_validate, {"folds": np.zeros((2, 40), bool)}, "must be True for a sample of each"),
+    "empty": (fx.cross_validate, {"folds": np.zeros((2, 40), bool)}, "fold 0 holds out 0 and leaves 40"),
+    "nothing left": (fx.cross_validate, {"folds": np.ones((2, 40), bool)}, "fold 0 holds out 40 and leaves 0"),
+    "no folds": (fx.cross_validate, {"folds": []}, "folds must be how many there are"),
+    "text": (fx.cross_validate, {"folds": "5"}, "folds must be how many there are, .* got str"),
+    "both": (fx.cross_validate, {"folds": [([1, 2], [2])]}, r"got sample 2 in both of folds\[0\]"),
+    "outside": (fx.cross_validate, {"folds": [([1], [40])]}, r"folds\[0\]\[1\] must be .* from 0 to 39, got 40"),
+    "negative": (fx.cross_validate, {"folds": [([-1], [4])]}, r"folds\[0\]\[0\] must be .* from 0 to 39, got -1"),
+    "again": (fx.cross_validate, {"folds": [([1, 1], [4])]}, r"folds\[0\]\[0\] must have each sample once, got 1"),
+    "no number": (fx.cross_validate, {"folds": [([0.5], [4])]}, r"folds\[0\]\[0\] must be numbers of samples"),
+    "seeds": (fx.cross_validate, {"random_state": [1, 2]}, "random_state must be None, an int"),
+    "class": (fx.cross_validate, {"folds": Splitter}, "folds must be how many there are, .* got type"),
+    "unlike folds": (fx.cross_validate, {"sample_weight": np.ones((4, 40))}, "or .folds, m. = .5, 40., got"),
+    "rate": (fx.sweep, {"grid": {"lr": [0.1]}}, "did you mean 'learning_rate'"),
+    "steps": (fx.sweep, {"grid": {"iterations": [3]}, "iterations": 3}, "grid has no setting 'iterations'"),
+    "frame": (fx.sweep, {"grid": pandas.DataFrame({"l2": [0.1]})}, "grid must be a dict of the values"),
+    "resume": (fx.sweep, {"resume": 3, "grid": {"l2": [0.1]}}, "resume must be left out"),
+    "twice": (fx.sweep, {"grid": {"l2": [0.1]}, "l2": 0.1}, "l2 must be left out"),
+    "rates": (fx.sweep, {"grid": {"l2": [0.1]}, "optimizer": fx.SGD([0.1])}, "learning_rate must be one number"),
+    "each": (fx.sweep, {"grid": {"l2": [0.1]}, "l1": [0.1]}, "l1 must be the same for all settings"),
+    "mask": (fx.sweep, {"grid": {"l2": [0.1]}, "validation": np.ones((1, 40), bool)}, "validation must be .X, Y. or a"),
+    "sets": (fx.sweep, {"grid": {"l2": [0.1]}, "sample_weight": np.ones((1, 40))}, "sample_weight must be the same"),
+    "losses": (fx.sweep, {"grid": {"network": [NET, fx.Network([3, 1], output="identity")]}}, "must have one loss"),
+    "no network": (fx.sweep, {"grid": {"network": ["relu"]}}, r"grid\['network'\] must have Networks, got 'relu'"),
+    "activations": (fx.sweep, {"grid": {"hidden": ["relu"], "activation": ["tanh"]}}, "activation must be left out"),
+    "seed": (fx.sweep, {"grid": {"random_state": [-1]}}, "random_state must be at least 0"),
     "validation": (fx.cross_validate, {"validation": 0.2}, "validation must be left out"),
     "members": (fx.sweep, {"members": 3, "grid": {"l2": [0.1]}}, "members must be left out"),
     "network": (fx.cross_validate, {"network": 3}, "network must be a Network, got 3"),
     "unknown": (fx.sweep, {"grid": {"learning_rat": [0.1]}}, "did you mean 'learning_rate'"),
     "other optimizer": (fx.sweep, {"grid": {"beta1": [0.1]}, "optimizer": fx.SGD()}, "grid has no setting 'beta1'"),
     "flag": (fx.sweep, {"grid": {"amsgrad": [True]}}, "there are learning_rate, beta1, beta2, epsilon, l2, l1, "),
-    "nesterov": (fx.sweep, {"grid": {"nesterov": [True]}, "optimizer": fx.SGD(0.1, 0.9)}, "there are .* momentum, l2,"),
-    "damping": (fx.sweep, {"grid": {"damping": [1]}, "optimizer": fx.LevenbergMarquardt()}, "no setting 'damping'"),
     "scalar": (fx.sweep, {"grid": {"l2": 0.1}}, r"grid\['l2'\] must be a sequence of values"),
     "nothing": (fx.sweep, {"grid": {}}, "grid must have a value of a setting"),
     "no values": (fx.sweep, {"grid": {"l2": []}}, "grid must have a value of a setting"),

@@ -40,6 +40,7 @@ class SequentialSession:
     def __init__(self, cohort: Cohort, open: Open, threads: int = 1) -> None:
         self._cohort, self._open, self._threads = cohort, open, threads
         self._sessions: dict[int, Session] = {}  # of the members that were taken last
+        self._numbers = cohort.numbers.copy()  # with which they were opened: a learning rate may change
         self.block = choices.MEMBERS_PER_THREAD * threads
         samples = min(cohort.batch_size or cohort.X.shape[-1], cohort.X.shape[-1])
         self.speed = threads * speed(cohort.network, samples)
@@ -87,9 +88,11 @@ class SequentialSession:
         if session is not None:
             there = session.state()
             same = there.completed == state.completed and np.array_equal(there.theta, state.theta)
-            if same and np.array_equal(there.memory.rows, state.memory.rows):
+            same = same and np.array_equal(there.memory.rows, state.memory.rows)
+            if same and np.array_equal(self._numbers[member], self._cohort.numbers[member]):
                 return session
             session.close()
+        self._numbers[member] = self._cohort.numbers[member]
         return self._open(self._cohort.job(member, threads), state)
 
     def close(self) -> None:

@@ -115,7 +115,7 @@ class Session:
     def run(self, names: Collection[str], workers: dict[str, Worker]) -> None:
         """Go through the cases and sweeps of these names."""
         self.look_at_the_machine(workers[OURS])
-        problems = [PROBLEMS[name] for name in names if name in PROBLEMS]
+        problems = [(PROBLEMS | POPULATIONS)[name] for name in names if name in PROBLEMS or name in POPULATIONS]
         problems += POPULATIONS.values() if "population" in names else []
         lines = [sweep for name, sweep in sweeps(self.effort.points).items() if name in names]
         few = {name: worker for name, worker in workers.items() if name == OURS or name in self.effort.sweepers}

@@ -139,14 +139,14 @@ def dots(xlabel: str, rows: dict[str, dict[str, Spread]], colour: Callable[[str]
     parts = []
     for x in across.ticks():
         parts.append(_line(across(x), TOP, across(x), bottom, "grid"))
-        parts.append(_text(across(x), bottom + 18, f"{number(x)}x", 'class="tick" text-anchor="middle"'))
+        parts.append(_text(across(x), bottom + 18, f"{x:,g}x", 'class="tick" text-anchor="middle"'))
     parts.append(_line(across(1), TOP, across(1), bottom, "one"))
     for i, (case, row) in enumerate(rows.items()):
         y = TOP + step * (i + 0.5)
         parts.append(_text(LEFT - 10, y + 4, case, 'text-anchor="end"'))
         for name, (low, median, high) in row.items():
             parts.append(_line(across(low), y, across(high), y, f"spread {colour(name)}"))
-            parts.append(_point(across(median), y, colour(name), f"{case}, {name}: {median:.3g}x"))
+            parts.append(_point(across(median), y, colour(name), f"{case}, {name}: {float(f'{median:.3g}'):g}x"))
     parts.append(_text((LEFT + WIDTH) / 2, bottom + 38, xlabel, 'text-anchor="middle"'))
     place = float(LEFT)
     for name in dict.fromkeys(name for row in rows.values() for name in row):

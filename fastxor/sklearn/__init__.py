@@ -1,9 +1,8 @@
 """scikit-learn's multi-layer perceptrons on fastxor's cores: the import is all that changes.
 
-    MLPClassifier           classes: two, several, or several labels at once
-    MLPRegressor            numbers, or counts with the Poisson loss
-    GridSearchCV            scikit-learn's searches, whose candidates train side by side in this process
-    RandomizedSearchCV
+- `MLPClassifier`: two classes, several, or several labels at once
+- `MLPRegressor`: numbers, or counts with the Poisson loss
+- `GridSearchCV` and `RandomizedSearchCV`: scikit-learn's searches, whose candidates train side by side in this process
 
 Parameters, defaults, attributes and, in float64, numbers are scikit-learn's. Needs scikit-learn 1.7 or newer:
 ``pip install 'fastxor-nn[sklearn]'``.

@@ -26,6 +26,8 @@ from fastxor.views import Array
 _MAX_WAITING = 256
 _MAX_BYTES = 2**27
 
+_SECONDS_TO_END = 1.0  # that a search waits for its threads when it is left
+
 _thread = threading.local()
 
 
@@ -33,6 +35,13 @@ def current_backend(job: Job) -> BatchingBackend | None:
     """The backend that batches this thread's fit, if it is one that is trained sooner in company."""
     backend = getattr(_thread, "backend", None)
     return backend if backend is not None and cohorts.is_batchable(job) else None
+
+
+def check_search() -> None:
+    """End this thread's fit if the search that it is for has been left."""
+    backend = getattr(_thread, "backend", None)
+    if backend is not None and backend._is_cancelled:
+        raise _SearchCancelled
 
 
 class _WaitingFit:
@@ -70,13 +79,15 @@ class BatchingBackend(ParallelBackendBase):
         super().__init__(nesting_level=0)
         self._max_waiting = min(_MAX_WAITING, _MAX_BYTES // max(1, nbytes))
         self._search: Any = None  # joblib's `Parallel`
-        self._is_open = self._is_cancelled = False
+        self._outer: BatchingBackend | None = getattr(_thread, "backend", None)  # of the search whose task this one is
+        self._is_open = self._is_left = False
         self._jobs = 1
         self._context = copy_context()
         self._lock = threading.Lock()  # for what follows
         self._free_threads = 1  # that nobody has
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()  # that have not begun
         self._unfinished = 0  # tasks that are not done
+        self._is_idle = threading.Condition(self._lock)  # when there are none
         self._all_submitted = False  # whether no more come before one of them is done
         self._waiting: list[_WaitingFit] = []
         self._resumable: deque[_WaitingFit] = deque()  # who may go on, when there is a turn
@@ -102,14 +113,26 @@ class BatchingBackend(ParallelBackendBase):
         self._is_open = False
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Let those that wait go, and end what is trained; what goes on by itself comes to its end."""
+        """Let those that wait go, and end what is trained. Threads that outlived the search would change the filters of
+        warnings behind its caller's back, for scikit-learn sets them around each task, and sets them back; so they are
+        waited for, but not for long: what is not this package's comes to its end by itself.
+        """
         with self._lock:
-            self._is_cancelled = True
+            self._is_left = True
+            self._unfinished -= len(self._tasks)
+            self._tasks.clear()
             for fit in self._waiting:
                 fit.end = _SearchCancelled()
+            self._free_threads += len(self._waiting)  # none of them has anything to do
             self._resumable.extend(self._waiting)
             self._waiting = []
             self._schedule()
+            self._is_idle.wait_for(lambda: not self._unfinished, _SECONDS_TO_END)
+
+    @property
+    def _is_cancelled(self) -> bool:
+        """Whether nobody waits for the search any more, or for what it is a part of."""
+        return self._is_left or (self._outer is not None and self._outer._is_cancelled)
 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
         """Begin a task, or have it wait for its turn."""
@@ -174,6 +197,7 @@ class BatchingBackend(ParallelBackendBase):
             self._run_task(*task)
             with self._lock:
                 self._unfinished -= 1
+                self._is_idle.notify_all()
                 self._train_if_all_wait()
                 if self._resumable or not self._tasks:
                     self._free_threads += 1

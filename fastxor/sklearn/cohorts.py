@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from math import nan
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from fastxor import choices
 from fastxor.backends import Backend
 from fastxor.cohort import Cohort, CohortState, Integers, SampleRange
 from fastxor.optimizers import Memory, schedule_of
-from fastxor.sklearn.solving import FitCoroutine, Shuffles, Solver, epoch_losses
+from fastxor.sklearn.solving import NO_LOSS, FitCoroutine, Shuffles, Solver, epoch_losses
 from fastxor.state import Job, Orders, State
 from fastxor.time_slice import TimeSlice
 from fastxor.views import Array
@@ -157,7 +156,7 @@ class _CohortTraining:
         rows = zip(which.tolist(), progress.good.tolist(), steps.tolist(), progress.costs, strict=True)
         for number, good, wanted, costs in rows:
             losses = epoch_losses(self.jobs[number], costs[:good])
-            self._resume(number, losses if good == wanted else [*losses, nan])
+            self._resume(number, losses if good == wanted else [*losses, NO_LOSS])
 
     def _resume(self, number: int, losses: list[float] | None) -> None:
         """Tell a coroutine the losses of its epochs, and note what it asks for then."""

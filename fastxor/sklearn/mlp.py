@@ -174,7 +174,7 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             raise ValueError(f"y must have as many outputs as in the fit before, {outputs}, got {Y.shape[1]}")
         if isinstance(self.solver, Optimizer):
             self._check_optimizer(parameters)
-        core, passed = resolve(self.backend), self._reports(*given)
+        core, passed = resolve(self.backend), self._reports(*given, epochs=1 if incremental else self.max_iter)
         dtype = np.result_type(parameters.theta, X)  # of a model that goes on, on other data
         X, Y = X.astype(dtype, copy=False), Y.astype(dtype, copy=False)
         weights = None if weights is None else weights.astype(dtype, copy=False)
@@ -249,8 +249,10 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
         coroutine = solving.fit_epochs(
             self, running, job.samples, solving.StoppingRule(self, score), incremental, passed
         )
-        train = solving.run_alone if batching_backend is None else batching_backend.train_batched
-        theta = train(coroutine, running)
+        if batching_backend is None:
+            theta = solving.run_alone(coroutine, running, batching.check_search)
+        else:
+            theta = batching_backend.train_batched(coroutine, running)
         if not self.early_stopping or self._best_theta is None:
             return theta
         if not np.isfinite(theta).all():
@@ -316,11 +318,11 @@ class _MLP(CallbackSupportMixin, BaseEstimator):
             )
         validation.settings(self.solver, parameters.theta.dtype)
 
-    def _reports(self, X: Any, y: Any, sample_weight: Any) -> Callable[[Array], bool] | None:
+    def _reports(self, X: Any, y: Any, sample_weight: Any, epochs: int) -> Callable[[Array], bool] | None:
         """What scikit-learn's callbacks are told of each epoch by; None if there are none."""
         if not getattr(self, "_skl_callbacks", None):
             return None
-        context = self._init_callback_context(max_subtasks=self.max_iter)
+        context = self._init_callback_context(max_subtasks=epochs)
         about = {"estimator": self, "X": X, "y": y, "metadata": _metadata(sample_weight)}
         context.call_on_fit_task_begin(**about)
         net = self._shown.network
@@ -769,7 +771,8 @@ class MLPRegressor(RegressorMixin, _MLP):
     """scikit-learn's multi-layer perceptron for numbers, on fastxor's cores.
 
     Parameters up to `max_fun`, and attributes, are those of `sklearn.neural_network.MLPRegressor`, which describes
-    them; what differs is below, and `MLPClassifier` says where numbers cannot be the same. `partial_fit` is for
+    them; what differs is below, and `MLPClassifier` says where numbers cannot be the same. The "poisson" loss of a
+    target and an output that are both 0, as an exponential may be, is 0; scikit-learn's is NaN. `partial_fit` is for
     stochastic solvers alone, as that of scikit-learn's classifier.
 
     Parameters
@@ -893,6 +896,8 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _targets(self, y: Array, dtype: Any) -> Array:
+        if not isinstance(y, np.ndarray) or y.dtype.kind not in "biuf":
+            raise TypeError(f"y must be a dense array of numbers, got {type(y).__name__} of dtype {y.dtype}")
         if self.loss == "poisson" and (y < 0).any():
             raise ValueError(f"y must not be negative for loss='poisson', got {y.min()}")
         return y.reshape(len(y), -1).astype(dtype)
@@ -901,7 +906,7 @@ n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         """The coefficient of determination of outputs (n_y, m), as a function of them."""
         if len(y) < 2:
             return lambda A: float(r2_score(y, self._meaning(A), sample_weight=weights))
-        Y, shares = y.reshape(len(y), -1).T, 1.0 if weights is None else weights
+        Y, shares = y.reshape(len(y), -1).T.astype(np.float64), 1.0 if weights is None else weights
         spread = np.sum(shares * (Y - np.average(Y, axis=1, weights=weights)[:, None]) ** 2, axis=1)
 
         @np.errstate(over="ignore")  # of numbers that have blown up

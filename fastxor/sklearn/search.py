@@ -6,6 +6,9 @@ data and estimators would have to be copied, and Python and the kernels to be lo
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,18 +41,38 @@ class _BatchedSearch:
         self
         """
         backend = BatchingBackend(_bytes(X)) if self._has_networks() else "threading"
-        with parallel_config(backend=backend):
+        # scikit-learn sets filters of warnings around each task, and back to what they were before, which in threads
+        # may be those of another task.
+        with warnings.catch_warnings(), parallel_config(backend=backend):
             return super().fit(X, y, **params)  # type: ignore[misc]  # of the search that comes after this
 
     def _has_networks(self) -> bool:
-        """Whether there are estimators of this package in it, as far as is known before candidates are."""
-        parts = self.estimator.get_params().values() if hasattr(self.estimator, "get_params") else ()
-        return any(isinstance(part, _MLP) for part in (self.estimator, *parts))
+        """Whether there are estimators of this package in it, or among what a candidate may have."""
+        return any(isinstance(part, _MLP) for whole in (self.estimator, *self._values()) for part in _parts(whole))
+
+    def _values(self) -> Iterator[Any]:
+        """Those that are listed for candidates; what is wrong with the lists, scikit-learn says."""
+        grids = vars(self).get("param_grid", vars(self).get("param_distributions"))
+        for grid in grids if isinstance(grids, Sequence) else [grids]:
+            for values in grid.values() if isinstance(grid, Mapping) else ():
+                if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.dtype.kind == "O"):
+                    yield from values
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value, and, if it is an estimator, what it is made of."""
+    yield value
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        yield from value.get_params().values()
 
 
 def _bytes(X: Any) -> int:
-    """About what the samples take."""
-    return int(getattr(X, "nbytes", 0) or 8 * np.size(X))
+    """About what the samples take once they are dense; of a list, by its first row, which may be a text."""
+    if isinstance(X, np.ndarray) and X.dtype == np.float32:
+        return X.nbytes
+    if hasattr(X, "shape"):
+        return 8 * math.prod(X.shape)
+    return 8 * len(X) * np.size(next(iter(X), 0)) if hasattr(X, "__len__") else 0
 
 
 class GridSearchCV(_BatchedSearch, model_selection.GridSearchCV):
@@ -63,9 +86,10 @@ class GridSearchCV(_BatchedSearch, model_selection.GridSearchCV):
     samples at most, with 2,500 at most as the product of these and the network's parameters, if ``max_iter`` allows
     4,000 steps or more.
     Their scores are those of scikit-learn's search over the same estimator to rounding, which may decide whether a loss
-    is better by ``tol``, and on which side of a boundary a sample is; ``fit_time`` is the time until all that were
-    trained together were fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of
-    larger networks, of ``solver="lbfgs"``, with weights, with a schedule of learning rates, or with callbacks.
+    is better by ``tol``, and on which side of a boundary a sample is. With ``random_state=None``, when all draw from
+    numpy's generator, they draw in another order. ``fit_time`` is the time until all that were trained together were
+    fitted. The others have the same bits, and go on side by side in ``n_jobs`` threads: those of larger networks, of
+    ``solver="lbfgs"``, with weights, with a schedule of learning rates, or with callbacks.
 
     ``pre_dispatch`` limits how many fits are begun, and have their part of the data, at a time. By default these are
     some hundreds, or fewer if the data are large.

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.optimize import _check_optimize_result
 
 from fastxor import second_order
 from fastxor.architecture import Architecture
@@ -26,7 +27,7 @@ from fastxor.state import InOrder, Job, Orders, State
 from fastxor.time_slice import SLICE_SECONDS
 from fastxor.views import Array
 
-STOCHASTIC = ("sgd", "adam")
+NO_LOSS = np.float64(nan)  # that of an epoch which came to one that is not finite
 
 _SMALLEST_RATE = 1e-6  # of an adaptive learning rate, from which on it is not divided any more
 _DIVISOR = 5.0
@@ -146,7 +147,7 @@ class Epochs:
         self._seconds = max((time.perf_counter() - began) / count, 1e-9)
         finished = good < count * steps and self._session.finished
         losses = self._losses(costs)
-        return losses if finished or good == count * steps else [*losses, nan]
+        return losses if finished or good == count * steps else [*losses, NO_LOSS]
 
     def _losses(self, costs: list[float]) -> list[float]:
         """Take over where the session is; the losses of its epochs, from the costs of its steps."""
@@ -299,11 +300,14 @@ class StoppingRule:
 FitCoroutine = Generator[int, list[float], Array]
 
 
-def run_alone(coroutine: FitCoroutine, running: Epochs) -> Array:
-    """The parameters at the end of a coroutine, whose epochs are taken in a session of its own."""
+def run_alone(coroutine: FitCoroutine, running: Epochs, check: Callable[[], None]) -> Array:
+    """The parameters at the end of a coroutine, whose epochs are taken in a session of its own. `check` is asked from
+    time to time, and may raise an exception.
+    """
     try:
         most = next(coroutine)
         while True:
+            check()
             try:
                 losses = running.run(most)
             except KeyboardInterrupt as error:
@@ -312,6 +316,8 @@ def run_alone(coroutine: FitCoroutine, running: Epochs) -> Array:
                 most = coroutine.send(losses)
     except StopIteration as end:
         return end.value
+    finally:
+        running.close()
 
 
 def fit_epochs(
@@ -399,12 +405,9 @@ def fit_lbfgs(
     found = minimize(
         objective, theta.astype(np.float64), method="L-BFGS-B", jac=True, options=options, callback=watched
     )
-    if found.status not in (0, 99):
-        warnings.warn(
-            f"lbfgs failed to converge after {found.nit} iteration(s) (status={found.status}): {found.message}. "
-            "Increase max_iter or max_fun, or scale the data.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    model.n_iter_, model.loss_ = min(int(found.nit), model.max_iter), np.float64(found.fun)
+    if found.status == 99:  # a callback has ended it
+        model.n_iter_ = int(found.nit)
+    else:
+        model.n_iter_ = int(_check_optimize_result("lbfgs", found, model.max_iter))  # which warns in its own words
+    model.loss_ = np.float64(found.fun)
     return found.x.astype(theta.dtype)

@@ -325,7 +325,7 @@ def make_trainer(advance):
                     )
             until = min(until, next_check, t + wait)
             if t < checked_until or arrays.call[ORDER] or arrays.call[RATES]:
-                until = t + 1
+                until = min(until, t + 1)  # one that has just come in may have no step to take
             if arrays.call[RATES]:
                 _set_rates(group, arrays, t)
             advance(group, arrays, until - t, 0 if period else until - t, max(period, 1))
@@ -368,11 +368,13 @@ def _retire_lanes(group, arrays, t, check_each_step):
     """
     plan, work, _hyper, lane_state = group
     V = lanes(work)
+    if not check_each_step:  # nobody is handed out who is then to go back: a network may have to begin anew
+        for lane in range(V):
+            if get(lane_state, DONE * V + lane) == 0 and get(work, plan[NONFINITE] + lane) != 0.0:
+                return False
     for lane in range(V):
         if get(lane_state, DONE * V + lane) == 0:
             is_good = get(work, plan[NONFINITE] + lane) == 0.0
-            if not is_good and not check_each_step:
-                return False
             if get(lane_state, LAST_STEP * V + lane) == t or not is_good:
                 _store_lane(group, arrays, lane, plan[THETA] if is_good else plan[BEFORE], t if is_good else t - 1)
     return True
