@@ -1,6 +1,7 @@
 """Networks as C, compiled by gcc with every warning as an error, and run: collected where there is gcc."""
 
 import ctypes
+import platform
 import re
 import shutil
 import subprocess
@@ -135,6 +136,33 @@ def test_two_networks_in_a_program_of_two_files(tmp_path, flags):
     np.testing.assert_array_equal(rows[0], A >= 0.5)
     np.testing.assert_allclose(rows[1:], [A, A + wide.forward(X)[0]], rtol=0, atol=2e-12)
     assert done.stderr == ""
+
+
+LABELS = """
+#include <stdio.h>
+#include "net.h"
+static const float X[] = {%s};
+int main(void)
+{
+    for (int s = 0; s < 60; s++)
+        printf("%%d ", network_predict(X + s * network_n_x));
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("sizes", [(4, 8), (4, 16, 8), (31, 9, 4)], ids=str)
+def test_labels_of_vectors_of_classes_with_the_flags_that_make_it_fast(tmp_path, sizes):
+    """gcc 12 has mixed up what a vector of outputs holds, where loops over just so many were unrolled."""
+    net = fx.Network(sizes, output="softmax")
+    run = fx.Trained(net, net.initialize(0, dtype=np.float32))
+    rows = np.random.RandomState(1).randn(60, sizes[0]).astype(np.float32)
+    run.export(tmp_path / "net.h")
+    (tmp_path / "main.c").write_text(LABELS % ", ".join(map(str, rows.ravel())))
+    narrow = ["-mno-avx512f"] * (sizes[-1] == 4 and platform.machine() == "x86_64")
+    gcc(*FLAGS[:2][-1], *narrow, "main.c", "-o", "program", cwd=tmp_path)
+    done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
+    np.testing.assert_array_equal(np.array(done.stdout.split(), int), run.predict(rows.T))
 
 
 def test_c_is_taken_by_c_plus_plus(tmp_path):

@@ -75,7 +75,7 @@ class _Program:
         parts = [
             self._remarks(declared),
             "#include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n",
-            *[_AS_VECTOR] * any(layer.n_out == _WIDE for layer in self.network.layers),
+            *[_AS_VECTOR] * any(layer.n_out == _WIDE or _is_vector(layer) for layer in self.network.layers),
             f"enum {{ @n_x = {self.n_x}, @n_y = {self.n_y} }};\n",
             *[declared] * (not self.kind),
             *self._arrays(),
@@ -219,8 +219,13 @@ class _Program:
     }}"""
 
     def _softmax(self, number: int, layer: Layer) -> str:
-        """What fills vectors counts in no sum."""
+        """What fills vectors counts in no sum.
+
+        Where there are just so many classes that they are a vector, gcc 12 with -O3 -ffast-math takes one for another,
+        if it unrolls all of these loops and then that of `predict`.
+        """
         a, real, width = f"a{number}", self.real, _width(layer)
+        kept = "@AS_VECTOR " * _is_vector(layer)
         return f"""\
     {real} top = {a}[0], total = 0;
     for (int o = 1; o < {layer.n_out}; o++)
@@ -229,12 +234,17 @@ class _Program:
         {a}[o] = @exp({a}[o] - top);
     for (int o = 0; o < {layer.n_out}; o++)
         total += {a}[o];
-    for (int o = 0; o < {width}; o++)
+    {kept}for (int o = 0; o < {width}; o++)
         {a}[o] /= total;"""
 
 
 def _activated(layer: Layer, value: str) -> str:
     return value if layer.activation in ("identity", "softmax") else f"@{layer.activation}({value})"
+
+
+def _is_vector(layer: Layer) -> bool:
+    """Whether it has softmax of so many units that their loops would become vectors without a loop."""
+    return layer.activation == "softmax" and layer.n_out in (4, 8)
 
 
 def _wide(layer: Layer) -> bool:
