@@ -66,7 +66,7 @@ def runs(draw):
 
 
 @pytest.mark.takes_seconds
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=600)
 @given(
     job=runs(), cuts=st.lists(st.integers(0, 25), min_size=1, max_size=3), epochs=st.sampled_from([None, 1, 4]),
     core=st.sampled_from(["numpy", "numba"]), threads=st.lists(st.sampled_from([None, 1, 2]), min_size=4, max_size=4),
@@ -83,7 +83,7 @@ def test_a_run_may_be_cut_anywhere(job, cuts, epochs, core, threads, way):
         length = {"iterations": 0, **interval}
     run = fx.train(net, X, Y, random_state=3, backend=core, threads=threads[0], **arguments, **length)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)  # a thousand would be felt
+        patch.setattr(os, "fsync", lambda _: None)  # hundreds would be felt
         for cut, number in zip([*cuts[1:], whole.iterations], threads[1:], strict=False):
             steps = min(cut, whole.iterations - run.iterations)
             run = fx.train(net, X, Y, resume=WAYS[way](run), iterations=steps, threads=number, backend=core)
