@@ -26,6 +26,11 @@ ALL = np.empty(0, np.int64)  # as an order: all samples, in theirs
 # kernel: many short runs are as good a reason to compile it as a long one.
 _engine_seconds: dict[tuple, float] = defaultdict(float)
 
+# A first guess of the engine's speed, some times too low on most machines: Ctrl-C waits for what it makes of it. What a
+# vector of multiply-adds takes, and what is on top of them in a step.
+_SECONDS_PER_VECTOR = 0.8e-9
+_SECONDS_PER_STEP = 1e-7
+
 
 class _Buffers:
     """What a run works on, and all that follows from its kind alone."""
@@ -104,7 +109,8 @@ class Session:
         self._fetched = False
         self._costs: list[tuple[int, int, np.ndarray]] = []  # of the last `advance`: first step, interval, numbers
         drawing = (1e-5 + 1e-8 * samples) / job.steps_per_epoch if shuffled else 0.0  # the order of an epoch
-        self.speed = 1 / ((3 * network.count * self._batch + 500) / 5e9 + drawing)
+        vectors = 3 * network.count * self._batch * dtype.itemsize * 8 / VECTOR_BITS  # multiplied and added
+        self.speed = 1 / (vectors * _SECONDS_PER_VECTOR + _SECONDS_PER_STEP + drawing)
         self._restore()
 
     def state(self) -> State:
