@@ -654,15 +654,8 @@ class Network(Architecture):
 
         Examples
         --------
-        >>> import fastxor as fx
-        >>> net = fx.Network([2, 8, 3], hidden="relu", output="softmax")
-        >>> net.to_torch(net.initialize(0))  # doctest: +SKIP
-        Sequential(
-          (0): Linear(in_features=2, out_features=8, bias=True)
-          (1): ReLU()
-          (2): Linear(in_features=8, out_features=3, bias=True)
-          (3): Softmax(dim=-1)
-        )
+        ``net.to_torch(run.parameters)``, of ``fx.Network([2, 8, 3], hidden="relu", output="softmax")``, is
+        ``Sequential(Linear(2, 8), ReLU(), Linear(8, 3), Softmax(dim=-1))``.
         """
         from fastxor.exporting import to_torch  # which most programs never need
 
