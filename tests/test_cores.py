@@ -90,7 +90,7 @@ fx.warmup()
 start, begun = threading.Thread.start, []
 threading.Thread.start = lambda thread: (begun.append(thread), start(thread))[1]
 net, X, Y = fx.Network([64, 128, 1]), np.ones((64, 4096), np.float32), np.ones((1, 4096))
-fx.train(net, X, Y, iterations=10, random_state=0, backend="numba")
+fx.train(net, X, Y, iterations=100, random_state=0, backend="numba")
 default = len(begun)
 fx.train(net, X, Y, iterations=1, random_state=0, backend="numba", threads=2)
 print(default > 0, len(begun) - default, available_cores() > 1)
